@@ -1,0 +1,54 @@
+"""Sound-event detection with scikit-learn's habits: R-CRNN (Kao et al., Interspeech 2018).
+
+Recordings and lists of ``(onset, offset, label)`` in, events out::
+
+    pipe = make_rcrnn_pipeline().fit(X, y)
+    pipe.predict(X)  # [[Event(onset, offset, label, score), ...], ...]
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import datasets, metrics
+    from .detector import RCRNNDetector
+    from .events import Event
+    from .features import LFBETransformer
+    from .pipeline import make_rcrnn_pipeline
+    from .pretraining import CRNNPretrainer
+
+__version__ = "0.1.0"
+
+# Torch and scikit-learn take seconds to import: a module is loaded when first asked for.
+_HOMES = {
+    "RCRNNDetector": "detector",
+    "CRNNPretrainer": "pretraining",
+    "LFBETransformer": "features",
+    "Event": "events",
+    "make_rcrnn_pipeline": "pipeline",
+}
+_MODULES = ("datasets", "metrics")
+
+__all__ = [
+    "CRNNPretrainer",
+    "Event",
+    "LFBETransformer",
+    "RCRNNDetector",
+    "datasets",
+    "make_rcrnn_pipeline",
+    "metrics",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
+    if name in _HOMES:
+        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

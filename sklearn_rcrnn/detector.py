@@ -1,0 +1,484 @@
+"""RCRNNDetector: the estimator; parameters, fit, predict, score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from .base import NetworkEstimator
+from .events import Event, check_event_lists, labels_of
+from .nn.crnn import EXTRACTORS, FRAMES_PER_STEP
+from .nn.intervals import nms
+from .nn.rcrnn import RCRNN, Recipe, count_parameters
+from .pretraining import CRNNPretrainer, cached_fit
+from .training import DetectionNet, collate_detection, seeded, set_normalisation, train
+
+
+class RCRNNDetector(NetworkEstimator):
+    """Detect sound events in features of recordings with R-CRNN.
+
+    A convolutional recurrent network turns the features of a clip into a feature map; a
+    region proposal network finds intervals that may hold an event; a classifier names
+    each and refines its onset and offset. Everything is trained together. What comes out
+    are events, not frame probabilities, and the threshold on their scores never moves
+    their boundaries.
+
+    Parameters
+    ----------
+    gru_units : int, default=50
+        U, units of the recurrent layer in each direction.
+    dense_units : int, default=128
+        M, units of the two dense layers of the classifier.
+    extractor : {"crnn_bigru", "crnn_gru", "cnn", "precomputed"}, default="crnn_bigru"
+        The network of Table 1, or ``"precomputed"`` when `X` holds feature maps of a
+        :class:`CRNNPretrainer`.
+    pretrainer : CRNNPretrainer or FrozenEstimator of a fitted one, default=None
+        Gives the extractor its first weights. A :class:`CRNNPretrainer` is cloned and
+        fitted on the same clips, with the `extractor` and `gru_units` of the detector,
+        and its `random_state` if it has none of its own. None: start from random weights.
+    freeze_extractor : bool, default=False
+        Keep the extractor as pre-trained, instead of tuning it.
+    memory : str, PathLike or joblib.Memory, default=None
+        Where to keep fitted pre-trainers, so that a grid search over `dense_units` fits
+        each one once.
+    anchor_sizes : sequence of float, default=(1, 2, 4, 8, 16, 32)
+        Widths of the anchors in steps of the feature map (8 frames, 186 ms).
+    n_proposals : int, default=100
+        Proposals of a clip that reach the classifier.
+    proposal_nms_threshold : float, default=0.7
+        IoU above which a weaker proposal is dropped.
+    score_threshold : float, default=0.8
+        Events under it are not returned. May be changed after ``fit``.
+    nms_threshold : float, default=0.5
+        IoU above which a weaker event of the same label is dropped. May be changed after
+        ``fit``.
+    max_events_per_clip : int, default=None
+        Return only so many of the best events; 1 is the rule of DCASE 2017. May be
+        changed after ``fit``.
+    background_iou : float, default=0.0
+        Proposals that overlap no event by more than this IoU are not used to train the
+        classifier. The paper's time had 0.1, which leaves it without any example from
+        clips without event.
+    regression_weight : float, default=1.0
+        λ of equation (1).
+    frame_shift : float, default=1024 / 44100
+        Seconds between frames of the features: hop over sample rate.
+    max_epochs : int, default=100
+        Epochs at most.
+    lr : float, default=3e-4
+        Learning rate of Adam (the paper, after pre-training: 1e-5).
+    batch_size : int, default=16
+        Clips in a batch, at ``predict`` too.
+    patience : int, default=10
+        Stop when the validation loss has not improved for so many epochs; the weights of
+        the best epoch are restored. None: never.
+    validation_fraction : float, default=0.1
+        Part of the clips set aside for validation, each label in proportion. None: train
+        on all and watch the training loss.
+    gradient_clip : float, default=5.0
+        Largest norm of the gradient. None: any.
+    callbacks : list of skorch callbacks, default=None
+        Added to the estimator's own.
+    net_params : dict, default=None
+        Any parameter of :class:`skorch.NeuralNet`, over those set here.
+    device : str, default="auto"
+        ``"auto"`` is CUDA where there is one; else a name of PyTorch's.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Of the convolutions. ``"auto"`` trains in bfloat16 where the processor has it and
+        predicts in float32; ``"bfloat16"`` does both in it.
+    random_state : int, RandomState instance or None, default=None
+        Weights, split, order, sampling and dropout.
+    verbose : int, default=0
+        1 shows a progress bar and the losses of each epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels, sorted.
+    net_ : skorch.NeuralNet
+        The trained net; ``net_.module_`` is the network.
+    pretrainer_ : CRNNPretrainer
+        The fitted pre-trainer, if there was one.
+    n_parameters_ : int
+        As the paper counts them in Table 2.
+    history_ : skorch.history.History
+        Losses by epoch: ``valid_loss`` and its parts ``rpn_cls``, ``rpn_reg``,
+        ``head_cls`` and ``head_reg``, and the same of the training clips.
+    n_features_in_ : int
+        Bands of the features.
+
+    See Also
+    --------
+    make_rcrnn_pipeline : From recordings to events in one estimator.
+    CRNNPretrainer : The pre-training.
+
+    Notes
+    -----
+    The features are normalised by mean and deviation of each band, learnt in ``fit`` (of
+    the pre-trainer, if there is one) and kept with the weights.
+
+    References
+    ----------
+    Kao, Wang, Sun, Wang: R-CRNN: Region-based Convolutional Recurrent Neural Network for
+    Audio Event Detection, Interspeech 2018.
+
+    Examples
+    --------
+    >>> from sklearn_rcrnn import LFBETransformer, RCRNNDetector
+    >>> from sklearn_rcrnn.datasets import make_rare_events
+    >>> X, y = make_rare_events(6, duration=4.0, random_state=0)
+    >>> features = LFBETransformer().transform(X)
+    >>> detector = RCRNNDetector(gru_units=8, dense_units=16, max_epochs=1, random_state=0)
+    >>> events = detector.fit(features, y).predict(features)
+    >>> len(events)
+    6
+    """
+
+    _parameter_constraints: dict = {
+        **NetworkEstimator._training_constraints,
+        "dense_units": [Interval(Integral, 1, None, closed="left")],
+        "extractor": [StrOptions({*EXTRACTORS, "precomputed"})],
+        "pretrainer": [CRNNPretrainer, FrozenEstimator, None],
+        "freeze_extractor": ["boolean"],
+        "memory": [str, HasMethods(["__fspath__"]), HasMethods(["cache"]), None],
+        "anchor_sizes": ["array-like"],
+        "n_proposals": [Interval(Integral, 1, None, closed="left")],
+        "proposal_nms_threshold": [Interval(Real, 0, 1, closed="both")],
+        "score_threshold": [Interval(Real, 0, 1, closed="both")],
+        "nms_threshold": [Interval(Real, 0, 1, closed="both")],
+        "max_events_per_clip": [Interval(Integral, 1, None, closed="left"), None],
+        "background_iou": [Interval(Real, 0, 0.5, closed="left")],
+        "regression_weight": [Interval(Real, 0, None, closed="left")],
+        "frame_shift": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    def __init__(
+        self,
+        gru_units: int = 50,
+        dense_units: int = 128,
+        *,
+        extractor: str = "crnn_bigru",
+        pretrainer: CRNNPretrainer | FrozenEstimator | None = None,
+        freeze_extractor: bool = False,
+        memory: Any = None,
+        anchor_sizes: Sequence[float] = (1, 2, 4, 8, 16, 32),
+        n_proposals: int = 100,
+        proposal_nms_threshold: float = 0.7,
+        score_threshold: float = 0.8,
+        nms_threshold: float = 0.5,
+        max_events_per_clip: int | None = None,
+        background_iou: float = 0.0,
+        regression_weight: float = 1.0,
+        frame_shift: float = 1024 / 44100,
+        max_epochs: int = 100,
+        lr: float = 3e-4,
+        batch_size: int = 16,
+        patience: int | None = 10,
+        validation_fraction: float | None = 0.1,
+        gradient_clip: float | None = 5.0,
+        callbacks: Sequence[Any] | None = None,
+        net_params: dict[str, Any] | None = None,
+        device: str = "auto",
+        precision: Literal["auto", "float32", "bfloat16"] = "auto",
+        random_state: Any = None,
+        verbose: int = 0,
+    ):
+        self.gru_units = gru_units
+        self.dense_units = dense_units
+        self.extractor = extractor
+        self.pretrainer = pretrainer
+        self.freeze_extractor = freeze_extractor
+        self.memory = memory
+        self.anchor_sizes = anchor_sizes
+        self.n_proposals = n_proposals
+        self.proposal_nms_threshold = proposal_nms_threshold
+        self.score_threshold = score_threshold
+        self.nms_threshold = nms_threshold
+        self.max_events_per_clip = max_events_per_clip
+        self.background_iou = background_iou
+        self.regression_weight = regression_weight
+        self.frame_shift = frame_shift
+        self.max_epochs = max_epochs
+        self.lr = lr
+        self.batch_size = batch_size
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.gradient_clip = gradient_clip
+        self.callbacks = callbacks
+        self.net_params = net_params
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any, *, X_val: Any = None, y_val: Any = None) -> RCRNNDetector:
+        """Learn to detect the events.
+
+        Parameters
+        ----------
+        X : array of shape (n_clips, n_frames, n_bands) or list of (n_frames_i, n_bands)
+            Features, or feature maps with ``extractor="precomputed"``.
+        y : list of lists of (onset, offset, label)
+            Events of each clip in seconds; an empty list for a clip without event.
+        X_val, y_val : as `X` and `y`, default=None
+            Validation clips; by default a part of `X` is set aside.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError
+            For parameters, features or events that cannot be; names the clip.
+        """
+        self._validate_params()
+        self._check_together()
+        clips = self._check_features(X, reset=True)
+        events = self._check_events(y, clips, "y")
+        labels = labels_of(events)
+        if not labels:
+            raise ValueError("y has no event in any clip: there is nothing to learn")
+        self.classes_ = np.asarray(labels)
+        validation = None
+        if X_val is not None:
+            val_clips = self._check_features(X_val, reset=False)
+            val_events = self._check_events(y_val, val_clips, "y_val")
+            validation = (val_clips, self._targets(val_events))
+
+        rng = check_random_state(self.random_state)
+        seed = self._seed(rng)
+        pretrained = self._fit_pretrainer(clips, y, seed)
+        train_set, valid_set = self._data_sets(
+            clips, events, self._targets(events), validation, rng
+        )
+        net = self._build_net(valid_set is not None)
+        with seeded(seed):
+            self.net_ = net.initialize()
+            crnn = net.module_.crnn
+            if pretrained is not None:
+                crnn.load_state_dict(pretrained.net_.module_.crnn.state_dict())
+            elif crnn is not None:
+                set_normalisation(crnn, clips)
+            train(net, train_set, valid_set)
+        self.history_ = net.history
+        self.n_parameters_ = count_parameters(net.module_)
+        return self
+
+    def predict(self, X: Any) -> list[list[Event]]:
+        """Detect the events of every clip.
+
+        Parameters
+        ----------
+        X : array of shape (n_clips, n_frames, n_bands) or list of (n_frames_i, n_bands)
+
+        Returns
+        -------
+        list of n_clips lists of Event
+            ``(onset, offset, label, score)``, by onset, in seconds, inside the clip.
+        """
+        chosen = []
+        for clip in self._candidates(X):
+            best = [event for event in clip if event.score >= self.score_threshold]
+            if self.max_events_per_clip is not None:
+                best.sort(key=lambda event: -event.score)
+                best = best[: self.max_events_per_clip]
+            chosen.append(sorted(best))
+        return chosen
+
+    def predict_candidates(self, X: Any) -> list[list[Event]]:
+        """All scored events of every clip: non-maximum suppression, but no threshold.
+
+        Parameters
+        ----------
+        X : as for :meth:`predict`
+
+        Returns
+        -------
+        list of n_clips lists of Event
+            By onset.
+        """
+        return [sorted(clip) for clip in self._candidates(X)]
+
+    def predict_proposals(self, X: Any) -> list[NDArray[np.float32]]:
+        """What the region proposal network hands to the classifier.
+
+        Parameters
+        ----------
+        X : as for :meth:`predict`
+
+        Returns
+        -------
+        list of n_clips float32 arrays of shape (n_proposals_i, 3)
+            Onset and offset in seconds, and objectness; by falling objectness.
+        """
+        proposals: list[Any] = [None] * len(X)
+        for places, found in self._detect(X):
+            times = found.proposals * self._step_seconds()
+            rows = torch.cat([times, found.objectness[..., None]], -1).cpu()
+            for place, row, valid in zip(places, rows, found.valid.cpu(), strict=True):
+                proposals[place] = row[valid].numpy()
+        return proposals
+
+    def score(self, X: Any, y: Any) -> float:
+        """Event-based F-score of ``predict(X)``: onset only, collar 0.5 s, micro average.
+
+        Parameters
+        ----------
+        X : as for :meth:`predict`
+        y : list of lists of (onset, offset, label)
+
+        Returns
+        -------
+        float
+            Between 0 and 1.
+        """
+        from .metrics import event_based_f_score
+
+        return float(event_based_f_score(y, self.predict(X)))
+
+    def _check_together(self) -> None:
+        """Parameters that contradict each other."""
+        sizes = np.asarray(self.anchor_sizes)
+        if sizes.ndim != 1 or not len(sizes) or sizes.dtype.kind not in "fiu" or (sizes <= 0).any():
+            raise ValueError(
+                f"anchor_sizes must be positive numbers of steps; got {self.anchor_sizes!r}"
+            )
+        if self.extractor == "precomputed" and self.pretrainer is not None:
+            raise ValueError(
+                'extractor="precomputed" takes feature maps as X and has no extractor to '
+                "pre-train: set pretrainer=None, or another extractor"
+            )
+        if self.freeze_extractor and self.pretrainer is None:
+            raise ValueError("freeze_extractor=True needs a pretrainer: random weights would stay")
+
+    def _check_events(
+        self, y: Any, clips: Sequence[NDArray[np.float32]], name: str
+    ) -> list[list[Event]]:
+        shift = self._step_seconds() / (FRAMES_PER_STEP if self._has_crnn() else 1)
+        durations = [len(clip) * shift for clip in clips]
+        return check_event_lists(y, n_clips=len(clips), durations=durations, name=name)
+
+    def _targets(self, events: list[list[Event]]) -> list[tuple[NDArray, NDArray]]:
+        """Intervals (n, 2) in steps and classes (n,) of each clip."""
+        index = {label: i for i, label in enumerate(self.classes_.tolist())}
+        for i, clip in enumerate(events):
+            for event in clip:
+                if event.label not in index:
+                    raise ValueError(
+                        f"y_val[{i}] has the label {event.label!r}, which y does not have"
+                    )
+        step = self._step_seconds()
+        return [
+            (
+                np.array([e[:2] for e in clip], np.float32).reshape(-1, 2) / np.float32(step),
+                np.array([index[e.label] for e in clip], np.int64),
+            )
+            for clip in events
+        ]
+
+    def _fit_pretrainer(
+        self, clips: Sequence[NDArray[np.float32]], y: Any, seed: int
+    ) -> CRNNPretrainer | None:
+        if self.pretrainer is None:
+            return None
+        if isinstance(self.pretrainer, FrozenEstimator):
+            fitted = self.pretrainer.estimator
+            if not isinstance(fitted, CRNNPretrainer):
+                raise TypeError(
+                    f"pretrainer must freeze a CRNNPretrainer; got {type(fitted).__name__}"
+                )
+            check_is_fitted(fitted)
+        else:
+            pretrainer = clone(self.pretrainer)
+            pretrainer.set_params(gru_units=self.gru_units, extractor=self.extractor)
+            if pretrainer.random_state is None:
+                pretrainer.set_params(random_state=seed)
+            fitted = cached_fit(pretrainer, clips, y, self.memory)
+        for name in ("extractor", "gru_units", "n_features_in_"):
+            theirs, ours = getattr(fitted, name), getattr(self, name)
+            if theirs != ours and not (name == "gru_units" and self.extractor == "cnn"):
+                raise ValueError(
+                    f"The pretrainer was fitted with {name}={theirs!r}, the detector has "
+                    f"{name}={ours!r}: they must agree"
+                )
+        self.pretrainer_ = fitted
+        return fitted
+
+    def _build_net(self, has_validation: bool) -> DetectionNet:
+        recipe = Recipe(
+            roi_background=self.background_iou, regression_weight=self.regression_weight
+        )
+        return self._make_net(
+            DetectionNet,
+            has_validation,
+            module=RCRNN,
+            module__n_inputs=self.n_features_in_,
+            module__n_classes=len(self.classes_),
+            module__extractor=self.extractor,
+            module__gru_units=self.gru_units,
+            module__dense_units=self.dense_units,
+            module__anchor_sizes=tuple(self.anchor_sizes),
+            module__n_proposals=self.n_proposals,
+            module__proposal_nms=self.proposal_nms_threshold,
+            module__freeze_extractor=self.freeze_extractor,
+            module__recipe=recipe,
+            criterion=torch.nn.Identity,
+            iterator_train__collate_fn=collate_detection,
+            iterator_valid__collate_fn=collate_detection,
+        )
+
+    def _has_crnn(self) -> bool:
+        return self.extractor != "precomputed"
+
+    def _step_seconds(self) -> float:
+        """Seconds in a step of the feature map."""
+        return self.frame_shift * FRAMES_PER_STEP
+
+    def _detect(self, X: Any) -> Any:
+        """Places in X and network output of each batch."""
+        check_is_fitted(self)
+        self._validate_params()
+        clips = self._check_features(X, reset=False)
+        for places, batch in self._batches(clips):
+            with self._inference() as network:
+                found = network(**batch)
+            yield places, found
+
+    def _candidates(self, X: Any) -> list[list[Event]]:
+        clips: list[list[Event]] = [[] for _ in range(len(X))]
+        labels = self.classes_.tolist() if hasattr(self, "classes_") else []
+        for places, found in self._detect(X):
+            # Suppression is within a class: each (clip, class) is a row of its own.
+            scores = found.scores.transpose(1, 2).flatten(0, 1)
+            times = found.intervals.transpose(1, 2).flatten(0, 1)
+            wide = times[..., 1] > times[..., 0]
+            valid = found.valid.repeat_interleave(len(labels), 0) & wide
+            kept, mask = nms(times, scores, self.nms_threshold, valid=valid)
+            rows, columns = torch.nonzero(mask, as_tuple=True)
+            picked = kept[rows, columns]
+            seconds = (times[rows, picked].double() * self._step_seconds()).tolist()
+            for row, (onset, offset), score in zip(
+                rows.tolist(), seconds, scores[rows, picked].tolist(), strict=True
+            ):
+                place, label = divmod(row, len(labels))
+                clips[places[place]].append(Event(onset, offset, labels[label], score))
+        return clips
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.target_tags.required = True
+        tags.target_tags.one_d_labels = False
+        return tags

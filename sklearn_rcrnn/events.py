@@ -1,0 +1,157 @@
+"""Events, and the checks on lists of them that every public door shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Label = str | int
+
+
+class Event(NamedTuple):
+    """A sound event.
+
+    Attributes
+    ----------
+    onset, offset : float
+        In seconds from the start of the clip.
+    label : str or int
+    score : float, default=1.0
+        Confidence between 0 and 1.
+
+    Examples
+    --------
+    >>> event = Event(3.2, 4.0, "gunshot", 0.97)
+    >>> event.onset, event.label
+    (3.2, 'gunshot')
+    >>> onset, offset, label, score = event
+    """
+
+    onset: float
+    offset: float
+    label: Label
+    score: float = 1.0
+
+
+def check_event_lists(
+    y: Any,
+    *,
+    n_clips: int | None = None,
+    durations: Sequence[float] | None = None,
+    name: str = "y",
+) -> list[list[Event]]:
+    """Check event lists and return them as lists of :class:`Event`, a list for each clip.
+
+    Parameters
+    ----------
+    y : sequence of sequences of (onset, offset, label) or (onset, offset, label, score)
+        One inner sequence for each clip, empty for a clip without event; seconds.
+    n_clips : int, default=None
+        Expected number of clips.
+    durations : sequence of float, default=None
+        Length of each clip in seconds; events must end by then.
+    name : str, default="y"
+        What to call the argument in errors.
+
+    Returns
+    -------
+    list of list of Event
+
+    Raises
+    ------
+    TypeError
+        For wrong nesting, or labels that are neither strings nor integers, or both.
+    ValueError
+        For a wrong number of clips, or times that cannot be.
+
+    Examples
+    --------
+    >>> check_event_lists([[(0.5, 1.0, "dog")], []])
+    [[Event(onset=0.5, offset=1.0, label='dog', score=1.0)], []]
+    """
+    if isinstance(y, (str, bytes, dict)) or not isinstance(y, Iterable):
+        raise TypeError(
+            f"{name} must hold, for each clip, a list of (onset, offset, label); "
+            f"got {type(y).__name__}"
+        )
+    clips = [_check_clip(clip, f"{name}[{i}]") for i, clip in enumerate(y)]
+    if n_clips is not None and len(clips) != n_clips:
+        raise ValueError(
+            f"{name} has event lists for {len(clips)} clips, but X has {n_clips} clips: "
+            "give one list for each clip, empty for a clip without event"
+        )
+    if durations is not None:
+        _check_ends(clips, durations, name)
+    kinds = {type(event.label) for clip in clips for event in clip}
+    if len(kinds) > 1:
+        raise TypeError(f"labels in {name} must be all strings or all integers, not a mixture")
+    return clips
+
+
+def labels_of(clips: Iterable[Iterable[Event]]) -> list[Label]:
+    """The labels that occur, each once, sorted."""
+    return sorted({event.label for clip in clips for event in clip})  # type: ignore[type-var]
+
+
+def _check_clip(clip: Any, where: str) -> list[Event]:
+    if isinstance(clip, (str, bytes, dict)) or not isinstance(clip, Iterable):
+        raise TypeError(
+            f"{where} must be the list of the events of one clip, each "
+            f"(onset, offset, label); got {clip!r}"
+        )
+    return [_check_event(event, f"{where}[{j}]") for j, event in enumerate(clip)]
+
+
+def _check_event(event: Any, where: str) -> Event:
+    if isinstance(event, (str, bytes)) or not isinstance(event, (Sequence, np.ndarray, np.void)):
+        raise TypeError(
+            f"{where} must be an event (onset, offset, label) in a list for its clip; "
+            f"got {event!r}. y is a list (of clips) of lists (of events)"
+        )
+    if len(event) not in (3, 4):
+        raise ValueError(f"{where} must be (onset, offset, label); got {tuple(event)!r}")
+    onset, offset = (_check_time(t, where, event) for t in tuple(event)[:2])
+    label = _check_label(event[2], where)
+    if onset < 0:
+        raise ValueError(f"{where} has the negative onset {onset:g} s; times start at 0")
+    if onset >= offset:
+        raise ValueError(
+            f"{where}: the onset {onset:g} s must be before the offset {offset:g} s"
+        )
+    score = event[3] if len(event) == 4 else 1.0
+    if not isinstance(score, Real) or not np.isfinite(score):
+        raise ValueError(f"{where}: the score must be a finite number; got {score!r}")
+    return Event(onset, offset, label, float(score))
+
+
+def _check_time(time: Any, where: str, event: Any) -> float:
+    if isinstance(time, bool) or not isinstance(time, Real):
+        raise TypeError(
+            f"{where} must be (onset, offset, label) with times in seconds; got {tuple(event)!r}"
+        )
+    if not np.isfinite(time):
+        raise ValueError(f"{where} has a time that is not finite: {tuple(event)!r}")
+    return float(time)
+
+
+def _check_label(label: Any, where: str) -> Label:
+    if isinstance(label, str):
+        return str(label)
+    if isinstance(label, Integral) and not isinstance(label, (bool, np.bool_)):
+        return int(label)
+    raise TypeError(f"{where}: the label must be a string or an integer; got {label!r}")
+
+
+def _check_ends(clips: list[list[Event]], durations: Sequence[float], name: str) -> None:
+    for i, (clip, duration) in enumerate(zip(clips, durations, strict=True)):
+        for j, event in enumerate(clip):
+            # A millisecond of grace: event lists are rounded to it.
+            if event.offset > duration + 1e-3:
+                raise ValueError(
+                    f"{name}[{i}][{j}] ends at {event.offset:g} s, after the end of clip {i} "
+                    f"at {duration:.3f} s. Are the times in seconds, and is frame_shift that "
+                    "of the features?"
+                )

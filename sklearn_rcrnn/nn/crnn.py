@@ -1,0 +1,207 @@
+"""The convolutional recurrent feature extractor (section 2.1 of the paper).
+
+Step ``i`` of the feature map is centred at feature frame ``8 i``: every convolution and
+pooling is padded symmetrically along time, so no half step of delay builds up.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+EXTRACTORS = ("cnn", "crnn_gru", "crnn_bigru")
+FRAMES_PER_STEP = 8
+# Fewer bands would leave nothing after the stem, which is unpadded along frequency.
+MIN_BANDS = 11
+
+
+def n_steps(n_frames: Tensor | int) -> Tensor | int:
+    """Length of the feature map of a clip of `n_frames` frames: an eighth, rounded up."""
+    return -(-n_frames // FRAMES_PER_STEP)
+
+
+class CRNN(nn.Module):
+    """Residual convolutions and a recurrent layer: features to feature map.
+
+    Parameters
+    ----------
+    n_bands : int
+        Mel bands of the input, at least 11.
+    extractor : {"cnn", "crnn_gru", "crnn_bigru"}, default="crnn_bigru"
+        The three rows of Table 1.
+    gru_units : int, default=50
+        U, the units of the recurrent layer in each direction.
+
+    Attributes
+    ----------
+    n_channels : int
+        Channels of the feature map: 2U, U or, without recurrence, 128 times the bands
+        that are left (7 for 64 bands).
+    mean, scale : buffers of shape (n_bands,)
+        Normalisation of the features; part of the ``state_dict``.
+    """
+
+    def __init__(self, n_bands: int, extractor: str = "crnn_bigru", gru_units: int = 50):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_bands))
+        self.register_buffer("scale", torch.ones(n_bands))
+        # Unpadded along frequency, 64 bands become 29, 14 and, in stage 2, 7.
+        self.stem = nn.Conv2d(1, 64, 7, stride=2, padding=(3, 0))
+        self.stem_norm = nn.BatchNorm2d(64)
+        self.pool = nn.MaxPool2d(3, stride=2, padding=(1, 0))
+        self.blocks = nn.ModuleList(
+            [
+                ResidualBlock(64, 64, first=True),
+                ResidualBlock(64, 64),
+                ResidualBlock(64, 128, stride=2),
+                ResidualBlock(128, 128),
+            ]
+        )
+        self.norm = nn.BatchNorm2d(128)
+        bands_left = (((n_bands - 7) // 2 + 1 - 3) // 2 + 2) // 2
+        self.n_channels = 128 * bands_left
+        self.gru = None
+        if extractor != "cnn":
+            both = extractor == "crnn_bigru"
+            self.gru = nn.GRU(self.n_channels, gru_units, batch_first=True, bidirectional=both)
+            self.n_channels = gru_units * (2 if both else 1)
+        _initialise(self)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Compute the feature map.
+
+        Parameters
+        ----------
+        features : float Tensor of shape (n_clips, n_frames, n_bands)
+        lengths : int64 Tensor of shape (n_clips,), default=None
+            Valid frames of each clip; None when all are. What is computed for a clip
+            does not depend on the padding behind it.
+
+        Returns
+        -------
+        float32 Tensor of shape (n_clips, ceil(n_frames / 8), n_channels)
+        """
+        valid = _Validity(lengths)
+        x = ((features - self.mean) / self.scale)[:, None]
+        x = x.contiguous(memory_format=torch.channels_last)
+        x = self.stem(valid.mask(x))
+        x = F.relu(self.stem_norm(x), inplace=True)
+        x = self.pool(valid.halve().mask(x))
+        valid.halve()
+        for block in self.blocks:
+            x = block(x, valid)
+        x = F.relu(self.norm(x), inplace=True)
+        x = x.permute(0, 2, 1, 3).flatten(2)
+        if self.gru is None:
+            return valid.mask_steps(x.float())
+        # The recurrence stays in float32: it is a small part of the time, and rounding
+        # would build up along the clip.
+        with torch.autocast(x.device.type, enabled=False):
+            return self._recur(x.float(), valid.lengths)
+
+    def _recur(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        assert self.gru is not None
+        if lengths is None:
+            return self.gru(x)[0]
+        packed = nn.utils.rnn.pack_padded_sequence(
+            x, lengths.cpu(), batch_first=True, enforce_sorted=False
+        )
+        out, _ = self.gru(packed)
+        return nn.utils.rnn.pad_packed_sequence(out, batch_first=True, total_length=x.shape[1])[0]
+
+
+class ResidualBlock(nn.Module):
+    """Basic pre-activation block: (norm, ReLU, 3x3 convolution) twice, plus a shortcut."""
+
+    def __init__(self, n_in: int, n_out: int, stride: int = 1, first: bool = False):
+        super().__init__()
+        # The stem has just normalised what the very first block receives.
+        self.norm1 = None if first else nn.BatchNorm2d(n_in)
+        self.conv1 = nn.Conv2d(n_in, n_out, 3, stride=stride, padding=1)
+        self.norm2 = nn.BatchNorm2d(n_out)
+        self.conv2 = nn.Conv2d(n_out, n_out, 3, padding=1)
+        self.stride = stride
+        self.shortcut = nn.Conv2d(n_in, n_out, 1, stride=stride) if stride > 1 else None
+
+    def forward(self, x: Tensor, valid: _Validity) -> Tensor:
+        h = x if self.norm1 is None else F.relu(self.norm1(x), inplace=True)
+        h = self.conv1(valid.mask(h))
+        if self.stride > 1:
+            valid.halve()
+        h = valid.mask(F.relu(self.norm2(h), inplace=True))
+        h = self.conv2(h)
+        return h + (x if self.shortcut is None else self.shortcut(x))
+
+
+class _Validity:
+    """Valid lengths at the present time resolution; nothing to do when all clips are full."""
+
+    def __init__(self, lengths: Tensor | None):
+        self.lengths = lengths
+
+    def halve(self) -> _Validity:
+        if self.lengths is not None:
+            self.lengths = (self.lengths + 1) // 2
+        return self
+
+    def mask(self, x: Tensor) -> Tensor:
+        """Zero what lies behind the end of each clip, as padding of that clip would be."""
+        if self.lengths is None:
+            return x
+        steps = torch.arange(x.shape[2], device=x.device)
+        return x * (steps < self.lengths[:, None])[:, None, :, None]
+
+    def mask_steps(self, x: Tensor) -> Tensor:
+        if self.lengths is None:
+            return x
+        steps = torch.arange(x.shape[1], device=x.device)
+        return x * (steps < self.lengths[:, None])[..., None]
+
+
+class PresenceHead(nn.Module):
+    """Presence of each label in a clip, for pre-training (section 3.2 of the paper).
+
+    The feature map is max-pooled along time: an event is present when some step says so.
+    """
+
+    def __init__(self, n_channels: int, n_labels: int):
+        super().__init__()
+        self.dense = nn.Linear(n_channels, n_labels)
+
+    def forward(self, feature_map: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Logits of shape (n_clips, n_labels) from a map of shape (n_clips, n_steps, n)."""
+        if lengths is not None:
+            steps = torch.arange(feature_map.shape[1], device=feature_map.device)
+            outside = steps >= n_steps(lengths)[:, None]  # type: ignore[index]
+            feature_map = feature_map.masked_fill(outside[..., None], -torch.inf)
+        return self.dense(feature_map.amax(1))
+
+
+class PresenceNetwork(nn.Module):
+    """The CRNN with a presence head: what :class:`~sklearn_rcrnn.CRNNPretrainer` trains."""
+
+    def __init__(self, n_bands: int, n_labels: int, extractor: str, gru_units: int):
+        super().__init__()
+        self.crnn = CRNN(n_bands, extractor, gru_units)
+        self.head = PresenceHead(self.crnn.n_channels, n_labels)
+
+    def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
+        return self.head(self.crnn(features, lengths), lengths)
+
+
+def _initialise(module: nn.Module) -> None:
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight)
+            nn.init.zeros_(part.bias)  # type: ignore[arg-type]
+        elif isinstance(part, nn.GRU):
+            for name, weight in part.named_parameters():
+                if "weight_hh" in name:
+                    for gate in weight.chunk(3):
+                        nn.init.orthogonal_(gate)
+                elif "weight_ih" in name:
+                    nn.init.xavier_uniform_(weight)
+                else:
+                    nn.init.zeros_(weight)

@@ -1,0 +1,323 @@
+"""The whole network: extractor, proposals, final classifier, and its two losses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from . import intervals as iv
+from .crnn import CRNN, FRAMES_PER_STEP, n_steps
+from .roi import roi_max_pool
+from .rpn import RPN, anchors
+
+ROI_BINS = 7
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How intervals are matched, sampled and scaled; the values of Faster R-CNN's time.
+
+    Parameters
+    ----------
+    anchor_positive, anchor_negative : float
+        Anchors are positive from the first IoU on, negative under the second.
+    n_anchors : int
+        Anchors sampled a clip, at most half of them positive.
+    anchor_weights : (float, float)
+        Scale of the regression targets (centre, width) of the RPN.
+    roi_positive, roi_background : float
+        RoIs are positive from the first IoU on, background from the second up to it, and
+        dropped under the second.
+    n_rois : int
+        RoIs sampled a clip, at most half of them positive.
+    roi_weights : (float, float)
+        Scale of the regression targets (centre, width) of the final classifier.
+    regression_weight : float
+        λ of equation (1).
+    """
+
+    anchor_positive: float = 0.7
+    anchor_negative: float = 0.3
+    n_anchors: int = 256
+    anchor_weights: tuple[float, float] = (4.0, 4.0)
+    roi_positive: float = 0.5
+    roi_background: float = 0.1
+    n_rois: int = 64
+    roi_weights: tuple[float, float] = (8.0, 4.0)
+    regression_weight: float = 1.0
+
+
+class Truth(NamedTuple):
+    """True events of a batch, padded to the largest number in a clip.
+
+    ``intervals`` (n_clips, m, 2) float in steps, ``labels`` (n_clips, m) int64 from 0,
+    ``mask`` (n_clips, m) bool.
+    """
+
+    intervals: Tensor
+    labels: Tensor
+    mask: Tensor
+
+
+class Detections(NamedTuple):
+    """What the network says of a batch, before any threshold, in steps.
+
+    ``proposals`` (n_clips, p, 2), ``objectness`` (n_clips, p), ``valid`` (n_clips, p) bool;
+    ``intervals`` (n_clips, p, n_classes, 2), ``scores`` (n_clips, p, n_classes).
+    """
+
+    proposals: Tensor
+    objectness: Tensor
+    valid: Tensor
+    intervals: Tensor
+    scores: Tensor
+
+
+class Head(nn.Module):
+    """The final classifier (section 2.3): class probabilities and a refined interval."""
+
+    def __init__(self, n_channels: int, n_classes: int, dense_units: int):
+        super().__init__()
+        self.n_classes = n_classes
+        self.dense = nn.Sequential(
+            nn.Linear(ROI_BINS * n_channels, dense_units),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Linear(dense_units, dense_units),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+        )
+        self.classes = nn.Linear(dense_units, n_classes + 1)
+        self.regression = nn.Linear(dense_units, 2 * n_classes)
+        nn.init.normal_(self.regression.weight, std=0.001)
+        nn.init.zeros_(self.regression.bias)
+
+    def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (..., n_classes + 1), background first, and codes (..., n_classes, 2)."""
+        hidden = self.dense(pooled.flatten(-2))
+        return self.classes(hidden), self.regression(hidden).unflatten(-1, (self.n_classes, 2))
+
+
+class RCRNN(nn.Module):
+    """R-CRNN: equation (1) twice in training, scored intervals at inference.
+
+    Parameters
+    ----------
+    n_inputs : int
+        Mel bands, or channels of the feature map with ``extractor="precomputed"``.
+    n_classes : int
+    extractor : {"cnn", "crnn_gru", "crnn_bigru", "precomputed"}
+    gru_units, dense_units : int
+        U and M of the paper.
+    anchor_sizes : sequence of float
+        In steps.
+    n_proposals : int
+        Proposals that reach the final classifier.
+    proposal_nms : float
+        IoU above which a weaker proposal is dropped.
+    freeze_extractor : bool
+        Keep the extractor as it is, its batch statistics included.
+    recipe : Recipe
+    """
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_classes: int,
+        extractor: str = "crnn_bigru",
+        gru_units: int = 50,
+        dense_units: int = 128,
+        anchor_sizes: Sequence[float] = (1, 2, 4, 8, 16, 32),
+        n_proposals: int = 100,
+        proposal_nms: float = 0.7,
+        freeze_extractor: bool = False,
+        recipe: Recipe | None = None,
+    ):
+        super().__init__()
+        self.crnn = None if extractor == "precomputed" else CRNN(n_inputs, extractor, gru_units)
+        n_channels = n_inputs if self.crnn is None else self.crnn.n_channels
+        self.rpn = RPN(n_channels, len(anchor_sizes))
+        self.head = Head(n_channels, n_classes, dense_units)
+        self.anchor_sizes = tuple(anchor_sizes)
+        self.n_proposals = n_proposals
+        self.proposal_nms = proposal_nms
+        self.recipe = recipe or Recipe()
+        self.frozen = freeze_extractor and self.crnn is not None
+        if self.frozen:
+            self.crnn.requires_grad_(False)  # type: ignore[union-attr]
+
+    def train(self, mode: bool = True) -> RCRNN:
+        super().train(mode)
+        if self.frozen:
+            self.crnn.eval()  # type: ignore[union-attr]
+        return self
+
+    def forward(
+        self,
+        features: Tensor,
+        lengths: Tensor | None = None,
+        truth: Sequence[Tensor] | None = None,
+    ) -> Detections | dict[str, Tensor]:
+        """Losses by name where the truth is given, detections otherwise.
+
+        Parameters
+        ----------
+        features : float32 Tensor of shape (n_clips, n_frames, n_inputs)
+        lengths : int64 Tensor of shape (n_clips,), default=None
+            Valid frames of each clip; None when all are.
+        truth : Truth, or its parts in order, default=None
+
+        Returns
+        -------
+        dict of scalar Tensors "rpn_cls", "rpn_reg", "head_cls", "head_reg", or Detections
+        """
+        if self.crnn is None:
+            feature_map = features
+        else:
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+                feature_map = self.crnn(features, lengths)
+        with torch.autocast(features.device.type, enabled=False):
+            if lengths is None:
+                lengths = torch.full((len(features),), features.shape[1], device=features.device)
+            return self._detect(feature_map, lengths, None if truth is None else Truth(*truth))
+
+    def _detect(
+        self, feature_map: Tensor, lengths: Tensor, truth: Truth | None
+    ) -> Detections | dict[str, Tensor]:
+        # The last frame is centred at or before the last sample: events end by then.
+        scale = 1 if self.crnn is None else FRAMES_PER_STEP
+        limits = (lengths - 1).float() / scale
+        steps = lengths if self.crnn is None else n_steps(lengths)
+        assert isinstance(steps, Tensor)
+        grid = anchors(feature_map.shape[1], self.anchor_sizes, feature_map.device)[None]
+        logits, codes = self.rpn(feature_map)
+        with torch.no_grad():
+            found, objectness, valid = self._propose(grid, logits, codes, steps, limits)
+        if truth is not None:
+            generator = None if self.training else _fixed_generator(feature_map.device)
+            losses = self._rpn_losses(grid, logits, codes, steps, truth, generator)
+            return losses | self._head_losses(feature_map, steps, found, valid, truth, generator)
+        if not found.shape[1]:
+            empty = feature_map.new_zeros(len(feature_map), 0, self.head.n_classes)
+            return Detections(found, objectness, valid, empty[..., None].expand(*empty.shape, 2), empty)
+        class_logits, class_codes = self.head(roi_max_pool(feature_map, found, steps, ROI_BINS))
+        refined = iv.decode(class_codes, found[:, :, None], self.recipe.roi_weights)
+        scores = class_logits.softmax(-1)[..., 1:]
+        return Detections(found, objectness, valid, iv.clip(refined, limits), scores)
+
+    def _propose(
+        self, grid: Tensor, logits: Tensor, codes: Tensor, steps: Tensor, limits: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Best proposals (n_clips, p, 2), their objectness and validity (n_clips, p)."""
+        proposals = iv.clip(iv.decode(codes, grid, self.recipe.anchor_weights), limits)
+        valid = (grid.mean(-1) < steps[:, None]) & (proposals[..., 1] > proposals[..., 0])
+        best, kept = iv.nms(proposals, logits, self.proposal_nms, self.n_proposals, valid)
+        found = proposals.gather(1, best[..., None].expand(-1, -1, 2))
+        return found, logits.gather(1, best).sigmoid(), kept
+
+    def _rpn_losses(
+        self,
+        grid: Tensor,
+        logits: Tensor,
+        codes: Tensor,
+        steps: Tensor,
+        truth: Truth,
+        generator: torch.Generator | None,
+    ) -> dict[str, Tensor]:
+        recipe = self.recipe
+        # A step reaches half a step to either side, so the first and the last anchors of
+        # one step lie inside.
+        usable = (grid[..., 0] >= -0.5) & (grid[..., 1] <= steps[:, None] - 0.5)
+        labels, assigned = iv.match(
+            grid,
+            truth.intervals,
+            truth.mask,
+            positive_iou=recipe.anchor_positive,
+            negative_iou=(0.0, recipe.anchor_negative),
+            usable=usable,
+            force_best=True,
+        )
+        indices, drawn = iv.sample(labels, recipe.n_anchors, 0.5, generator)
+        labels = labels.gather(1, indices).clamp(min=0)
+        classification = F.binary_cross_entropy_with_logits(
+            logits.gather(1, indices), labels.to(logits.dtype), reduction="none"
+        )
+        target = _gather_intervals(truth.intervals, assigned.gather(1, indices))
+        regression = F.smooth_l1_loss(
+            _gather_intervals(codes, indices),
+            iv.encode(target, grid[0][indices], recipe.anchor_weights),
+            reduction="none",
+        ).sum(-1)
+        return {
+            "rpn_cls": _mean(classification, drawn),
+            "rpn_reg": recipe.regression_weight * _mean(regression, drawn & (labels > 0)),
+        }
+
+    def _head_losses(
+        self,
+        feature_map: Tensor,
+        steps: Tensor,
+        proposals: Tensor,
+        valid: Tensor,
+        truth: Truth,
+        generator: torch.Generator | None,
+    ) -> dict[str, Tensor]:
+        recipe = self.recipe
+        # The true events join the proposals, so that the classifier learns from the first
+        # step on, when no proposal is good yet.
+        rois = torch.cat([proposals, truth.intervals], 1)
+        labels, assigned = iv.match(
+            rois,
+            truth.intervals,
+            truth.mask,
+            positive_iou=recipe.roi_positive,
+            negative_iou=(recipe.roi_background, recipe.roi_positive),
+            usable=torch.cat([valid, truth.mask], 1),
+        )
+        indices, drawn = iv.sample(labels, recipe.n_rois, 0.5, generator)
+        labels, assigned = labels.gather(1, indices), assigned.gather(1, indices)
+        rois = _gather_intervals(rois, indices)
+        logits, codes = self.head(roi_max_pool(feature_map, rois, steps, ROI_BINS))
+        positive = drawn & (labels == iv.POSITIVE)
+        classes = truth.labels.gather(1, assigned)
+        target_class = torch.where(positive, classes + 1, 0)
+        classification = F.cross_entropy(logits.transpose(1, 2), target_class, reduction="none")
+        own = codes.gather(2, classes[..., None, None].expand(-1, -1, 1, 2)).squeeze(2)
+        target = _gather_intervals(truth.intervals, assigned)
+        regression = F.smooth_l1_loss(
+            own, iv.encode(target, rois, recipe.roi_weights), reduction="none"
+        ).sum(-1)
+        return {
+            "head_cls": _mean(classification, drawn),
+            "head_reg": recipe.regression_weight * _mean(regression, positive),
+        }
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Number of parameters as Keras counts them and Table 2 gives them.
+
+    Moving means and variances of the batch-norms count, and one bias vector for each gate
+    of the recurrent layer (PyTorch keeps a second one that adds nothing).
+    """
+    total = sum(p.numel() for name, p in network.named_parameters() if "bias_hh" not in name)
+    return total + sum(b.numel() for name, b in network.named_buffers() if "running_" in name)
+
+
+def _gather_intervals(values: Tensor, indices: Tensor) -> Tensor:
+    """Rows of (n_clips, n, 2) by an index of shape (n_clips, k)."""
+    return values.gather(1, indices[..., None].expand(-1, -1, 2))
+
+
+def _mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the True places of the mask; 0, with a gradient of 0, when there are none."""
+    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
+
+
+def _fixed_generator(device: torch.device) -> torch.Generator:
+    """The same draws in every evaluation, so that validation losses can be compared."""
+    return torch.Generator(device).manual_seed(0)

@@ -1,0 +1,298 @@
+"""Pre-training of the feature extractor on presence in a clip (section 3.2 of the paper)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import joblib
+import numpy as np
+import torch
+from filelock import FileLock
+from numpy.typing import NDArray
+from sklearn.base import TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import check_is_fitted, check_memory
+
+from .base import NetworkEstimator
+from .events import Event, check_event_lists, labels_of
+from .nn.crnn import EXTRACTORS, PresenceNetwork, n_steps
+from .nn.rcrnn import count_parameters
+from .training import PresenceNet, collate_presence, seeded, set_normalisation, train
+
+
+class CRNNPretrainer(TransformerMixin, NetworkEstimator):
+    """Train the CRNN to tell which events are present in a clip.
+
+    The trained network gives :class:`RCRNNDetector` a good start
+    (``RCRNNDetector(pretrainer=CRNNPretrainer())``), or fixed feature maps, as a
+    transformer in front of ``RCRNNDetector(extractor="precomputed")``: the settings of
+    Table 3.
+
+    Parameters
+    ----------
+    gru_units : int, default=50
+        U, units of the recurrent layer in each direction.
+    extractor : {"crnn_bigru", "crnn_gru", "cnn"}, default="crnn_bigru"
+        The network of Table 1: with a bidirectional, a forward, or no recurrent layer.
+    max_epochs : int, default=100
+        Epochs at most.
+    lr : float, default=1e-3
+        Learning rate of Adam.
+    batch_size : int, default=32
+        Clips in a batch (the paper: 80).
+    patience : int, default=10
+        Stop when the validation loss has not improved for so many epochs; the weights of
+        the best epoch are restored. None: never.
+    validation_fraction : float, default=0.1
+        Part of the clips set aside for validation, each label in proportion. None: train
+        on all and watch the training loss.
+    gradient_clip : float, default=5.0
+        Largest norm of the gradient. None: any.
+    callbacks : list of skorch callbacks, default=None
+        Added to the estimator's own.
+    net_params : dict, default=None
+        Any parameter of :class:`skorch.NeuralNet`, over those set here.
+    device : str, default="auto"
+        ``"auto"`` is CUDA where there is one; else a name of PyTorch's.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Of the convolutions. ``"auto"`` trains in bfloat16 where the processor has it and
+        predicts in float32; ``"bfloat16"`` does both in it.
+    random_state : int, RandomState instance or None, default=None
+        Weights, split, order and dropout.
+    verbose : int, default=0
+        1 shows a progress bar and the losses of each epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_labels,)
+        Labels, sorted.
+    net_ : skorch.NeuralNet
+        The trained net.
+    history_ : skorch.history.History
+        Losses by epoch.
+    n_parameters_ : int
+        As the paper counts them.
+    n_features_in_ : int
+        Bands of the features.
+
+    See Also
+    --------
+    RCRNNDetector : Detects the events.
+
+    References
+    ----------
+    Kao, Wang, Sun, Wang: R-CRNN, Interspeech 2018, section 3.2 and Table 3.
+
+    Examples
+    --------
+    >>> from sklearn_rcrnn import CRNNPretrainer, LFBETransformer
+    >>> from sklearn_rcrnn.datasets import make_rare_events
+    >>> X, y = make_rare_events(6, duration=4.0, random_state=0)
+    >>> features = LFBETransformer().transform(X)
+    >>> pretrainer = CRNNPretrainer(gru_units=8, max_epochs=1, random_state=0)
+    >>> pretrainer.fit_transform(features, y).shape
+    (6, 22, 16)
+    """
+
+    _parameter_constraints: dict = {
+        **NetworkEstimator._training_constraints,
+        "extractor": [StrOptions(set(EXTRACTORS))],
+    }
+
+    def __init__(
+        self,
+        gru_units: int = 50,
+        extractor: str = "crnn_bigru",
+        *,
+        max_epochs: int = 100,
+        lr: float = 1e-3,
+        batch_size: int = 32,
+        patience: int | None = 10,
+        validation_fraction: float | None = 0.1,
+        gradient_clip: float | None = 5.0,
+        callbacks: Sequence[Any] | None = None,
+        net_params: dict[str, Any] | None = None,
+        device: str = "auto",
+        precision: Literal["auto", "float32", "bfloat16"] = "auto",
+        random_state: Any = None,
+        verbose: int = 0,
+    ):
+        self.gru_units = gru_units
+        self.extractor = extractor
+        self.max_epochs = max_epochs
+        self.lr = lr
+        self.batch_size = batch_size
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.gradient_clip = gradient_clip
+        self.callbacks = callbacks
+        self.net_params = net_params
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any, *, X_val: Any = None, y_val: Any = None) -> CRNNPretrainer:
+        """Learn which labels are present.
+
+        Parameters
+        ----------
+        X : array of shape (n_clips, n_frames, n_bands) or list of (n_frames_i, n_bands)
+            Features.
+        y : list of lists of (onset, offset, label)
+            Events of each clip; only their labels count here.
+        X_val, y_val : as `X` and `y`, default=None
+            Validation clips; by default a part of `X` is set aside.
+
+        Returns
+        -------
+        self
+        """
+        self._validate_params()
+        clips = self._check_features(X, reset=True)
+        events = check_event_lists(y, n_clips=len(clips))
+        labels = labels_of(events)
+        if not labels:
+            raise ValueError("y has no event in any clip: there is nothing to learn")
+        self.classes_ = np.asarray(labels)
+        validation = None
+        if X_val is not None:
+            val_clips = self._check_features(X_val, reset=False)
+            val_events = check_event_lists(y_val, n_clips=len(val_clips), name="y_val")
+            validation = (val_clips, self._presence(val_events))
+
+        rng = check_random_state(self.random_state)
+        train_set, valid_set = self._data_sets(
+            clips, events, self._presence(events), validation, rng
+        )
+        seed = self._seed(rng)
+        net = self._make_net(
+            PresenceNet,
+            valid_set is not None,
+            module=PresenceNetwork,
+            module__n_bands=self.n_features_in_,
+            module__n_labels=len(labels),
+            module__extractor=self.extractor,
+            module__gru_units=self.gru_units,
+            criterion=torch.nn.BCEWithLogitsLoss,
+            iterator_train__collate_fn=collate_presence,
+            iterator_valid__collate_fn=collate_presence,
+        )
+        with seeded(seed):
+            self.net_ = net.initialize()
+            set_normalisation(net.module_.crnn, clips)
+            train(net, train_set, valid_set)
+        self.history_ = self.net_.history
+        self.n_parameters_ = count_parameters(self.net_.module_)
+        return self
+
+    def transform(self, X: Any) -> NDArray[np.float32] | list[NDArray[np.float32]]:
+        """Compute the feature maps.
+
+        Parameters
+        ----------
+        X : array of shape (n_clips, n_frames, n_bands) or list of (n_frames_i, n_bands)
+
+        Returns
+        -------
+        float32 array of shape (n_clips, ceil(n_frames / 8), n_channels), or list of such rows
+            ``n_channels`` is 2U for ``"crnn_bigru"``; (162, 100) for 30 s by default.
+        """
+        check_is_fitted(self)
+        clips = self._check_features(X, reset=False)
+        maps: list[Any] = [None] * len(clips)
+        with self._inference() as network:
+            for places, batch in self._batches(clips):
+                for place, row in zip(places, network.crnn(**batch).cpu().numpy(), strict=True):
+                    maps[place] = row[: n_steps(len(clips[place]))]
+        return np.stack(maps) if len({len(row) for row in maps}) == 1 else maps
+
+    def predict_proba(self, X: Any) -> NDArray[np.float32]:
+        """Probability of presence of each label in each clip.
+
+        Parameters
+        ----------
+        X : as for :meth:`transform`
+
+        Returns
+        -------
+        float32 array of shape (n_clips, n_labels)
+            Columns in the order of ``classes_``; rows need not sum to 1.
+        """
+        check_is_fitted(self)
+        clips = self._check_features(X, reset=False)
+        probabilities = np.empty((len(clips), len(self.classes_)), np.float32)
+        with self._inference() as network:
+            for places, batch in self._batches(clips):
+                probabilities[places] = network(**batch).float().sigmoid().cpu().numpy()
+        return probabilities
+
+    def score(self, X: Any, y: Any) -> float:
+        """Part of the (clip, label) pairs whose presence is told rightly at 0.5.
+
+        Parameters
+        ----------
+        X : as for :meth:`transform`
+        y : list of lists of (onset, offset, label)
+
+        Returns
+        -------
+        float
+        """
+        probabilities = self.predict_proba(X)
+        events = check_event_lists(y, n_clips=len(probabilities))
+        return float(np.mean((probabilities > 0.5) == self._presence(events)))
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Names of the channels of the feature map.
+
+        Parameters
+        ----------
+        input_features : ignored
+
+        Returns
+        -------
+        object array of shape (n_channels,)
+        """
+        check_is_fitted(self)
+        return np.asarray(
+            [f"crnn{i}" for i in range(self.net_.module_.crnn.n_channels)], dtype=object
+        )
+
+    def _presence(self, events: Sequence[Sequence[Event]]) -> NDArray[np.float32]:
+        """(n_clips, n_labels) of 0 and 1."""
+        return np.array(
+            [np.isin(self.classes_, [e.label for e in clip]) for clip in events], np.float32
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.target_tags.required = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def cached_fit(pretrainer: CRNNPretrainer, X: Any, y: Any, memory: Any) -> CRNNPretrainer:
+    """Fit, or take from `memory` what was fitted with the same parameters and data.
+
+    A lock for each fit keeps workers of a grid search that come to the same pre-training
+    at the same time from doing it twice.
+    """
+    memory = check_memory(memory)
+    if memory.location is None:
+        return pretrainer.fit(X, y)
+    folder = Path(memory.location)
+    folder.mkdir(parents=True, exist_ok=True)
+    name = joblib.hash((pretrainer.get_params(deep=False), X, y))
+    with FileLock(folder / f"pretrainer-{name}.lock"):
+        return memory.cache(_fit, ignore=["pretrainer", "X", "y"])(name, pretrainer, X, y)
+
+
+def _fit(name: str, pretrainer: CRNNPretrainer, X: Any, y: Any) -> CRNNPretrainer:
+    """`name` stands for all other arguments: the data need not be hashed again."""
+    return pretrainer.fit(X, y)
