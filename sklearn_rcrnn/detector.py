@@ -345,7 +345,7 @@ class RCRNNDetector(NetworkEstimator):
         """
         from .metrics import event_based_f_score
 
-        return float(event_based_f_score(y, self.predict(X)))
+        return float(event_based_f_score(y, self.predict(X), zero_division=0.0))
 
     def _check_together(self) -> None:
         """Parameters that contradict each other."""

@@ -1,2 +1,15 @@
+"""Recordings with events: DCASE 2017 task 2, its mixer, and synthesised ones."""
+
+from .dcase2017 import load_dcase2017_rare
+from .fetch import fetch_dcase2017_rare
 from .mixer import Mixture, generate_mixture_recipes, synthesize_mixtures
 from .synthetic import make_rare_events
+
+__all__ = [
+    "Mixture",
+    "fetch_dcase2017_rare",
+    "generate_mixture_recipes",
+    "load_dcase2017_rare",
+    "make_rare_events",
+    "synthesize_mixtures",
+]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -36,3 +38,58 @@ def _read(path: Path) -> Any:
         there = sorted(p.name for p in path.parent.glob("*.yaml"))
         raise FileNotFoundError(f"{path} is missing; {path.parent} has {there}")
     return yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+def mixture_hashes(
+    mixtures_per_class: int, event_presence_prob: float, ebrs: Any, seed: int
+) -> tuple[str, ...]:
+    """Names that the challenge's mixer gives the folder of mixtures with these parameters.
+
+    The first is of the PyYAML of its time, under which the official mixtures were made.
+    """
+    params = {
+        "event_presence_prob": event_presence_prob,
+        "mixtures_per_class": mixtures_per_class,
+        "ebrs": list(ebrs),
+        "seed": seed,
+    }
+    texts = (yaml.dump(params, default_flow_style=style) for style in (None, False))
+    return tuple(hashlib.md5(text.encode()).hexdigest() for text in texts)
+
+
+def write_meta(folder: Path, recipes: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Write recipes and event lists of each class as the challenge's mixer does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for label, own in recipes.items():
+        if not own:
+            continue
+        name = own[0]["mixture_audio_filename"]
+        subset = name.removeprefix("mixture_").split(f"_{label}_")[0]
+        text = yaml.safe_dump([dict(recipe) for recipe in own], default_flow_style=False)
+        (folder / f"mixture_recipes_{subset}_{label}.yaml").write_text(text)
+        lines = "".join(recipe["annotation_string"] + "\n" for recipe in own)
+        (folder / f"event_list_{subset}_{label}.csv").write_text(lines)
+
+
+def read_event_list(path: Path) -> list[tuple[str, list[tuple[float, float, str]]]]:
+    """Files and their events from a challenge event list, in the order of the list.
+
+    Lines are ``file``, or ``file onset offset label`` separated by tabs.
+    """
+    events: dict[str, list[tuple[float, float, str]]] = {}
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if not line.strip():
+            continue
+        name, *rest = line.rstrip("\r").split("\t")
+        own = events.setdefault(name, [])
+        if not any(field.strip() for field in rest):
+            continue
+        try:
+            onset, offset, label = rest
+            own.append((float(onset), float(offset), label.strip()))
+        except ValueError as error:
+            raise ValueError(
+                f"{path}, row {number}: expected file, onset, offset and label separated by "
+                f"tabs, or a file name alone; got {line!r}"
+            ) from error
+    return list(events.items())

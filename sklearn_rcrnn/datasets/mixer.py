@@ -15,7 +15,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from ..audio import read_audio
-from .layout import CLASSES, data_folder, read_cv_setup
+from .layout import CLASSES, data_folder, read_cv_setup, write_meta
 
 SAMPLE_RATE = 44100
 # Keeps loud events from clipping: both background and event are lowered by it.
@@ -353,8 +353,6 @@ def synthesize_mixtures(
     if output_dir is None:
         tasks = (delayed(np.asarray)(mixture) for mixture in mixtures)
         return _run(tasks, len(mixtures), n_jobs, verbose, "mixtures"), y
-    from .layout import write_meta
-
     folder = Path(output_dir)
     (folder / "audio").mkdir(parents=True, exist_ok=True)
     tasks = (delayed(_write)(mixture, folder / "audio") for mixture in mixtures)

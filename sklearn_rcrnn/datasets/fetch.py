@@ -1,0 +1,172 @@
+"""Download DCASE 2017 task 2 from Zenodo by pooch."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+from .layout import DEVELOPMENT, EVALUATION
+
+_ZENODO = "https://zenodo.org/record/{record}/files/"
+
+# Name after the package's own, bytes, md5.
+_DEVELOPMENT_FILES = [
+    ("doc.zip", 21042, "47c424fe90d2bdc53d9fdd84341c2783"),
+    ("code.zip", 81518, "4cacdf0803daf924a60bf9daa573beb7"),
+    ("source_data_bgs_and_cvsetup.1.zip", 1072175672, "6f1f4156d41b541d1188fcf44c9a8267"),
+    ("source_data_bgs_and_cvsetup.2.zip", 1073378284, "ff5dcbe250e45cc404b7b8a6013002ac"),
+    ("source_data_bgs_and_cvsetup.3.zip", 1069766123, "fb356ae309a40d2f0a38fc1c746835cb"),
+    ("source_data_bgs_and_cvsetup.4.zip", 1070042681, "2a68575b2ec7a69e2cc8b16b87fae0c9"),
+    ("source_data_bgs_and_cvsetup.5.zip", 1073380909, "84e70d855457a18115108e42ec04501a"),
+    ("source_data_bgs_and_cvsetup.6.zip", 1073021941, "048ce898bd434097dd489027f7ba361d"),
+    ("source_data_bgs_and_cvsetup.7.zip", 1069890239, "3ef1c89fcfac39918a5edc5abc6ed29b"),
+    ("source_data_bgs_and_cvsetup.8.zip", 180860904, "69dcb81e70f4e6605e178693afcd7722"),
+    ("source_data_events.zip", 639119477, "dc4b7eb77078b4cf1b670c6362679473"),
+]
+_EVALUATION_FILES = [
+    ("doc.zip", 11701, "36db98a94ce871c6bdc5bd5238383114"),
+    ("mixture_data.1.zip", 1071143794, "db4aecd5175dead27ceb2692e7f28bb1"),
+    ("mixture_data.2.zip", 1071773516, "e97d5842c46805cdb94e6d4017870cde"),
+    ("mixture_data.3.zip", 1073505512, "1fe20c762cecd26979e2c5303c8e9f48"),
+    ("mixture_data.4.zip", 1071132551, "5042cd00aed9af6b37a253e24f88554f"),
+    ("mixture_data.5.zip", 308314939, "72180597ed5bfaa73491755f74b84738"),
+]
+PACKAGES = {
+    "development": (DEVELOPMENT, _ZENODO.format(record=401395), _DEVELOPMENT_FILES),
+    "evaluation": (EVALUATION, _ZENODO.format(record=1160455), _EVALUATION_FILES),
+}
+
+
+def fetch_dcase2017_rare(
+    root: str | PathLike[str] | None = None,
+    subset: Literal["development", "evaluation", "all"] = "all",
+    *,
+    dry_run: bool = False,
+    keep_archives: bool = False,
+    verbose: int = 1,
+    packages: dict[str, Any] | None = None,
+) -> Path:
+    """Download the data of DCASE 2017 task 2 and unpack it.
+
+    Says first what is to be downloaded and how much. Each archive is checked against its
+    md5 sum and unpacked as soon as it is there; what is unpacked is not downloaded again,
+    and an archive that was cut short goes on where it stopped.
+
+    Parameters
+    ----------
+    root : str or PathLike, default=None
+        Where to put it; the user's cache folder by default.
+    subset : {"development", "evaluation", "all"}, default="all"
+        8.3 GB of source material, 4.6 GB of mixtures, or both.
+    dry_run : bool, default=False
+        Only say what would be downloaded.
+    keep_archives : bool, default=False
+        Keep the ZIP files beside what was unpacked.
+    verbose : int, default=1
+        0: say nothing; 1: say what is done, with progress bars.
+    packages : dict, default=None
+        Other sources in place of the two Zenodo records: subset to (name, base URL, list
+        of (file, bytes, md5)); for mirrors.
+
+    Returns
+    -------
+    Path
+        `root`, for :func:`load_dcase2017_rare`.
+
+    Raises
+    ------
+    ValueError
+        For an unknown subset, or an archive whose checksum stays wrong.
+
+    Examples
+    --------
+    >>> root = fetch_dcase2017_rare("data", dry_run=True)
+    development: 11 files, 8.32 GB to download
+    evaluation: 6 files, 4.60 GB to download
+    """
+    import pooch
+
+    packages = PACKAGES if packages is None else packages
+    chosen = list(packages) if subset == "all" else [subset]
+    unknown = [name for name in chosen if name not in packages]
+    if unknown:
+        raise ValueError(f'subset must be "all" or of {list(packages)}; got {subset!r}')
+    root = Path(pooch.os_cache("sklearn_rcrnn") if root is None else root)
+    missing = {name: _missing(root, *packages[name]) for name in chosen}
+    _announce(missing, verbose)
+    if dry_run:
+        return root
+    root.mkdir(parents=True, exist_ok=True)
+    for name in chosen:
+        package, url, _ = packages[name]
+        for file, _, md5 in missing[name]:
+            archive = _download(f"{url}{package}.{file}", root, f"{package}.{file}", md5, verbose)
+            _unpack(archive, root / package)
+            _marker(root, package, file).touch()
+            if not keep_archives:
+                archive.unlink()
+    return root
+
+
+def _announce(missing: dict[str, list], verbose: int) -> None:
+    if not verbose:
+        return
+    for name, files in missing.items():
+        size = sum(size for _, size, _ in files)
+        print(f"{name}: {len(files)} files, {size / 1e9:.2f} GB to download")
+
+
+def _missing(root: Path, package: str, url: str, files: list) -> list:
+    return [entry for entry in files if not _marker(root, package, entry[0]).exists()]
+
+
+def _marker(root: Path, package: str, file: str) -> Path:
+    """Says that an archive was unpacked to its end."""
+    return root / package / f".{file}.done"
+
+
+def _download(url: str, root: Path, name: str, md5: str, verbose: int) -> Path:
+    import pooch
+
+    partial = root / f"{name}.part"
+
+    def resume(url: str, output_file: str, _: Any) -> None:
+        _fetch_rest(url, partial, bool(verbose))
+        os.replace(partial, output_file)
+
+    path = pooch.retrieve(url, f"md5:{md5}", fname=name, path=root, downloader=resume)
+    return Path(path)
+
+
+def _fetch_rest(url: str, partial: Path, progress: bool) -> None:
+    """Download what is not there yet of a file, by a range request."""
+    import requests
+    from tqdm.auto import tqdm
+
+    have = partial.stat().st_size if partial.exists() else 0
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    with requests.get(url, headers=headers, stream=True, timeout=60) as response:
+        if response.status_code == 416:  # the file was complete already
+            return
+        response.raise_for_status()
+        goes_on = response.status_code == 206
+        size = int(response.headers.get("Content-Length", 0)) + (have if goes_on else 0)
+        with (
+            open(partial, "ab" if goes_on else "wb") as out,
+            tqdm(total=size, initial=have if goes_on else 0, unit="B", unit_scale=True,
+                 desc=partial.stem[-30:], disable=not progress) as bar,
+        ):
+            for block in response.iter_content(1 << 20):
+                out.write(block)
+                bar.update(len(block))
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Unpack; archives may or may not hold the package's folder themselves."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(archive) as packed:
+        inside = all(name.startswith(f"{folder.name}/") for name in packed.namelist())
+        packed.extractall(folder.parent if inside else folder)

@@ -1,0 +1,117 @@
+"""The network: Table 2 to the last parameter, shapes, losses, gradients, padding."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sklearn_rcrnn.nn.crnn import CRNN, n_steps
+from sklearn_rcrnn.nn.rcrnn import RCRNN, Detections, Recipe, Truth, count_parameters
+
+LOSSES = {"rpn_cls", "rpn_reg", "head_cls", "head_reg"}
+
+
+@pytest.mark.parametrize(
+    ("gru_units", "dense_units", "expected"),
+    [(50, 128, 1_110_874), (50, 256, 1_250_394), (100, 256, 1_782_094)],
+)
+def test_parameters_of_table_2(gru_units, dense_units, expected):
+    counts = [
+        count_parameters(RCRNN(64, n, gru_units=gru_units, dense_units=dense_units))
+        for n in (1, 2, 3)
+    ]
+    assert counts[0] == expected
+    # Section 2.4: what each further class adds.
+    assert counts[1] - counts[0] == counts[2] - counts[1] == 3 * dense_units + 3
+
+
+@pytest.mark.parametrize(
+    ("extractor", "channels"), [("cnn", 896), ("crnn_gru", 50), ("crnn_bigru", 100)]
+)
+def test_feature_map_of_30_seconds(extractor, channels):
+    with torch.inference_mode():
+        assert CRNN(64, extractor).eval()(torch.randn(1, 1292, 64)).shape == (1, 162, channels)
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 7, 8, 9, 100, 1291])
+def test_any_length(n_frames):
+    network = RCRNN(64, 2, gru_units=4, dense_units=8).eval()
+    with torch.inference_mode():
+        found = network(torch.randn(2, n_frames, 64))
+    assert isinstance(found, Detections)
+    assert found.proposals.shape[1] <= 100
+    intervals = found.intervals[found.valid]
+    assert (intervals >= 0).all()
+    assert (intervals <= (n_frames - 1) / 8 + 1e-6).all()
+
+
+def truth(n_clips):
+    """Two events, one event, none, and so on."""
+    intervals = torch.tensor([[[2.0, 5.0], [10.0, 20.0]]]).repeat(n_clips, 1, 1)
+    mask = torch.tensor([[True, True], [True, False], [False, False]]).repeat(n_clips, 1)[:n_clips]
+    return Truth(intervals, torch.tensor([[0, 1]]).repeat(n_clips, 1), mask)
+
+
+@pytest.mark.parametrize("extractor", ["cnn", "crnn_gru", "crnn_bigru"])
+def test_losses_and_gradients_are_finite(extractor):
+    torch.manual_seed(0)
+    network = RCRNN(64, 2, extractor=extractor, gru_units=8, dense_units=16)
+    losses = network(torch.randn(6, 300, 64), None, truth(6))
+    assert set(losses) == LOSSES
+    assert all(loss > 0 for loss in losses.values())
+    sum(losses.values()).backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().sum() > 0 or "bias_hh" in name or "conv" in name, name
+
+
+def test_batch_without_any_event_trains():
+    network = RCRNN(64, 1, gru_units=4, dense_units=8, recipe=Recipe(roi_background=0.0))
+    nothing = truth(3)
+    losses = network(torch.randn(3, 100, 64), None, nothing._replace(mask=nothing.mask & False))
+    assert losses["rpn_reg"] == losses["head_reg"] == 0
+    assert losses["head_cls"] > 0
+    sum(losses.values()).backward()
+
+
+def test_paper_background_drops_clips_without_event():
+    network = RCRNN(64, 1, gru_units=4, dense_units=8, recipe=Recipe(roi_background=0.1))
+    nothing = truth(3)
+    losses = network(torch.randn(3, 100, 64), None, nothing._replace(mask=nothing.mask & False))
+    assert losses["head_cls"] == 0
+
+
+@pytest.mark.parametrize("extractor", ["cnn", "crnn_gru", "crnn_bigru"])
+def test_padding_changes_nothing(extractor):
+    torch.manual_seed(0)
+    network = RCRNN(64, 2, extractor=extractor, gru_units=8, dense_units=16)
+    network(torch.randn(4, 203, 64), None, truth(4))  # batch statistics off their start
+    network.eval()
+    short = torch.randn(1, 203, 64)
+    batch = torch.randn(2, 411, 64)
+    batch[0, :203] = short[0]
+    with torch.inference_mode():
+        alone = network.crnn(short)
+        beside = network.crnn(batch, torch.tensor([203, 411]))
+    steps = n_steps(203)
+    torch.testing.assert_close(beside[0, :steps], alone[0], atol=1e-5, rtol=1e-4)
+
+
+def test_frozen_extractor_stays():
+    torch.manual_seed(0)
+    network = RCRNN(64, 1, gru_units=4, dense_units=8, freeze_extractor=True).train()
+    before = {name: value.clone() for name, value in network.crnn.state_dict().items()}
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.1)
+    sum(network(torch.randn(3, 100, 64), None, truth(3)).values()).backward()
+    optimizer.step()
+    for name, value in network.crnn.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_losses_of_evaluation_are_the_same_twice():
+    network = RCRNN(64, 2, gru_units=4, dense_units=8).eval()
+    features = torch.randn(3, 100, 64)
+    with torch.no_grad():
+        first, second = (network(features, None, truth(3)) for _ in range(2))
+    assert {k: v.item() for k, v in first.items()} == {k: v.item() for k, v in second.items()}
