@@ -100,7 +100,7 @@ def test_padding_changes_nothing(extractor):
 
 def test_frozen_extractor_stays():
     torch.manual_seed(0)
-    network = RCRNN(64, 1, gru_units=4, dense_units=8, freeze_extractor=True).train()
+    network = RCRNN(64, 2, gru_units=4, dense_units=8, freeze_extractor=True).train()
     before = {name: value.clone() for name, value in network.crnn.state_dict().items()}
     optimizer = torch.optim.Adam(network.parameters(), lr=0.1)
     sum(network(torch.randn(3, 100, 64), None, truth(3)).values()).backward()

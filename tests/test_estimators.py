@@ -1,0 +1,397 @@
+"""The estimators' promises: scikit-learn's own checks, and the same on features and audio."""
+
+from __future__ import annotations
+
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import Pipeline
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from skorch.callbacks import EpochTimer
+
+from sklearn_rcrnn import (
+    CRNNPretrainer,
+    Event,
+    LFBETransformer,
+    RCRNNDetector,
+    make_rcrnn_pipeline,
+)
+
+TWO_DIMENSIONS = "gives 2-D features of clips that are 3-D here; the promise is tested below"
+LABEL_TARGET = "gives a label for each sample, where y holds event lists"
+PATHS_AND_CLIPS = "X may be a list of paths or of clips of unequal length"
+RESULT_IS_3D = "the features of a clip are 2-D, so that the result has three dimensions"
+
+
+def expected_failures(estimator):
+    """Checks of scikit-learn that cannot apply, each with its reason."""
+    if isinstance(estimator, LFBETransformer):
+        return {
+            "check_estimators_dtypes": "64-bit integers are no PCM format: an error, not silence",
+            "check_estimator_sparse_array": PATHS_AND_CLIPS,
+            "check_estimator_sparse_matrix": PATHS_AND_CLIPS,
+            "check_estimator_sparse_tag": PATHS_AND_CLIPS,
+            "check_n_features_in": "clips may be of any length",
+            "check_n_features_in_after_fitting": "clips may be of any length",
+            "check_estimators_nan_inf": "stateless: fit reads no samples; transform checks them",
+            "check_complex_data": "stateless: fit reads no samples; transform checks them",
+            "check_dtype_object": "an object array is a list of paths or clips",
+            "check_estimators_empty_data_messages": "one sample is a clip, not a feature",
+            "check_transformer_data_not_an_array": PATHS_AND_CLIPS,
+            "check_set_output_transform": RESULT_IS_3D,
+            "check_set_output_transform_pandas": RESULT_IS_3D,
+            "check_global_output_transform_pandas": RESULT_IS_3D,
+            "check_set_output_transform_polars": RESULT_IS_3D,
+            "check_global_set_output_transform_polars": RESULT_IS_3D,
+            "check_fit1d": "an array of one dimension gets a hint, as a ValueError",
+        }
+    return {
+        name: TWO_DIMENSIONS
+        for name in (
+            "check_estimator_sparse_array",
+            "check_estimator_sparse_matrix",
+            "check_estimator_sparse_tag",
+            "check_fit2d_1sample",
+            "check_fit2d_1feature",
+            "check_n_features_in",
+            "check_estimators_dtypes",
+            "check_complex_data",
+            "check_dtype_object",
+        )
+    } | {"check_requires_y_none": LABEL_TARGET}
+
+
+@parametrize_with_checks(
+    [LFBETransformer(), CRNNPretrainer(), RCRNNDetector()],
+    expected_failed_checks=expected_failures,
+)
+def test_scikit_learn(estimator, check):
+    check(estimator)
+
+
+def as_tuples(events):
+    return [[tuple(event) for event in clip] for clip in events]
+
+
+def assert_same_events(first, second, atol=1e-4):
+    assert len(first) == len(second)
+    for one, other in zip(first, second, strict=True):
+        assert [e.label for e in one] == [e.label for e in other]
+        times = [[e[:2] + e[3:] for e in clip] for clip in (one, other)]
+        np.testing.assert_allclose(*times, atol=atol)
+
+
+@pytest.mark.parametrize("estimator", [RCRNNDetector(), CRNNPretrainer()])
+def test_init_only_stores(estimator):
+    assert vars(estimator) == estimator.get_params(deep=False)
+
+
+def test_fitted_attributes(fitted):
+    assert fitted.classes_.tolist() == ["babycry", "glassbreak", "gunshot"]
+    assert fitted.n_features_in_ == 64
+    assert len(fitted.history_) == 3
+    for name in ("valid_loss", "rpn_cls", "rpn_reg", "head_cls", "head_reg", "train_head_cls"):
+        assert np.isfinite(fitted.history_[:, name]).all()
+
+
+def test_events_are_sorted_inside_the_clip_and_typed(fitted, features):
+    X, _ = features
+    for clip in fitted.predict(X):
+        assert clip
+        assert clip == sorted(clip)
+        for event in clip:
+            assert isinstance(event, Event)
+            assert [type(part) for part in event] == [float, float, str, float]
+            assert 0 <= event.onset < event.offset <= 4.0
+            assert 0 <= event.score <= 1
+
+
+def test_same_weights_twice(small, features):
+    X, y = features
+    first, second = (clone(small).fit(X, y) for _ in range(2))
+    for a, b in zip(
+        first.net_.module_.parameters(), second.net_.module_.parameters(), strict=True
+    ):
+        assert torch.equal(a, b)
+    other = clone(small).set_params(random_state=1).fit(X, y)
+    assert not torch.equal(
+        next(first.net_.module_.parameters()), next(other.net_.module_.parameters())
+    )
+
+
+def test_fit_leaves_the_global_generator_alone(small, features):
+    X, y = features
+    state = torch.get_rng_state()
+    small.set_params(max_epochs=1).fit(X, y)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_fit_does_not_change_the_input(small, features):
+    X, y = features
+    before = X.copy()
+    small.set_params(max_epochs=1).fit(X, y).predict(X)
+    np.testing.assert_array_equal(X, before)
+
+
+def test_pickle_clone_and_joblib(fitted, features, tmp_path):
+    X, _ = features
+    expected = fitted.predict(X)
+    assert pickle.loads(pickle.dumps(fitted)).predict(X) == expected
+    joblib.dump(fitted, tmp_path / "detector.joblib")
+    assert joblib.load(tmp_path / "detector.joblib").predict(X) == expected
+    # The training clips do not travel along.
+    assert (tmp_path / "detector.joblib").stat().st_size < 20e6
+    assert not hasattr(clone(fitted), "net_")
+
+
+def test_html_repr(fitted):
+    assert "RCRNNDetector" in fitted._repr_html_()
+
+
+def test_alone_in_a_batch_or_padded(fitted, features):
+    """The events of a clip do not depend on which clips it is predicted with."""
+    X, _ = features
+    clips = [X[0], X[1][:100], X[2][:37], X[3], X[4][:101]]
+    together = fitted.predict(clips)
+    for clip, expected in zip(clips, together, strict=True):
+        assert_same_events(fitted.predict([clip]), [expected])
+    for batch_size in (1, 2, 5):
+        again = clone(fitted)
+        vars(again).update(vars(fitted))
+        assert_same_events(again.set_params(batch_size=batch_size).predict(clips), together)
+
+
+def test_thresholds_may_change_after_fit(fitted, features):
+    X, _ = features
+    detector = clone(fitted)
+    vars(detector).update(vars(fitted))
+    candidates = detector.predict_candidates(X)
+    detector.set_params(score_threshold=0.3)
+    assert detector.predict(X) == [[e for e in clip if e.score >= 0.3] for clip in candidates]
+    detector.set_params(score_threshold=0.0, max_events_per_clip=1)
+    best = [[max(clip, key=lambda e: e.score)] for clip in candidates]
+    assert detector.predict(X) == best
+    count = sum(map(len, candidates))
+    assert sum(map(len, detector.set_params(nms_threshold=0.1).predict_candidates(X))) < count
+    assert sum(map(len, detector.set_params(nms_threshold=0.9).predict_candidates(X))) > count
+
+
+def test_proposals(fitted, features):
+    X, _ = features
+    proposals = fitted.predict_proposals([X[0], X[1][:60]])
+    for rows, end in zip(proposals, (4.0, 60 * 1024 / 44100), strict=True):
+        assert rows.shape[1] == 3
+        assert 0 < len(rows) <= 100
+        assert (rows[:, 0] >= 0).all()
+        assert (rows[:, 1] <= end).all()
+        assert (np.diff(rows[:, 2]) <= 0).all()
+
+
+@pytest.mark.parametrize("extractor", ["cnn", "crnn_gru", "crnn_bigru"])
+def test_extractors_fit_and_predict(small, features, extractor):
+    X, y = features
+    detector = small.set_params(extractor=extractor, max_epochs=1)
+    assert len(detector.fit(X, y).predict(X)) == len(X)
+    assert detector.n_parameters_ > 0
+
+
+def test_integer_labels_and_one_class(small, features):
+    X, y = features
+    numbered = [[(a, b, 7) for a, b, _ in clip] for clip in y]
+    small.set_params(max_epochs=1, score_threshold=0.0).fit(X, numbered)
+    labels = {event.label for clip in small.predict(X) for event in clip}
+    assert labels == {7}
+    assert {type(label) for label in labels} == {int}
+
+
+def test_training_on_unequal_clips(small, features):
+    X, y = features
+    clips = [clip[: 130 + 3 * i] for i, clip in enumerate(X)]
+    short = [
+        [e for e in events if e[1] < len(clip) * 1024 / 44100]
+        for clip, events in zip(clips, y, strict=True)
+    ]
+    assert len(small.set_params(max_epochs=1).fit(clips, short).predict(clips)) == len(clips)
+
+
+def test_own_validation_callbacks_and_net_params(small, features):
+    X, y = features
+    small.set_params(
+        max_epochs=1, callbacks=[("mine", EpochTimer())], net_params={"optimizer": torch.optim.SGD}
+    )
+    small.fit(X[:16], y[:16], X_val=X[16:], y_val=y[16:])
+    assert isinstance(small.net_.optimizer_, torch.optim.SGD)
+    assert "mine" in dict(small.net_.callbacks_)
+    assert small.history_[-1, "batches", :, "train_batch_size"] == [8, 8]
+
+
+def test_no_validation(small, features):
+    X, y = features
+    small.set_params(validation_fraction=None, max_epochs=1).fit(X, y)
+    assert "valid_loss" not in small.history_[-1]
+
+
+def test_early_stopping_restores_the_best(small, features):
+    X, y = features
+    small.set_params(lr=0.02, max_epochs=30, patience=2).fit(X, y)
+    losses = small.history_[:, "valid_loss"]
+    assert len(losses) < 30
+    best = int(np.argmin(losses))
+    assert len(losses) == best + 3
+
+
+def test_divergence_is_reported(small, features):
+    X, y = features
+    with pytest.raises(ValueError, match="lower lr"):
+        small.set_params(lr=1e30, max_epochs=5, gradient_clip=None).fit(X, y)
+
+
+class TestPretraining:
+    @pytest.fixture
+    def pretrainer(self):
+        return CRNNPretrainer(
+            gru_units=8, max_epochs=1, batch_size=8, precision="float32", random_state=0
+        )
+
+    def test_feature_maps(self, pretrainer, features):
+        X, y = features
+        maps = pretrainer.fit(X, y).transform(X)
+        assert maps.shape == (24, 22, 16)
+        assert maps.dtype == np.float32
+        unequal = pretrainer.transform([X[0], X[1][:60]])
+        assert [row.shape for row in unequal] == [(22, 16), (8, 16)]
+        np.testing.assert_allclose(unequal[0], maps[0], atol=1e-4)
+        assert pretrainer.predict_proba(X).shape == (24, 3)
+        assert 0 <= pretrainer.score(X, y) <= 1
+        assert len(pretrainer.get_feature_names_out()) == 16
+
+    def test_fine_tuned(self, pretrainer, small, features):
+        X, y = features
+        small.set_params(pretrainer=pretrainer, max_epochs=1).fit(X, y)
+        assert small.pretrainer_.gru_units == 8
+        assert not hasattr(pretrainer, "net_")
+        tuned = small.net_.module_.crnn.state_dict()["stem.weight"]
+        assert not torch.equal(tuned, small.pretrainer_.net_.module_.crnn.stem.weight)
+
+    @pytest.mark.parametrize("fitted_before", [True, False])
+    def test_frozen(self, pretrainer, small, features, fitted_before):
+        X, y = features
+        if fitted_before:
+            pretrainer = FrozenEstimator(pretrainer.fit(X, y))
+        small.set_params(pretrainer=pretrainer, freeze_extractor=True).fit(X, y)
+        before = small.pretrainer_.net_.module_.crnn.state_dict()
+        for name, value in small.net_.module_.crnn.state_dict().items():
+            assert torch.equal(value, before[name]), name
+        clone(small).fit(X, y)
+
+    def test_precomputed_pipeline(self, pretrainer, small, clips):
+        X, y = clips
+        detector = small.set_params(extractor="precomputed", max_epochs=1, score_threshold=0.0)
+        pipe = Pipeline([("lfbe", LFBETransformer()), ("crnn", pretrainer), ("detector", detector)])
+        events = pipe.fit(X, y).predict(X)
+        assert all(0 <= e.onset < e.offset <= 4 for clip in events for e in clip)
+        assert any(events)
+
+    def test_memory_fits_each_once(self, pretrainer, small, features, tmp_path, monkeypatch):
+        X, y = features
+        calls = []
+        fit = CRNNPretrainer.fit
+        monkeypatch.setattr(
+            CRNNPretrainer, "fit", lambda self, *a: calls.append(self.gru_units) or fit(self, *a)
+        )
+        small.set_params(pretrainer=pretrainer, memory=str(tmp_path), max_epochs=1)
+        grid = {"gru_units": [4, 8], "dense_units": [8, 16]}
+        GridSearchCV(small, grid, cv=2, refit=False, error_score="raise").fit(X, y)
+        assert sorted(calls) == [4, 4, 8, 8]  # once for each U and fold, not for each M
+
+    def test_disagreement(self, pretrainer, small, features):
+        X, y = features
+        frozen = FrozenEstimator(pretrainer.fit(X, y))
+        with pytest.raises(ValueError, match=r"gru_units=8.*gru_units=16"):
+            small.set_params(pretrainer=frozen, gru_units=16).fit(X, y)
+
+
+class TestModelSelection:
+    def test_grid_search_on_paths_with_workers(self, small, clips, tmp_path):
+        import soundfile
+
+        X, y = clips
+        paths = [tmp_path / f"{i}.wav" for i in range(12)]
+        for path, samples in zip(paths, X, strict=False):
+            soundfile.write(path, samples, 44100)
+        pipe = Pipeline([("lfbe", LFBETransformer()), ("detector", small)])
+        grid = {"detector__gru_units": [4], "detector__dense_units": [8, 16]}
+        search = GridSearchCV(pipe, grid, cv=2, n_jobs=2, error_score="raise")
+        search.fit(paths, y[:12])
+        assert search.best_params_["detector__dense_units"] in (8, 16)
+        assert len(search.predict(paths[:2])) == 2
+
+    def test_workers_share_the_cores(self):
+        threads = joblib.Parallel(n_jobs=2)(joblib.delayed(torch.get_num_threads)() for _ in "ab")
+        assert max(threads) <= max(1, joblib.cpu_count() // 2)
+
+    def test_cross_val_score_on_arrays(self, small, clips):
+        X, y = clips
+        pipe = make_rcrnn_pipeline(gru_units=4, dense_units=8, max_epochs=1, random_state=0)
+        scores = cross_val_score(pipe, X, y, cv=2, error_score="raise")
+        assert ((scores >= 0) & (scores <= 1)).all()
+
+
+class TestBadInput:
+    @pytest.mark.parametrize("estimator", [RCRNNDetector(), CRNNPretrainer()])
+    @pytest.mark.parametrize(
+        ("X", "y", "error", "match"),
+        [
+            ([], [], ValueError, "empty"),
+            (np.zeros((2, 50, 64)), [[]], ValueError, "y has event lists for 1 clips"),
+            (np.zeros((2, 50, 64)), [[], []], ValueError, "no event in any clip"),
+            (np.zeros((2, 64)), [[], []], ValueError, "LFBETransformer"),
+            ([np.zeros(44100)] * 2, [[], []], ValueError, "Clip 0 .*LFBETransformer"),
+            (["a.wav", "b.wav"], [[], []], ValueError, "Clip 0"),
+            ("a.wav", [[]], TypeError, "features"),
+            ([np.zeros((50, 64)), np.zeros((50, 40))], [[], []], ValueError, "bands"),
+            (np.full((2, 50, 64), np.nan), [[], []], ValueError, "clip 0 .*NaN"),
+            (np.zeros((2, 50, 8)), [[(0, 1, "a")], []], ValueError, "At least 11 bands"),
+            (np.zeros((2, 50, 64)), [(0.0, 1.0, "a")] * 2, TypeError, r"y\[0\]\[0\]"),
+            (np.zeros((1, 50, 64)), [[(0, 1, "a")]], ValueError, "validation"),
+            (np.zeros((2, 50, 64)), None, TypeError, "y must hold"),
+        ],
+    )
+    def test_fit(self, estimator, X, y, error, match):
+        with pytest.raises(error, match=match):
+            clone(estimator).fit(X, y)
+
+    def test_event_beyond_the_end(self, small):
+        with pytest.raises(ValueError, match=r"y\[1\]\[0\] ends at 3 s"):
+            small.fit(np.zeros((2, 100, 64)), [[], [(1, 3, "a")]])
+
+    def test_predict_before_fit(self, small, features):
+        for method in (small.predict, small.predict_candidates, small.predict_proposals):
+            with pytest.raises(NotFittedError):
+                method(features[0])
+
+    def test_other_number_of_bands(self, fitted):
+        with pytest.raises(ValueError, match="40 features"):
+            fitted.predict(np.zeros((1, 50, 40)))
+
+    def test_y_val_with_a_new_label(self, small, features):
+        X, y = features
+        with pytest.raises(ValueError, match=r"y_val\[0\].*'cow'"):
+            small.fit(X, y, X_val=X[:1], y_val=[[(0, 1, "cow")]])
+
+    @pytest.mark.parametrize(
+        "params",
+        [{"extractor": "resnet"}, {"gru_units": 0}, {"score_threshold": 2}, {"precision": "half"},
+         {"anchor_sizes": [1, -2]}, {"freeze_extractor": True}, {"pretrainer": "yes"},
+         {"lr": 0}, {"max_events_per_clip": 0}],
+    )
+    def test_unknown_options(self, small, features, params):
+        with pytest.raises(ValueError, match=next(iter(params))):
+            small.set_params(**params).fit(*features)
