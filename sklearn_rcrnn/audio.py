@@ -30,6 +30,8 @@ def check_clips(X: Any) -> Sequence[Any]:
         raise TypeError(f"X must be a list of clips; got the single path {X!r}. Use [path]")
     if hasattr(X, "iloc"):  # a pandas column of paths
         X = X.tolist() if getattr(X, "ndim", 1) == 1 else X.to_numpy()
+    if not hasattr(X, "__getitem__") and hasattr(X, "__array__"):
+        X = np.asarray(X)
     if isinstance(X, np.ndarray) and X.dtype.kind not in "OUS" and X.ndim != 2:
         raise ValueError(
             f"An array of clips must be of shape (n_clips, n_samples); got {X.shape}. "

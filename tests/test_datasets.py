@@ -1,0 +1,296 @@
+"""The challenge's layout and mixer on a small corpus made here, the fetcher, synthesis."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import threading
+import zipfile
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+from sklearn_rcrnn import LFBETransformer
+from sklearn_rcrnn.datasets import (
+    fetch_dcase2017_rare,
+    generate_mixture_recipes,
+    load_dcase2017_rare,
+    make_rare_events,
+    synthesize_mixtures,
+)
+from sklearn_rcrnn.datasets.layout import CLASSES, mixture_hashes
+
+RATE = 44100
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Two events a class and three backgrounds of 30 s, in the challenge's layout."""
+    rng = np.random.default_rng(0)
+    root = tmp_path_factory.mktemp("small")
+    source = root / "data" / "source_data"
+    (source / "bgs" / "audio").mkdir(parents=True)
+    (source / "cv_setup").mkdir()
+    backgrounds, events = [], {}
+    for i in range(3):
+        soundfile.write(
+            source / "bgs" / "audio" / f"b{i}.wav", rng.normal(scale=0.1, size=30 * RATE), RATE
+        )
+        backgrounds.append({"filepath": f"audio/b{i}.wav", "classname": "park", "classid": 8})
+    for label in CLASSES:
+        (source / "events" / label).mkdir(parents=True)
+        events[label] = []
+        for i in range(2):
+            rate = (22050, RATE)[i]
+            sound = rng.normal(scale=0.3, size=(2 * rate, 2))
+            soundfile.write(source / "events" / label / f"e{i}.wav", sound, rate)
+            events[label].append({"audio_filename": f"e{i}.wav", "segment": [0.25 * (i + 1), 1.5]})
+    for subset in ("devtrain", "devtest"):
+        (source / "cv_setup" / f"events_{subset}.yaml").write_text(yaml.safe_dump(events))
+        (source / "cv_setup" / f"bgs_{subset}.yaml").write_text(yaml.safe_dump(backgrounds))
+    return root
+
+
+def plain_draws(n, p, ebrs, seed, lengths, n_backgrounds):
+    """The challenge's draws, written down once more, plainly."""
+    rng = np.random.RandomState(seed)
+    for own in lengths:
+        n_events = round(n * p)
+        events = rng.choice(np.arange(len(own)), n_events)
+        backgrounds = rng.choice(np.arange(n_backgrounds), n)
+        flags = rng.permutation(np.hstack([np.ones(n_events), np.zeros(n - n_events)]))
+        start = {}
+        for event in events:
+            start[event] = (30 - own[event]) * rng.rand()
+        drawn = rng.choice(ebrs, size=n_events)
+        rows = iter(zip(events, drawn, strict=True))
+        out = []
+        for background, flag in zip(backgrounds, flags, strict=True):
+            event, ebr = next(rows) if flag else (None, -np.inf)
+            out.append((background, event, None if event is None else start[event], ebr))
+        yield out
+
+
+@pytest.mark.parametrize(("n", "p", "seed"), [(10, 0.5, 42), (7, 0.99, 3), (4, 0.0, 1)])
+def test_recipes_follow_the_challenge(root, n, p, seed):
+    recipes = generate_mixture_recipes(
+        root, "devtest", mixtures_per_class=n, event_presence_prob=p, random_state=seed
+    )
+    assert tuple(recipes) == CLASSES
+    expected = plain_draws(n, p, [-6, 0, 6], seed, [[1.25, 1.0]] * 3, 3)
+    for own, rows in zip(recipes.values(), expected, strict=True):
+        assert len(own) == n
+        for recipe, (background, event, start, ebr) in zip(own, rows, strict=True):
+            assert recipe["bg_path"] == f"audio/b{background}.wav"
+            assert recipe["event_present"] == (event is not None)
+            assert recipe["ebr"] == ebr
+            if event is not None:
+                assert recipe["event_path"].endswith(f"/e{event}.wav")
+                assert recipe["event_start_in_mixture_seconds"] == start
+
+
+def test_hashes_of_the_challenge():
+    """The official folders: seed 42 for devtest, 13 for the evaluation set."""
+    assert mixture_hashes(500, 0.5, [-6, 0, 6], 42)[0] == "20b255387a2d0cddc0a3dff5014875e7"
+    assert mixture_hashes(500, 0.5, [-6, 0, 6], 13)[0] == "bbb81504db15a03680a0044474633b67"
+
+
+def test_mixtures_have_the_ebr_where_they_say(root):
+    recipes = generate_mixture_recipes(root, "devtest", mixtures_per_class=4, ebrs=[-3, 9])
+    X, y = synthesize_mixtures(root, recipes, n_jobs=2)
+    flat = [recipe for own in recipes.values() for recipe in own]
+    source = root / "data" / "source_data"
+    for samples, events, recipe in zip(X, y, flat, strict=True):
+        assert samples.shape == (30 * RATE,)
+        background, _ = soundfile.read(source / "bgs" / recipe["bg_path"])
+        rest = samples / 0.2 - background
+        if not events:
+            np.testing.assert_allclose(rest, 0, atol=1e-6)
+            continue
+        ((onset, offset, label),) = events
+        assert label == recipe["event_class"]
+        assert offset - onset == pytest.approx(recipe["event_length_seconds"])
+        inside = slice(int(onset * RATE), int(onset * RATE) + int((offset - onset) * RATE))
+        np.testing.assert_allclose(rest[: inside.start], 0, atol=1e-6)
+        power = [np.mean(part[inside] ** 2) for part in (rest, background)]
+        assert 10 * np.log10(power[0] / power[1]) == pytest.approx(recipe["ebr"], abs=0.02)
+
+
+def test_on_disk_in_memory_and_lazily(root, tmp_path):
+    recipes = generate_mixture_recipes(root, "devtest", mixtures_per_class=2)
+    in_memory, y = synthesize_mixtures(root, recipes)
+    lazy, _ = synthesize_mixtures(root, recipes, lazy=True)
+    paths, _ = synthesize_mixtures(root, recipes, output_dir=tmp_path)
+    for samples, mixture, path in zip(in_memory, lazy, paths, strict=True):
+        np.testing.assert_array_equal(samples, np.asarray(mixture))
+        written, rate = soundfile.read(path)
+        assert (rate, soundfile.info(path).subtype) == (RATE, "PCM_24")
+        np.testing.assert_allclose(written, samples, atol=2**-23)
+    text = (tmp_path / "meta" / "event_list_devtest_gunshot.csv").read_text()
+    assert text.splitlines() == [r["annotation_string"] for r in recipes["gunshot"]]
+    stored = yaml.safe_load((tmp_path / "meta" / "mixture_recipes_devtest_gunshot.yaml").read_text())
+    assert stored == recipes["gunshot"]
+    features = LFBETransformer(n_jobs=2).transform(lazy)
+    assert features.shape == (6, 1292, 64)
+
+
+def test_other_lengths_and_classes(root):
+    recipes = generate_mixture_recipes(
+        root, mixtures_per_class=3, classes=["gunshot"], mixture_length=45.0, random_state=5
+    )
+    X, y = synthesize_mixtures(root, recipes, mixture_length=45.0)
+    assert list(recipes) == ["gunshot"]
+    assert {len(samples) for samples in X} == {45 * RATE}
+    with pytest.raises(ValueError, match="does not fit"):
+        generate_mixture_recipes(root, mixture_length=1.0)
+    with pytest.raises(ValueError, match="no events of"):
+        generate_mixture_recipes(root, classes=["dog"])
+
+
+def test_load_draws_or_reads(root, tmp_path):
+    drawn = load_dcase2017_rare(root, "devtest", mixtures_per_class=3)
+    folder = root / "data" / "mixture_data" / "devtest" / mixture_hashes(3, 0.5, [-6, 0, 6], 42)[0]
+    recipes = generate_mixture_recipes(root, "devtest", mixtures_per_class=3)
+    synthesize_mixtures(root, recipes, output_dir=folder)
+    written = load_dcase2017_rare(root, "devtest", mixtures_per_class=3)
+    assert written.target_class == drawn.target_class
+    assert written.y == drawn.y
+    assert all(path.is_file() for path in written.X)
+    some = load_dcase2017_rare(root, "devtest", mixtures_per_class=3, classes=["gunshot"])
+    assert set(some.target_class) == {"gunshot"}
+
+
+def test_load_source_material(root):
+    events = load_dcase2017_rare(root, "devtrain", part="events")
+    assert len(events.X) == len(events.y) == 6
+    assert events.y[0] == [(0.25, 1.5, "babycry")]
+    backgrounds = load_dcase2017_rare(root, "devtrain", part="backgrounds")
+    assert backgrounds.y == [[], [], []]
+
+
+def test_load_errors(root, tmp_path):
+    with pytest.raises(FileNotFoundError, match="neither source_data nor mixture_data"):
+        load_dcase2017_rare(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"events_other\.yaml is missing"):
+        load_dcase2017_rare(root, "other")
+    with pytest.raises(FileNotFoundError, match="bbb81504"):
+        load_dcase2017_rare(root, "evaltest")
+    with pytest.raises(ValueError, match="part"):
+        load_dcase2017_rare(root, part="all")
+    meta = tmp_path / "mixture_data" / "devtest" / "x" / "meta"
+    meta.mkdir(parents=True)
+    (meta / "event_list_devtest_gunshot.csv").write_text("a.wav\nb.wav\t1.0\tgunshot\n")
+    with pytest.raises(ValueError, match="row 2"):
+        load_dcase2017_rare(tmp_path, "devtest", param_hash="x")
+    (meta / "event_list_devtest_gunshot.csv").write_text("a.wav\n")
+    with pytest.raises(FileNotFoundError, match=r"a\.wav, which"):
+        load_dcase2017_rare(tmp_path, "devtest", param_hash="x")
+
+
+class RangeHandler(http.server.SimpleHTTPRequestHandler):
+    """A file server that honours range requests and notes them."""
+
+    ranges: list
+
+    def do_GET(self):
+        data = open(self.translate_path(self.path), "rb").read()
+        asked = self.headers.get("Range")
+        type(self).ranges.append(asked)
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+        self.send_response(206 if asked else 200)
+        self.send_header("Content-Length", str(len(data) - start))
+        self.end_headers()
+        self.wfile.write(data[start:])
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server(root, tmp_path):
+    """Small archives of the same structure as Zenodo's, served on this machine."""
+    name = "TUT-rare-sound-events-2017-development"
+    folder = tmp_path / "server"
+    folder.mkdir()
+    files = []
+    for part in ("source_data/bgs", "source_data/events", "source_data/cv_setup"):
+        file = f"{part.replace('/', '_')}.zip"
+        with zipfile.ZipFile(folder / f"{name}.{file}", "w") as archive:
+            for path in (root / "data" / part).rglob("*.*"):
+                archive.write(path, f"{name}/{path.relative_to(root)}")
+        data = (folder / f"{name}.{file}").read_bytes()
+        files.append((file, len(data), hashlib.md5(data).hexdigest()))
+    RangeHandler.ranges = []
+    handler = functools.partial(RangeHandler, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{httpd.server_address[1]}/"
+        yield {"development": (name, url, files)}, folder
+        httpd.shutdown()
+
+
+def test_fetch_unpacks_once_and_resumes(server, tmp_path, capsys):
+    packages, folder = server
+    name, url, files = packages["development"]
+    target = tmp_path / "target"
+    fetch_dcase2017_rare(target, packages=packages, dry_run=True)
+    assert "3 files" in capsys.readouterr().out
+    assert not target.exists()
+    # As if a first run had been cut short in the first archive.
+    target.mkdir()
+    first = f"{name}.{files[0][0]}"
+    (target / f"{first}.part").write_bytes((folder / first).read_bytes()[:1000])
+    fetch_dcase2017_rare(target, packages=packages, verbose=0)
+    assert RangeHandler.ranges == ["bytes=1000-", None, None]
+    assert len(load_dcase2017_rare(target, "devtest", mixtures_per_class=2).X) == 6
+    assert not list(target.glob("*.zip"))
+    fetch_dcase2017_rare(target, packages=packages, verbose=0)
+    assert len(RangeHandler.ranges) == 3
+
+
+def test_fetch_refuses_a_wrong_checksum(server, tmp_path):
+    packages, _ = server
+    name, url, files = packages["development"]
+    wrong = {"development": (name, url, [(files[0][0], files[0][1], "0" * 32)])}
+    with pytest.raises(ValueError, match="hash"):
+        fetch_dcase2017_rare(tmp_path / "target", packages=wrong, verbose=0)
+    with pytest.raises(ValueError, match="subset"):
+        fetch_dcase2017_rare(tmp_path, "other")
+
+
+class TestMakeRareEvents:
+    def test_deterministic_and_typed(self):
+        X, y = make_rare_events(5, duration=4.0, max_events=3, random_state=1)
+        again, y_again = make_rare_events(5, duration=4.0, max_events=3, random_state=1)
+        np.testing.assert_array_equal(X, again)
+        assert y == y_again
+        assert X.dtype == np.float32
+        assert np.abs(X).max() <= 1
+        for clip in y:
+            for (_, end, _), (start, _, _) in zip(clip, clip[1:], strict=False):
+                assert end <= start
+
+    def test_presence_and_labels(self):
+        _, y = make_rare_events(
+            20, duration=3.0, event_presence_prob=1, labels=["gunshot"], random_state=0
+        )
+        assert all(len(clip) == 1 and clip[0][2] == "gunshot" for clip in y)
+        _, y = make_rare_events(5, duration=3.0, event_presence_prob=0, random_state=0)
+        assert y == [[]] * 5
+
+    @pytest.mark.parametrize(
+        "params", [{"labels": ["dog"]}, {"duration": 1.0}, {"n_clips": 0}, {"max_events": 0}]
+    )
+    def test_bad_parameters(self, params):
+        with pytest.raises(ValueError, match=next(iter(params))):
+            make_rare_events(**params)
+
+
+@pytest.mark.corpus
+def test_corpus_in_the_challenges_layout(corpus):
+    data = load_dcase2017_rare(corpus, "devtest", mixtures_per_class=2)
+    assert len(data.X) == 6
+    assert np.isfinite(LFBETransformer().transform(data.X[:2])).all()

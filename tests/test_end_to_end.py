@@ -1,0 +1,62 @@
+"""A detector that has learnt: scores, clock, and that bfloat16 holds them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from sklearn_rcrnn import LFBETransformer, RCRNNDetector
+from sklearn_rcrnn.datasets import make_rare_events
+from sklearn_rcrnn.metrics import event_based_error_rate
+
+pytestmark = pytest.mark.slow
+
+# Loud events in half the time resolution's worth of clips: enough to learn in a minute.
+SETTINGS = {"duration": 4.0, "sample_rate": 44100, "ebr": (10, 20), "event_presence_prob": 0.9}
+
+
+@pytest.fixture(scope="module")
+def sets():
+    lfbe = LFBETransformer(n_jobs=2)
+    X, y = make_rare_events(400, random_state=0, **SETTINGS)
+    X_test, y_test = make_rare_events(80, random_state=1, **SETTINGS)
+    return lfbe.transform(X), y, lfbe.transform(X_test), y_test
+
+
+@pytest.fixture(scope="module", params=["float32", "auto"])
+def learnt(request, sets):
+    X, y, *_ = sets
+    detector = RCRNNDetector(
+        lr=1e-3, batch_size=8, max_epochs=15, score_threshold=0.5, precision=request.param,
+        random_state=0,
+    )
+    return detector.fit(X, y)
+
+
+def test_finds_events_it_was_not_trained_on(learnt, sets):
+    _, _, X, y = sets
+    assert learnt.score(X, y) > 0.8
+    assert event_based_error_rate(y, learnt.predict(X)) < 0.4
+
+
+def test_the_clock_is_right(learnt, sets):
+    """No half step and no frame centre is left in the onsets."""
+    _, _, X, y = sets
+    errors = [
+        found.onset - true[0]
+        for clip, own in zip(y, learnt.predict(X), strict=True)
+        for true in clip
+        for found in own
+        if abs(found.onset - true[0]) < 0.5
+    ]
+    assert len(errors) > 40
+    assert abs(np.median(errors)) < 0.06
+
+
+def test_import_is_light():
+    code = "import sys, sklearn_rcrnn; print([m for m in ('torch', 'sklearn', 'librosa') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
