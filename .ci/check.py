@@ -26,7 +26,9 @@ def main() -> int:
         started = time.time()
         print(f"== {name}", flush=True)
         code = subprocess.run(command, cwd=ROOT).returncode
-        print(f"== {name}: {'failed' if code else 'ok'} ({time.time() - started:.0f} s)", flush=True)
+        print(
+            f"== {name}: {'failed' if code else 'ok'} ({time.time() - started:.0f} s)", flush=True
+        )
         if code:
             return code
     return 0

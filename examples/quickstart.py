@@ -47,7 +47,7 @@ def plot_events(path: Path, features: np.ndarray, frame_shift: float, true, foun
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--clips", type=int, default=800)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--picture", type=Path, default=Path("demo_events.png"))
     args = parser.parse_args()

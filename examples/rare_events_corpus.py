@@ -67,8 +67,9 @@ def split_by_recording(root: str, folder: Path, fraction: float, seed: int) -> P
     parts = {"fit": ({}, []), "hold": ({}, [])}
 
     def divide(entries, key):
-        groups = sorted({entry[key].rsplit("_", 2 if key == "filepath" else 1)[0]
-                         for entry in entries})
+        groups = sorted(
+            {entry[key].rsplit("_", 2 if key == "filepath" else 1)[0] for entry in entries}
+        )
         held = set(rng.permutation(groups)[: max(1, round(fraction * len(groups)))])
         for entry in entries:
             group = entry[key].rsplit("_", 2 if key == "filepath" else 1)[0]
@@ -97,8 +98,12 @@ def mixture_features(root, subset, n_clips, presence, seed, jobs):
     while len(X) < n_clips:
         per_class = min(20, -(-(n_clips - len(X)) // 3))
         recipes = generate_mixture_recipes(
-            root, subset, mixtures_per_class=per_class, event_presence_prob=presence,
-            random_state=1000 * seed + draw, n_jobs=jobs,
+            root,
+            subset,
+            mixtures_per_class=per_class,
+            event_presence_prob=presence,
+            random_state=1000 * seed + draw,
+            n_jobs=jobs,
         )
         more_X, more_y = synthesize_mixtures(root, recipes, lazy=True)
         X, y, draw = X + more_X, y + more_y, draw + 1
@@ -146,10 +151,13 @@ def main() -> None:
     stage2 = features(split, "fit", args.train_clips, 0.99, args.seed + 2, args.jobs)
     say(f"features of 2 x {args.train_clips} + {args.valid_clips} mixtures")
 
-    shared = dict(
-        gru_units=args.gru_units, patience=args.patience, precision=args.precision,
-        random_state=args.seed, verbose=1,
-    )
+    shared = {
+        "gru_units": args.gru_units,
+        "patience": args.patience,
+        "precision": args.precision,
+        "random_state": args.seed,
+        "verbose": 1,
+    }
     path = args.work / "pretrainer.joblib"
     if path.exists():
         pretrainer = joblib.load(path)
@@ -157,16 +165,22 @@ def main() -> None:
         pretrainer = CRNNPretrainer(max_epochs=args.pretrain_epochs, **shared)
         pretrainer.fit(*stage1, X_val=hold1[0], y_val=hold1[1])
         joblib.dump(pretrainer, path)
-    say(f"pre-training: {len(pretrainer.history_)} epochs, presence right on "
-        f"{pretrainer.score(*hold1):.3f} of held-out clips")
+    say(
+        f"pre-training: {len(pretrainer.history_)} epochs, presence right on "
+        f"{pretrainer.score(*hold1):.3f} of held-out clips"
+    )
 
     path = args.work / "detector.joblib"
     if path.exists():
         detector = joblib.load(path)
     else:
         detector = RCRNNDetector(
-            dense_units=args.dense_units, pretrainer=FrozenEstimator(pretrainer), lr=args.lr,
-            max_epochs=args.epochs, max_events_per_clip=1, **shared,
+            dense_units=args.dense_units,
+            pretrainer=FrozenEstimator(pretrainer),
+            lr=args.lr,
+            max_epochs=args.epochs,
+            max_events_per_clip=1,
+            **shared,
         )
         detector.fit(*stage2, X_val=hold1[0], y_val=hold1[1])
         joblib.dump(detector, path)

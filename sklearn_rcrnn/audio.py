@@ -127,9 +127,7 @@ def read_audio(
     return resample(mono, rate, sample_rate)
 
 
-def resample(
-    samples: NDArray[np.floating], rate: int, sample_rate: int
-) -> NDArray[np.floating]:
+def resample(samples: NDArray[np.floating], rate: int, sample_rate: int) -> NDArray[np.floating]:
     """Resample from `rate` to `sample_rate` (Hz) with librosa's default, high-quality soxr."""
     if rate == sample_rate:
         return samples

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
@@ -23,6 +24,9 @@ from .training import (
     split_clips,
     use_bfloat16,
 )
+
+# An (n_clips, n_frames, n_bands) array, or a list of (n_frames_i, n_bands) arrays.
+Clips = Any
 
 # A batch at prediction holds no more frames than this for each of its clips, so that a
 # few long recordings among short ones do not need memory for a batch of long ones.
@@ -48,9 +52,10 @@ class NetworkEstimator(BaseEstimator):
         "gru_units": [Interval(Integral, 1, None, closed="left")],
     }
 
-    def _check_features(self, X: Any, *, reset: bool) -> Sequence[NDArray[np.float32]]:
+    def _check_features(self, X: Any, *, reset: bool) -> Clips:
         """Features as an (n_clips, n_frames, n_bands) array or a list of such clips."""
         name = type(self).__name__
+        clips: Clips
         if isinstance(X, np.ndarray) and X.dtype != object:
             clips = self._check_array(X)
         elif isinstance(X, (str, bytes)) or not hasattr(X, "__len__"):
@@ -76,7 +81,9 @@ class NetworkEstimator(BaseEstimator):
 
     def _check_array(self, X: NDArray) -> NDArray[np.float32]:
         if X.dtype.kind not in "fiub":
-            raise ValueError(f"Features must be real numbers; complex or other data not supported, got {X.dtype}")
+            raise ValueError(
+                f"Features must be real numbers; complex or other data not supported, got {X.dtype}"
+            )
         if X.ndim != 3:
             raise ValueError(
                 f"{type(self).__name__} expects features of shape (n_clips, n_frames, n_bands); "
@@ -112,7 +119,9 @@ class NetworkEstimator(BaseEstimator):
     def _seed(self, rng: np.random.RandomState) -> int:
         return int(rng.randint(np.iinfo(np.int32).max))
 
-    def _make_net(self: Any, net_class: type[NeuralNet], has_validation: bool, **params: Any) -> NeuralNet:
+    def _make_net(
+        self: Any, net_class: type[NeuralNet], has_validation: bool, **params: Any
+    ) -> NeuralNet:
         """A skorch net, not initialised yet, from the estimator's own parameters."""
         device = resolve_device(self.device)
         monitor = "valid_loss" if has_validation else "train_loss"
@@ -133,7 +142,7 @@ class NetworkEstimator(BaseEstimator):
 
     def _data_sets(
         self: Any,
-        clips: Sequence[NDArray[np.float32]],
+        clips: Clips,
         events: Sequence[Sequence[Event]],
         targets: Sequence[Any],
         validation: tuple[Any, Any] | None,
@@ -150,7 +159,7 @@ class NetworkEstimator(BaseEstimator):
         return ClipDataset(clips, targets, train), ClipDataset(clips, targets, valid)
 
     def _batches(
-        self: Any, clips: Sequence[NDArray[np.float32]]
+        self: Any, clips: Clips
     ) -> Iterator[tuple[NDArray[np.int64], dict[str, torch.Tensor]]]:
         """Batches for prediction: clips of like length together, with their places in X."""
         device = self.net_.device
@@ -164,23 +173,11 @@ class NetworkEstimator(BaseEstimator):
             yield places, {name: value.to(device) for name, value in batch.items()}
             start += size
 
-    def _inference(self: Any) -> Any:
-        """Context for prediction: no gradients, and the precision that was asked for."""
-        return _Inference(self.net_, self.precision)
-
-
-class _Inference:
-    def __init__(self, net: NeuralNet, precision: Any):
-        self.net = net
-        kind = torch.device(net.device).type
-        enabled = use_bfloat16(precision, net.device, training=False)
-        self.contexts = [torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled)]
-
-    def __enter__(self) -> torch.nn.Module:
-        for context in self.contexts:
-            context.__enter__()
-        return self.net.module_.eval()
-
-    def __exit__(self, *error: Any) -> None:
-        for context in reversed(self.contexts):
-            context.__exit__(*error)
+    @contextmanager
+    def _inference(self: Any) -> Iterator[torch.nn.Module]:
+        """The network for prediction: no gradients, in the precision that was asked for."""
+        device = self.net_.device
+        bfloat16 = use_bfloat16(self.precision, device, training=False)
+        kind = torch.device(device).type
+        with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=bfloat16):
+            yield self.net_.module_.eval()

@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .base import NetworkEstimator
+from .base import Clips, NetworkEstimator
 from .events import Event, check_event_lists, labels_of
 from .nn.crnn import EXTRACTORS, FRAMES_PER_STEP
 from .nn.intervals import nms
@@ -362,9 +362,7 @@ class RCRNNDetector(NetworkEstimator):
         if self.freeze_extractor and self.pretrainer is None:
             raise ValueError("freeze_extractor=True needs a pretrainer: random weights would stay")
 
-    def _check_events(
-        self, y: Any, clips: Sequence[NDArray[np.float32]], name: str
-    ) -> list[list[Event]]:
+    def _check_events(self, y: Any, clips: Clips, name: str) -> list[list[Event]]:
         shift = self._step_seconds() / (FRAMES_PER_STEP if self._has_crnn() else 1)
         durations = [len(clip) * shift for clip in clips]
         return check_event_lists(y, n_clips=len(clips), durations=durations, name=name)
@@ -387,9 +385,7 @@ class RCRNNDetector(NetworkEstimator):
             for clip in events
         ]
 
-    def _fit_pretrainer(
-        self, clips: Sequence[NDArray[np.float32]], y: Any, seed: int
-    ) -> CRNNPretrainer | None:
+    def _fit_pretrainer(self, clips: Clips, y: Any, seed: int) -> CRNNPretrainer | None:
         if self.pretrainer is None:
             return None
         if isinstance(self.pretrainer, FrozenEstimator):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any, NamedTuple
@@ -106,23 +107,23 @@ def _check_clip(clip: Any, where: str) -> list[Event]:
 
 
 def _check_event(event: Any, where: str) -> Event:
-    if isinstance(event, (str, bytes)) or not isinstance(event, (Sequence, np.ndarray, np.void)):
+    kinds: Any = (Sequence, np.ndarray, np.void)
+    if isinstance(event, (str, bytes)) or not isinstance(event, kinds):
         raise TypeError(
             f"{where} must be an event (onset, offset, label) in a list for its clip; "
             f"got {event!r}. y is a list (of clips) of lists (of events)"
         )
+    event = tuple(event)
     if len(event) not in (3, 4):
-        raise ValueError(f"{where} must be (onset, offset, label); got {tuple(event)!r}")
-    onset, offset = (_check_time(t, where, event) for t in tuple(event)[:2])
+        raise ValueError(f"{where} must be (onset, offset, label); got {event!r}")
+    onset, offset = (_check_time(t, where, event) for t in event[:2])
     label = _check_label(event[2], where)
     if onset < 0:
         raise ValueError(f"{where} has the negative onset {onset:g} s; times start at 0")
     if onset >= offset:
-        raise ValueError(
-            f"{where}: the onset {onset:g} s must be before the offset {offset:g} s"
-        )
+        raise ValueError(f"{where}: the onset {onset:g} s must be before the offset {offset:g} s")
     score = event[3] if len(event) == 4 else 1.0
-    if not isinstance(score, Real) or not np.isfinite(score):
+    if not isinstance(score, Real) or not math.isfinite(score):
         raise ValueError(f"{where}: the score must be a finite number; got {score!r}")
     return Event(onset, offset, label, float(score))
 
@@ -132,7 +133,7 @@ def _check_time(time: Any, where: str, event: Any) -> float:
         raise TypeError(
             f"{where} must be (onset, offset, label) with times in seconds; got {tuple(event)!r}"
         )
-    if not np.isfinite(time):
+    if not math.isfinite(time):
         raise ValueError(f"{where} has a time that is not finite: {tuple(event)!r}")
     return float(time)
 

@@ -61,8 +61,16 @@ def event_based_error_rate(
     >>> event_based_error_rate(y_true, y_pred)
     1.0
     """
-    results = _evaluate(y_true, y_pred, t_collar, evaluate_onset, evaluate_offset,
-                        percentage_of_length, average, labels)
+    results = _evaluate(
+        y_true,
+        y_pred,
+        t_collar,
+        evaluate_onset,
+        evaluate_offset,
+        percentage_of_length,
+        average,
+        labels,
+    )
     return _pick(results, "error_rate", np.nan)
 
 
@@ -118,8 +126,16 @@ def event_based_f_score(
     """
     # sed_eval's own mean over labels leaves NaN out; with a number instead it is counted.
     count_undefined = average == "macro" and not np.isnan(zero_division)
-    results = _evaluate(y_true, y_pred, t_collar, evaluate_onset, evaluate_offset,
-                        percentage_of_length, None if count_undefined else average, labels)
+    results = _evaluate(
+        y_true,
+        y_pred,
+        t_collar,
+        evaluate_onset,
+        evaluate_offset,
+        percentage_of_length,
+        None if count_undefined else average,
+        labels,
+    )
     scores = _pick(results, "f_measure", zero_division)
     return float(np.mean(scores)) if count_undefined else scores
 

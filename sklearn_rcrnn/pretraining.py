@@ -262,7 +262,7 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
             [f"crnn{i}" for i in range(self.net_.module_.crnn.n_channels)], dtype=object
         )
 
-    def _presence(self, events: Sequence[Sequence[Event]]) -> NDArray[np.float32]:
+    def _presence(self, events: Sequence[Sequence[Event]]) -> Any:
         """(n_clips, n_labels) of 0 and 1."""
         return np.array(
             [np.isin(self.classes_, [e.label for e in clip]) for clip in events], np.float32

@@ -207,7 +207,7 @@ def split_clips(
         )
     shuffled = rng.permutation(n)
     by_group = sorted(shuffled, key=lambda i: groups[i])
-    count = min(max(int(round(n * fraction)), 1), n - 1)
+    count = min(max(round(n * fraction), 1), n - 1)
     # Evenly spaced places in a list sorted by group meet each group in proportion.
     places = ((np.arange(count) + rng.uniform()) * n / count).astype(int)
     chosen = np.zeros(n, bool)

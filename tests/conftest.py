@@ -48,8 +48,14 @@ def fitted(features):
     """Trained just enough to score proposals differently; lets everything through."""
     X, y = features
     detector = RCRNNDetector(
-        gru_units=8, dense_units=16, max_epochs=3, batch_size=4, lr=1e-3, score_threshold=0.0,
-        precision="float32", random_state=0,
+        gru_units=8,
+        dense_units=16,
+        max_epochs=3,
+        batch_size=4,
+        lr=1e-3,
+        score_threshold=0.0,
+        precision="float32",
+        random_state=0,
     )
     return detector.fit(X, y)
 

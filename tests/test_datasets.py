@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import http.server
+import itertools
 import threading
 import zipfile
 
@@ -121,7 +122,7 @@ def test_mixtures_have_the_ebr_where_they_say(root):
 
 def test_on_disk_in_memory_and_lazily(root, tmp_path):
     recipes = generate_mixture_recipes(root, "devtest", mixtures_per_class=2)
-    in_memory, y = synthesize_mixtures(root, recipes)
+    in_memory, _y = synthesize_mixtures(root, recipes)
     lazy, _ = synthesize_mixtures(root, recipes, lazy=True)
     paths, _ = synthesize_mixtures(root, recipes, output_dir=tmp_path)
     for samples, mixture, path in zip(in_memory, lazy, paths, strict=True):
@@ -131,7 +132,9 @@ def test_on_disk_in_memory_and_lazily(root, tmp_path):
         np.testing.assert_allclose(written, samples, atol=2**-23)
     text = (tmp_path / "meta" / "event_list_devtest_gunshot.csv").read_text()
     assert text.splitlines() == [r["annotation_string"] for r in recipes["gunshot"]]
-    stored = yaml.safe_load((tmp_path / "meta" / "mixture_recipes_devtest_gunshot.yaml").read_text())
+    stored = yaml.safe_load(
+        (tmp_path / "meta" / "mixture_recipes_devtest_gunshot.yaml").read_text()
+    )
     assert stored == recipes["gunshot"]
     features = LFBETransformer(n_jobs=2).transform(lazy)
     assert features.shape == (6, 1292, 64)
@@ -141,7 +144,7 @@ def test_other_lengths_and_classes(root):
     recipes = generate_mixture_recipes(
         root, mixtures_per_class=3, classes=["gunshot"], mixture_length=45.0, random_state=5
     )
-    X, y = synthesize_mixtures(root, recipes, mixture_length=45.0)
+    X, _y = synthesize_mixtures(root, recipes, mixture_length=45.0)
     assert list(recipes) == ["gunshot"]
     assert {len(samples) for samples in X} == {45 * RATE}
     with pytest.raises(ValueError, match="does not fit"):
@@ -234,7 +237,7 @@ def server(root, tmp_path):
 
 def test_fetch_unpacks_once_and_resumes(server, tmp_path, capsys):
     packages, folder = server
-    name, url, files = packages["development"]
+    name, _url, files = packages["development"]
     target = tmp_path / "target"
     fetch_dcase2017_rare(target, packages=packages, dry_run=True)
     assert "3 files" in capsys.readouterr().out
@@ -270,7 +273,7 @@ class TestMakeRareEvents:
         assert X.dtype == np.float32
         assert np.abs(X).max() <= 1
         for clip in y:
-            for (_, end, _), (start, _, _) in zip(clip, clip[1:], strict=False):
+            for (_, end, _), (start, _, _) in itertools.pairwise(clip):
                 assert end <= start
 
     def test_presence_and_labels(self):

@@ -30,7 +30,11 @@ def sets():
 def learnt(request, sets):
     X, y, *_ = sets
     detector = RCRNNDetector(
-        lr=1e-3, batch_size=8, max_epochs=15, score_threshold=0.5, precision=request.param,
+        lr=1e-3,
+        batch_size=8,
+        max_epochs=15,
+        score_threshold=0.5,
+        precision=request.param,
         random_state=0,
     )
     return detector.fit(X, y)
@@ -57,6 +61,7 @@ def test_the_clock_is_right(learnt, sets):
 
 
 def test_import_is_light():
-    code = "import sys, sklearn_rcrnn; print([m for m in ('torch', 'sklearn', 'librosa') if m in sys.modules])"
+    heavy = "[m for m in ('torch', 'sklearn', 'librosa') if m in sys.modules]"
+    code = f"import sys, sklearn_rcrnn; print({heavy})"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

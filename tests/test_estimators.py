@@ -91,9 +91,7 @@ def test_events_are_sorted_inside_the_clip_and_typed(fitted, features):
 def test_same_weights_twice(small, features):
     X, y = features
     first, second = (clone(small).fit(X, y) for _ in range(2))
-    for a, b in zip(
-        first.net_.module_.parameters(), second.net_.module_.parameters(), strict=True
-    ):
+    for a, b in zip(first.net_.module_.parameters(), second.net_.module_.parameters(), strict=True):
         assert torch.equal(a, b)
     other = clone(small).set_params(random_state=1).fit(X, y)
     assert not torch.equal(
@@ -363,9 +361,17 @@ class TestBadInput:
 
     @pytest.mark.parametrize(
         "params",
-        [{"extractor": "resnet"}, {"gru_units": 0}, {"score_threshold": 2}, {"precision": "half"},
-         {"anchor_sizes": [1, -2]}, {"freeze_extractor": True}, {"pretrainer": "yes"},
-         {"lr": 0}, {"max_events_per_clip": 0}],
+        [
+            {"extractor": "resnet"},
+            {"gru_units": 0},
+            {"score_threshold": 2},
+            {"precision": "half"},
+            {"anchor_sizes": [1, -2]},
+            {"freeze_extractor": True},
+            {"pretrainer": "yes"},
+            {"lr": 0},
+            {"max_events_per_clip": 0},
+        ],
     )
     def test_unknown_options(self, small, features, params):
         with pytest.raises(ValueError, match=next(iter(params))):

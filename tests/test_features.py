@@ -86,7 +86,9 @@ def test_files_are_read_averaged_and_resampled(tmp_path, rng, suffix):
     loudest = reference(mono)[middle].argmax(1)
     np.testing.assert_array_equal(features[0][middle].argmax(1), loudest)
     if suffix in (".wav", ".flac"):
-        np.testing.assert_allclose(features[0][middle, 5:12], reference(mono)[middle, 5:12], atol=0.1)
+        np.testing.assert_allclose(
+            features[0][middle, 5:12], reference(mono)[middle, 5:12], atol=0.1
+        )
 
 
 def test_integer_samples_are_scaled(rng):
@@ -128,11 +130,11 @@ class TestBadInput:
     def test_not_finite(self, rng, value):
         bad = noise(rng, 5000)
         bad[100] = value
-        with pytest.raises(ValueError, match="clip 1 .*NaN or infinite"):
+        with pytest.raises(ValueError, match=r"clip 1 .*NaN or infinite"):
             LFBETransformer().transform([noise(rng, 5000), bad])
 
     def test_too_large(self):
-        with pytest.raises(ValueError, match="clip 0 .*too large"):
+        with pytest.raises(ValueError, match=r"clip 0 .*too large"):
             LFBETransformer().transform([np.full(5000, 1e30, np.float32)])
 
     @pytest.mark.parametrize(
@@ -156,8 +158,14 @@ class TestBadInput:
 
     @pytest.mark.parametrize(
         "params",
-        [{"n_mels": 0}, {"hop_length": -1}, {"sample_rate": "44100"}, {"eps": 0.0},
-         {"f_max": 30000}, {"f_min": 9000, "f_max": 8000}],
+        [
+            {"n_mels": 0},
+            {"hop_length": -1},
+            {"sample_rate": "44100"},
+            {"eps": 0.0},
+            {"f_max": 30000},
+            {"f_min": 9000, "f_max": 8000},
+        ],
     )
     def test_wrong_parameters(self, rng, params):
         with pytest.raises(ValueError, match=next(iter(params))):

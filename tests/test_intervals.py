@@ -119,7 +119,11 @@ def test_match_ignores_unusable():
 def test_match_of_clip_without_event_is_all_negative():
     truths, mask = torch.zeros(1, 1, 2), torch.zeros(1, 1, dtype=torch.bool)
     labels, _ = iv.match(
-        torch.tensor([[[0.0, 1.0]]]), truths, mask, positive_iou=0.7, negative_iou=(0.0, 0.3),
+        torch.tensor([[[0.0, 1.0]]]),
+        truths,
+        mask,
+        positive_iou=0.7,
+        negative_iou=(0.0, 0.3),
         force_best=True,
     )
     assert labels.tolist() == [[iv.NEGATIVE]]

@@ -51,12 +51,15 @@ def test_equals_sed_eval(seed, t_collar, what, found_labels):
     rng = np.random.default_rng(seed)
     y_true, y_pred = random_events(rng, 6, LABELS), random_events(rng, 6, found_labels)
     kwargs = {
-        "t_collar": t_collar, "evaluate_onset": what[0], "evaluate_offset": what[1],
+        "t_collar": t_collar,
+        "evaluate_onset": what[0],
+        "evaluate_offset": what[1],
         "percentage_of_length": 0.3,
     }
     expected = direct(y_true, y_pred, LABELS, **kwargs)
     for function, name in (
-        (event_based_error_rate, "error_rate"), (event_based_f_score, "f_measure")
+        (event_based_error_rate, "error_rate"),
+        (event_based_f_score, "f_measure"),
     ):
         for average, key in (("micro", "overall"), ("macro", "class_wise_average")):
             value = function(y_true, y_pred, average=average, labels=LABELS, **kwargs)
@@ -79,7 +82,9 @@ def test_collar_is_inclusive():
 def test_labels_restrict_and_order():
     y_true, y_pred = [[(1, 2, 7), (3, 4, 8)]], [[(1, 2, 7)]]
     assert event_based_f_score(y_true, y_pred, labels=[7]) == one
-    assert event_based_error_rate(y_true, y_pred, average=None, labels=[8, 7]) == pytest.approx([1, 0])
+    assert event_based_error_rate(y_true, y_pred, average=None, labels=[8, 7]) == pytest.approx(
+        [1, 0]
+    )
 
 
 def test_nothing_found():
@@ -92,7 +97,9 @@ def test_nothing_found():
 def test_zero_division_counts_in_macro():
     y_true, y_pred = [[(1, 2, "a"), (3, 4, "b")]], [[(1, 2, "a")]]
     assert event_based_f_score(y_true, y_pred, average="macro") == one
-    assert event_based_f_score(y_true, y_pred, average="macro", zero_division=0.0) == pytest.approx(0.5)
+    assert event_based_f_score(y_true, y_pred, average="macro", zero_division=0.0) == pytest.approx(
+        0.5
+    )
 
 
 def test_no_event_at_all():

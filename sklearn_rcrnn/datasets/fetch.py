@@ -156,8 +156,14 @@ def _fetch_rest(url: str, partial: Path, progress: bool) -> None:
         size = int(response.headers.get("Content-Length", 0)) + (have if goes_on else 0)
         with (
             open(partial, "ab" if goes_on else "wb") as out,
-            tqdm(total=size, initial=have if goes_on else 0, unit="B", unit_scale=True,
-                 desc=partial.stem[-30:], disable=not progress) as bar,
+            tqdm(
+                total=size,
+                initial=have if goes_on else 0,
+                unit="B",
+                unit_scale=True,
+                desc=partial.stem[-30:],
+                disable=not progress,
+            ) as bar,
         ):
             for block in response.iter_content(1 << 20):
                 out.write(block)

@@ -100,11 +100,12 @@ def generate_mixture_recipes(
     if missing:
         raise ValueError(f"{folder} has no events of {missing}; it has {sorted(events)}")
     rng = np.random.RandomState(random_state)
-    n_events = int(round(mixtures_per_class * event_presence_prob))
+    n_events = round(mixtures_per_class * event_presence_prob)
     recipes = {}
     for name in classes:
-        drawn = _draw(events[name], name, backgrounds, mixtures_per_class, n_events, ebrs,
-                      mixture_length, rng)
+        drawn = _draw(
+            events[name], name, backgrounds, mixtures_per_class, n_events, ebrs, mixture_length, rng
+        )
         recipes[name] = drawn
     flat = [recipe for name in classes for recipe in recipes[name]]
     _scale(folder, flat, mixture_length, n_jobs, verbose)
@@ -270,9 +271,7 @@ class Mixture:
         return f"Mixture({self.recipe['mixture_audio_filename']!r})"
 
 
-def _run(
-    tasks: Any, n_tasks: int, n_jobs: int | None, verbose: int, description: str
-) -> list[Any]:
+def _run(tasks: Any, n_tasks: int, n_jobs: int | None, verbose: int, description: str) -> list[Any]:
     from tqdm.auto import tqdm
 
     parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")
@@ -285,19 +284,19 @@ def _rms(samples: NDArray[np.float64]) -> float:
 
 
 @lru_cache(maxsize=8)
-def _background(folder: Path, name: str, mixture_length: float) -> NDArray[np.float64]:
+def _background(folder: Path, name: str, mixture_length: float) -> NDArray:
     samples = read_audio(folder / "source_data" / "bgs" / name, SAMPLE_RATE, "float64")
-    return np.resize(samples, int(round(mixture_length * SAMPLE_RATE)))
+    return np.resize(samples, round(mixture_length * SAMPLE_RATE))
 
 
-def _event(folder: Path, recipe: Mapping[str, Any]) -> NDArray[np.float64]:
+def _event(folder: Path, recipe: Mapping[str, Any]) -> NDArray:
     path = folder / "source_data" / "events" / recipe["event_path"]
     start, end = recipe["segment_start_seconds"], recipe["segment_end_seconds"]
     return _segment(path, start, end)
 
 
 @lru_cache(maxsize=512)
-def _segment(path: Path, start: float, end: float) -> NDArray[np.float64]:
+def _segment(path: Path, start: float, end: float) -> NDArray:
     # A copy, so that the cache holds the event and not the recording around it.
     samples = read_audio(path, SAMPLE_RATE, "float64")
     return samples[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)].copy()
@@ -344,9 +343,7 @@ def synthesize_mixtures(
     --------
     >>> X, y = synthesize_mixtures(root, recipes, n_jobs=2)  # doctest: +SKIP
     """
-    mixtures = [
-        Mixture(root, recipe, mixture_length) for own in recipes.values() for recipe in own
-    ]
+    mixtures = [Mixture(root, recipe, mixture_length) for own in recipes.values() for recipe in own]
     y = [mixture.events for mixture in mixtures]
     if lazy and output_dir is None:
         return mixtures, y

@@ -71,7 +71,7 @@ def make_rare_events(
     if duration < 3:
         raise ValueError(f"duration must be at least 3 s, to hold any event; got {duration}")
     rng = check_random_state(random_state)
-    n_samples = int(round(duration * sample_rate))
+    n_samples = round(duration * sample_rate)
     X = np.empty((n_clips, n_samples), np.float32)
     y = []
     for row in X:

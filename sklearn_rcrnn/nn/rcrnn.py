@@ -204,7 +204,9 @@ class RCRNN(nn.Module):
             return losses | self._head_losses(feature_map, steps, found, valid, truth, generator)
         if not found.shape[1]:
             empty = feature_map.new_zeros(len(feature_map), 0, self.head.n_classes)
-            return Detections(found, objectness, valid, empty[..., None].expand(*empty.shape, 2), empty)
+            return Detections(
+                found, objectness, valid, empty[..., None].expand(*empty.shape, 2), empty
+            )
         class_logits, class_codes = self.head(roi_max_pool(feature_map, found, steps, ROI_BINS))
         refined = iv.decode(class_codes, found[:, :, None], self.recipe.roi_weights)
         scores = class_logits.softmax(-1)[..., 1:]
