@@ -174,10 +174,18 @@ class NetworkEstimator(BaseEstimator):
             start += size
 
     @contextmanager
-    def _inference(self: Any) -> Iterator[torch.nn.Module]:
+    def _inference(self: Any) -> Iterator[Any]:
         """The network for prediction: no gradients, in the precision that was asked for."""
         device = self.net_.device
         bfloat16 = use_bfloat16(self.precision, device, training=False)
         kind = torch.device(device).type
         with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=bfloat16):
             yield self.net_.module_.eval()
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.target_tags.required = True
+        tags.target_tags.one_d_labels = False
+        return tags

@@ -9,19 +9,17 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from .base import Clips, NetworkEstimator
+from .conversion import check_known_labels, to_events, to_targets
 from .events import Event, check_event_lists, labels_of
 from .nn.crnn import EXTRACTORS, FRAMES_PER_STEP
-from .nn.intervals import nms
-from .nn.rcrnn import RCRNN, Recipe, count_parameters
-from .pretraining import CRNNPretrainer, cached_fit
-from .training import DetectionNet, collate_detection, seeded, set_normalisation, train
+from .nn.rcrnn import count_parameters
+from .pretraining import CRNNPretrainer, fit_pretrainer
+from .training import seeded, set_normalisation, train
 
 
 class RCRNNDetector(NetworkEstimator):
@@ -254,11 +252,14 @@ class RCRNNDetector(NetworkEstimator):
         if X_val is not None:
             val_clips = self._check_features(X_val, reset=False)
             val_events = self._check_events(y_val, val_clips, "y_val")
+            check_known_labels(val_events, labels, "y_val")
             validation = (val_clips, self._targets(val_events))
 
         rng = check_random_state(self.random_state)
         seed = self._seed(rng)
-        pretrained = self._fit_pretrainer(clips, y, seed)
+        pretrained = fit_pretrainer(self, clips, y, seed)
+        if pretrained is not None:
+            self.pretrainer_ = pretrained
         train_set, valid_set = self._data_sets(
             clips, events, self._targets(events), validation, rng
         )
@@ -350,131 +351,28 @@ class RCRNNDetector(NetworkEstimator):
     def _check_together(self) -> None:
         """Parameters that contradict each other."""
         sizes = np.asarray(self.anchor_sizes)
-        if sizes.ndim != 1 or not len(sizes) or sizes.dtype.kind not in "fiu" or (sizes <= 0).any():
-            raise ValueError(
-                f"anchor_sizes must be positive numbers of steps; got {self.anchor_sizes!r}"
-            )
+        if sizes.ndim != 1 or not len(sizes) or sizes.dtype.kind not in "fiu" or min(sizes) <= 0:
+            raise ValueError(f"anchor_sizes must be positive numbers; got {self.anchor_sizes!r}")
         if self.extractor == "precomputed" and self.pretrainer is not None:
             raise ValueError(
-                'extractor="precomputed" takes feature maps as X and has no extractor to '
-                "pre-train: set pretrainer=None, or another extractor"
+                'extractor="precomputed" has no extractor to pre-train: set pretrainer=None'
             )
         if self.freeze_extractor and self.pretrainer is None:
             raise ValueError("freeze_extractor=True needs a pretrainer: random weights would stay")
 
     def _check_events(self, y: Any, clips: Clips, name: str) -> list[list[Event]]:
-        shift = self._step_seconds() / (FRAMES_PER_STEP if self._has_crnn() else 1)
-        durations = [len(clip) * shift for clip in clips]
+        frames = FRAMES_PER_STEP if self.extractor == "precomputed" else 1
+        durations = [len(clip) * frames * self.frame_shift for clip in clips]
         return check_event_lists(y, n_clips=len(clips), durations=durations, name=name)
 
-    def _targets(self, events: list[list[Event]]) -> list[tuple[NDArray, NDArray]]:
-        """Intervals (n, 2) in steps and classes (n,) of each clip."""
-        index = {label: i for i, label in enumerate(self.classes_.tolist())}
-        for i, clip in enumerate(events):
-            for event in clip:
-                if event.label not in index:
-                    raise ValueError(
-                        f"y_val[{i}] has the label {event.label!r}, which y does not have"
-                    )
-        step = self._step_seconds()
-        return [
-            (
-                np.array([e[:2] for e in clip], np.float32).reshape(-1, 2) / np.float32(step),
-                np.array([index[e.label] for e in clip], np.int64),
-            )
-            for clip in events
-        ]
-
-    def _fit_pretrainer(self, clips: Clips, y: Any, seed: int) -> CRNNPretrainer | None:
-        if self.pretrainer is None:
-            return None
-        if isinstance(self.pretrainer, FrozenEstimator):
-            fitted = self.pretrainer.estimator
-            if not isinstance(fitted, CRNNPretrainer):
-                raise TypeError(
-                    f"pretrainer must freeze a CRNNPretrainer; got {type(fitted).__name__}"
-                )
-            check_is_fitted(fitted)
-        else:
-            pretrainer = clone(self.pretrainer)
-            pretrainer.set_params(gru_units=self.gru_units, extractor=self.extractor)
-            if pretrainer.random_state is None:
-                pretrainer.set_params(random_state=seed)
-            fitted = cached_fit(pretrainer, clips, y, self.memory)
-        for name in ("extractor", "gru_units", "n_features_in_"):
-            theirs, ours = getattr(fitted, name), getattr(self, name)
-            if theirs != ours and not (name == "gru_units" and self.extractor == "cnn"):
-                raise ValueError(
-                    f"The pretrainer was fitted with {name}={theirs!r}, the detector has "
-                    f"{name}={ours!r}: they must agree"
-                )
-        self.pretrainer_ = fitted
-        return fitted
-
-    def _build_net(self, has_validation: bool) -> DetectionNet:
-        recipe = Recipe(
-            roi_background=self.background_iou, regression_weight=self.regression_weight
-        )
-        return self._make_net(
-            DetectionNet,
-            has_validation,
-            module=RCRNN,
-            module__n_inputs=self.n_features_in_,
-            module__n_classes=len(self.classes_),
-            module__extractor=self.extractor,
-            module__gru_units=self.gru_units,
-            module__dense_units=self.dense_units,
-            module__anchor_sizes=tuple(self.anchor_sizes),
-            module__n_proposals=self.n_proposals,
-            module__proposal_nms=self.proposal_nms_threshold,
-            module__freeze_extractor=self.freeze_extractor,
-            module__recipe=recipe,
-            criterion=torch.nn.Identity,
-            iterator_train__collate_fn=collate_detection,
-            iterator_valid__collate_fn=collate_detection,
-        )
-
-    def _has_crnn(self) -> bool:
-        return self.extractor != "precomputed"
-
-    def _step_seconds(self) -> float:
-        """Seconds in a step of the feature map."""
-        return self.frame_shift * FRAMES_PER_STEP
-
-    def _detect(self, X: Any) -> Any:
-        """Places in X and network output of each batch."""
-        check_is_fitted(self)
-        self._validate_params()
-        clips = self._check_features(X, reset=False)
-        for places, batch in self._batches(clips):
-            with self._inference() as network:
-                found = network(**batch)
-            yield places, found
+    def _targets(self, events: list[list[Event]]) -> list[Any]:
+        return to_targets(events, self.classes_.tolist(), self._step_seconds())
 
     def _candidates(self, X: Any) -> list[list[Event]]:
         clips: list[list[Event]] = [[] for _ in range(len(X))]
-        labels = self.classes_.tolist() if hasattr(self, "classes_") else []
         for places, found in self._detect(X):
-            # Suppression is within a class: each (clip, class) is a row of its own.
-            scores = found.scores.transpose(1, 2).flatten(0, 1)
-            times = found.intervals.transpose(1, 2).flatten(0, 1)
-            wide = times[..., 1] > times[..., 0]
-            valid = found.valid.repeat_interleave(len(labels), 0) & wide
-            kept, mask = nms(times, scores, self.nms_threshold, valid=valid)
-            rows, columns = torch.nonzero(mask, as_tuple=True)
-            picked = kept[rows, columns]
-            seconds = (times[rows, picked].double() * self._step_seconds()).tolist()
-            for row, (onset, offset), score in zip(
-                rows.tolist(), seconds, scores[rows, picked].tolist(), strict=True
-            ):
-                place, label = divmod(row, len(labels))
-                clips[places[place]].append(Event(onset, offset, labels[label], score))
+            labels, step = self.classes_.tolist(), self._step_seconds()
+            events = to_events(found, labels, step, self.nms_threshold)
+            for place, own in zip(places, events, strict=True):
+                clips[place] = own
         return clips
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        tags.target_tags.required = True
-        tags.target_tags.one_d_labels = False
-        return tags

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from filelock import FileLock
 from numpy.typing import NDArray
-from sklearn.base import TransformerMixin
+from sklearn.base import TransformerMixin, clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, check_memory
@@ -207,7 +208,7 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         with self._inference() as network:
             for places, batch in self._batches(clips):
                 for place, row in zip(places, network.crnn(**batch).cpu().numpy(), strict=True):
-                    maps[place] = row[: n_steps(len(clips[place]))]
+                    maps[place] = row[: int(n_steps(len(clips[place])))]
         return np.stack(maps) if len({len(row) for row in maps}) == 1 else maps
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
@@ -270,11 +271,48 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        tags.target_tags.required = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def fit_pretrainer(detector: Any, X: Any, y: Any, seed: int) -> CRNNPretrainer | None:
+    """The fitted pre-trainer that a detector's parameters ask for.
+
+    Parameters
+    ----------
+    detector : RCRNNDetector
+        With `pretrainer`, `memory` and the extractor that the pre-trainer must have.
+    X, y : as for :meth:`CRNNPretrainer.fit`
+    seed : int
+        For a pre-trainer without a random state of its own.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If what is frozen is no pre-trainer, or one for another extractor.
+    """
+    pretrainer = detector.pretrainer
+    if pretrainer is None:
+        return None
+    if isinstance(pretrainer, FrozenEstimator):
+        fitted = pretrainer.estimator
+        if not isinstance(fitted, CRNNPretrainer):
+            raise TypeError(f"pretrainer must freeze a CRNNPretrainer; got {type(fitted).__name__}")
+        check_is_fitted(fitted)
+    else:
+        fitted = clone(pretrainer)
+        fitted.set_params(gru_units=detector.gru_units, extractor=detector.extractor)
+        if fitted.random_state is None:
+            fitted.set_params(random_state=seed)
+        fitted = cached_fit(fitted, X, y, detector.memory)
+    for name in ("extractor", "gru_units", "n_features_in_"):
+        theirs, ours = getattr(fitted, name), getattr(detector, name)
+        if theirs != ours and not (name == "gru_units" and detector.extractor == "cnn"):
+            raise ValueError(
+                f"The pretrainer was fitted with {name}={theirs!r}, the detector has "
+                f"{name}={ours!r}: they must agree"
+            )
+    return fitted
 
 
 def cached_fit(pretrainer: CRNNPretrainer, X: Any, y: Any, memory: Any) -> CRNNPretrainer:

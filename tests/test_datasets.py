@@ -8,6 +8,7 @@ import http.server
 import itertools
 import threading
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -199,7 +200,7 @@ class RangeHandler(http.server.SimpleHTTPRequestHandler):
     ranges: list
 
     def do_GET(self):
-        data = open(self.translate_path(self.path), "rb").read()
+        data = Path(self.translate_path(self.path)).read_bytes()
         asked = self.headers.get("Range")
         type(self).ranges.append(asked)
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
