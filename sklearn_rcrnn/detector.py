@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from .base import Clips, NetworkEstimator
 from .conversion import check_known_labels, to_events, to_targets
 from .events import Event, check_event_lists, labels_of
 from .nn.crnn import EXTRACTORS, FRAMES_PER_STEP
-from .nn.rcrnn import count_parameters
+from .nn.rcrnn import RCRNN, Recipe, count_parameters
 from .pretraining import CRNNPretrainer, fit_pretrainer
-from .training import seeded, set_normalisation, train
+from .training import DetectionNet, collate_detection, seeded, set_normalisation, train
 
 
 class RCRNNDetector(NetworkEstimator):
@@ -365,8 +366,45 @@ class RCRNNDetector(NetworkEstimator):
         durations = [len(clip) * frames * self.frame_shift for clip in clips]
         return check_event_lists(y, n_clips=len(clips), durations=durations, name=name)
 
+    def _build_net(self, has_validation: bool) -> DetectionNet:
+        recipe = Recipe(
+            roi_background=self.background_iou, regression_weight=self.regression_weight
+        )
+        return self._make_net(
+            DetectionNet,
+            has_validation,
+            module=RCRNN,
+            module__n_inputs=self.n_features_in_,
+            module__n_classes=len(self.classes_),
+            module__extractor=self.extractor,
+            module__gru_units=self.gru_units,
+            module__dense_units=self.dense_units,
+            module__anchor_sizes=tuple(self.anchor_sizes),
+            module__n_proposals=self.n_proposals,
+            module__proposal_nms=self.proposal_nms_threshold,
+            module__freeze_extractor=self.freeze_extractor,
+            module__recipe=recipe,
+            criterion=torch.nn.Identity,
+            iterator_train__collate_fn=collate_detection,
+            iterator_valid__collate_fn=collate_detection,
+        )
+
+    def _step_seconds(self) -> float:
+        """Seconds in a step of the feature map."""
+        return self.frame_shift * FRAMES_PER_STEP
+
     def _targets(self, events: list[list[Event]]) -> list[Any]:
         return to_targets(events, self.classes_.tolist(), self._step_seconds())
+
+    def _detect(self, X: Any) -> Any:
+        """Places in X and network output of each batch."""
+        check_is_fitted(self)
+        self._validate_params()
+        clips = self._check_features(X, reset=False)
+        for places, batch in self._batches(clips):
+            with self._inference() as network:
+                found = network(**batch)
+            yield places, found
 
     def _candidates(self, X: Any) -> list[list[Event]]:
         clips: list[list[Event]] = [[] for _ in range(len(X))]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.parallel import Parallel, delayed
+from threadpoolctl import threadpool_limits
 
 from .audio import check_clips, load_clip
 
@@ -146,7 +147,10 @@ class LFBETransformer(TransformerMixin, BaseEstimator):
         filters = self._filters()
         work = delayed(self._transform_clip)
         parallel = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
-        return _stack(list(parallel(work(clip, i, *filters) for i, clip in enumerate(clips))))
+        # The products are too small for threads of their own beside those of the jobs.
+        with threadpool_limits(1, user_api="blas"):
+            rows = list(parallel(work(clip, i, *filters) for i, clip in enumerate(clips)))
+        return _stack(rows)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Names of the bands, ``lfbe0``, ``lfbe1``, ..., from low to high.
