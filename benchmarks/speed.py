@@ -80,6 +80,8 @@ def _autocast(precision):
 def step(repeats):
     import torch
 
+    from sklearn_rcrnn.conversion import to_targets
+    from sklearn_rcrnn.events import check_event_lists
     from sklearn_rcrnn.training import collate_detection
 
     features, y = _clips(16)
@@ -87,15 +89,9 @@ def step(repeats):
         detector = _detector(features, y, precision)
         net = detector.net_
         crnn = net.module_.crnn
-        batch = collate_detection(
-            list(
-                zip(
-                    features,
-                    detector._targets(detector._check_events(y, features, "y")),
-                    strict=True,
-                )
-            )
-        )
+        events = check_event_lists(y)
+        targets = to_targets(events, detector.classes_.tolist(), 8 * detector.frame_shift)
+        batch = collate_detection(list(zip(features, targets, strict=True)))
         tensor = torch.from_numpy(features)
 
         def full(net=net, batch=batch):

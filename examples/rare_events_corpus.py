@@ -2,7 +2,8 @@
 
 One network of all classes with the paper's two stages: the extractor is pre-trained on
 presence (mixtures with an event in half of the clips), then everything is tuned on
-mixtures of which 99 % hold an event. Both stop by themselves, on mixtures of recordings
+mixtures with events (99 % in the paper; in the small draws used here that is all). Both
+stop by themselves, on mixtures of recordings
 that were held out of training; the test mixtures are only scored.
 
     python examples/rare_events_corpus.py --root ../shared/corpus --train-clips 3000
@@ -146,11 +147,7 @@ def main() -> None:
 
     split = split_by_recording(args.root, args.work / "split", 0.15, args.seed)
     features = memory.cache(mixture_features, ignore=["jobs"])
-    stage1 = features(split, "fit", args.train_clips, 0.5, args.seed, args.jobs)
-    hold1 = features(split, "hold", args.valid_clips, 0.5, args.seed + 1, args.jobs)
-    stage2 = features(split, "fit", args.train_clips, 0.99, args.seed + 2, args.jobs)
-    say(f"features of 2 x {args.train_clips} + {args.valid_clips} mixtures")
-
+    held = features(split, "hold", args.valid_clips, 0.5, args.seed + 1, args.jobs)
     shared = {
         "gru_units": args.gru_units,
         "patience": args.patience,
@@ -158,22 +155,21 @@ def main() -> None:
         "random_state": args.seed,
         "verbose": 1,
     }
+
     path = args.work / "pretrainer.joblib"
-    if path.exists():
-        pretrainer = joblib.load(path)
-    else:
+    if not path.exists():
+        train = features(split, "fit", args.train_clips, 0.5, args.seed, args.jobs)
+        say(f"features of {args.train_clips} mixtures, half of them with an event")
         pretrainer = CRNNPretrainer(max_epochs=args.pretrain_epochs, **shared)
-        pretrainer.fit(*stage1, X_val=hold1[0], y_val=hold1[1])
-        joblib.dump(pretrainer, path)
-    say(
-        f"pre-training: {len(pretrainer.history_)} epochs, presence right on "
-        f"{pretrainer.score(*hold1):.3f} of held-out clips"
-    )
+        joblib.dump(pretrainer.fit(*train, X_val=held[0], y_val=held[1]), path)
+    pretrainer = joblib.load(path)
+    epochs, right = len(pretrainer.history_), pretrainer.score(*held)
+    say(f"pre-training: {epochs} epochs, presence right on {right:.3f} of held-out clips")
 
     path = args.work / "detector.joblib"
-    if path.exists():
-        detector = joblib.load(path)
-    else:
+    if not path.exists():
+        train = features(split, "fit", args.train_clips, 0.99, args.seed + 2, args.jobs)
+        say(f"features of {args.train_clips} mixtures with events")
         detector = RCRNNDetector(
             dense_units=args.dense_units,
             pretrainer=FrozenEstimator(pretrainer),
@@ -182,8 +178,8 @@ def main() -> None:
             max_events_per_clip=1,
             **shared,
         )
-        detector.fit(*stage2, X_val=hold1[0], y_val=hold1[1])
-        joblib.dump(detector, path)
+        joblib.dump(detector.fit(*train, X_val=held[0], y_val=held[1]), path)
+    detector = joblib.load(path)
     say(f"detector: {len(detector.history_)} epochs")
 
     # The threshold is chosen on held-out training recordings, never on the test.
@@ -191,7 +187,7 @@ def main() -> None:
     rates = []
     for threshold in thresholds:
         detector.set_params(score_threshold=float(threshold))
-        rates.append(event_based_error_rate(hold1[1], detector.predict(hold1[0])))
+        rates.append(event_based_error_rate(held[1], detector.predict(held[0])))
     best = float(thresholds[int(np.argmin(rates))])
     detector.set_params(score_threshold=best)
     say(f"threshold {best} (ER {min(rates):.3f} on held-out recordings)")

@@ -26,11 +26,10 @@ from .training import DetectionNet, collate_detection, seeded, set_normalisation
 class RCRNNDetector(NetworkEstimator):
     """Detect sound events in features of recordings with R-CRNN.
 
-    A convolutional recurrent network turns the features of a clip into a feature map; a
-    region proposal network finds intervals that may hold an event; a classifier names
-    each and refines its onset and offset. Everything is trained together. What comes out
-    are events, not frame probabilities, and the threshold on their scores never moves
-    their boundaries.
+    A convolutional recurrent network turns the features of a clip, which it normalises,
+    into a feature map; a region proposal network finds intervals that may hold an event; a
+    classifier names each and refines its onset and offset. The threshold on the scores of
+    events never moves their boundaries.
 
     Parameters
     ----------
@@ -106,25 +105,17 @@ class RCRNNDetector(NetworkEstimator):
         Labels, sorted.
     net_ : skorch.NeuralNet
         The trained net; ``net_.module_`` is the network.
-    pretrainer_ : CRNNPretrainer
-        The fitted pre-trainer, if there was one.
+    pretrainer_ : CRNNPretrainer or None
+        The fitted pre-trainer.
     n_parameters_ : int
         As the paper counts them in Table 2.
     history_ : skorch.history.History
         Losses by epoch: ``valid_loss`` and its parts ``rpn_cls``, ``rpn_reg``,
         ``head_cls`` and ``head_reg``, and the same of the training clips.
-    n_features_in_ : int
-        Bands of the features.
 
     See Also
     --------
     make_rcrnn_pipeline : From recordings to events in one estimator.
-    CRNNPretrainer : The pre-training.
-
-    Notes
-    -----
-    The features are normalised by mean and deviation of each band, learnt in ``fit`` (of
-    the pre-trainer, if there is one) and kept with the weights.
 
     References
     ----------
@@ -249,27 +240,26 @@ class RCRNNDetector(NetworkEstimator):
         if not labels:
             raise ValueError("y has no event in any clip: there is nothing to learn")
         self.classes_ = np.asarray(labels)
+        step = self._step_seconds()
         validation = None
         if X_val is not None:
             val_clips = self._check_features(X_val, reset=False)
             val_events = self._check_events(y_val, val_clips, "y_val")
             check_known_labels(val_events, labels, "y_val")
-            validation = (val_clips, self._targets(val_events))
+            validation = (val_clips, to_targets(val_events, labels, step))
 
         rng = check_random_state(self.random_state)
         seed = self._seed(rng)
-        pretrained = fit_pretrainer(self, clips, y, seed)
-        if pretrained is not None:
-            self.pretrainer_ = pretrained
+        self.pretrainer_ = fit_pretrainer(self, clips, y, seed)
         train_set, valid_set = self._data_sets(
-            clips, events, self._targets(events), validation, rng
+            clips, events, to_targets(events, labels, step), validation, rng
         )
         net = self._build_net(valid_set is not None)
         with seeded(seed):
             self.net_ = net.initialize()
             crnn = net.module_.crnn
-            if pretrained is not None:
-                crnn.load_state_dict(pretrained.net_.module_.crnn.state_dict())
+            if self.pretrainer_ is not None:
+                crnn.load_state_dict(self.pretrainer_.net_.module_.crnn.state_dict())
             elif crnn is not None:
                 set_normalisation(crnn, clips)
             train(net, train_set, valid_set)
@@ -307,8 +297,7 @@ class RCRNNDetector(NetworkEstimator):
 
         Returns
         -------
-        list of n_clips lists of Event
-            By onset.
+        list of n_clips lists of Event, by onset
         """
         return [sorted(clip) for clip in self._candidates(X)]
 
@@ -355,9 +344,7 @@ class RCRNNDetector(NetworkEstimator):
         if sizes.ndim != 1 or not len(sizes) or sizes.dtype.kind not in "fiu" or min(sizes) <= 0:
             raise ValueError(f"anchor_sizes must be positive numbers; got {self.anchor_sizes!r}")
         if self.extractor == "precomputed" and self.pretrainer is not None:
-            raise ValueError(
-                'extractor="precomputed" has no extractor to pre-train: set pretrainer=None'
-            )
+            raise ValueError('extractor="precomputed" has nothing to pre-train: pretrainer=None')
         if self.freeze_extractor and self.pretrainer is None:
             raise ValueError("freeze_extractor=True needs a pretrainer: random weights would stay")
 
@@ -392,9 +379,6 @@ class RCRNNDetector(NetworkEstimator):
     def _step_seconds(self) -> float:
         """Seconds in a step of the feature map."""
         return self.frame_shift * FRAMES_PER_STEP
-
-    def _targets(self, events: list[list[Event]]) -> list[Any]:
-        return to_targets(events, self.classes_.tolist(), self._step_seconds())
 
     def _detect(self, X: Any) -> Any:
         """Places in X and network output of each batch."""

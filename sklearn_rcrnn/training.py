@@ -102,6 +102,22 @@ class PresenceNet(NeuralNet):
             return super().infer(x, **fit_params)
 
 
+class LossTable(PrintLog):
+    """skorch's log of an epoch in columns that fit a terminal of 80."""
+
+    def table(self, row: Any) -> str:
+        cells = {
+            key: f"{row[key]:.4f}" if isinstance(row[key], float) else str(row[key])
+            for key in self._sorted_keys(row.keys())
+        }
+        widths = {key: max(len(key), 7) for key in cells}
+        lines = (cells.keys(), ("-" * width for width in widths.values()), cells.values())
+        return "\n".join(
+            " ".join(f"{text:>{width}}" for text, width in zip(line, widths.values(), strict=True))
+            for line in lines
+        )
+
+
 class DetectionNet(PresenceNet):
     """skorch net whose loss is equation (1) twice, each part recorded by name."""
 
@@ -112,8 +128,8 @@ class DetectionNet(PresenceNet):
             *(item for item in super()._default_callbacks if item[0] != "print_log"),
             *((name, PassthroughScoring(name, None)) for name in LOSSES),
             *((name, PassthroughScoring(name, None, on_train=True)) for name in train_parts),
-            # The table must fit a terminal of 80 columns; these parts are in the history.
-            ("print_log", PrintLog(keys_ignored=train_parts)),
+            # Parts of the training loss are in the history; beside the others they clutter.
+            ("print_log", LossTable(keys_ignored=train_parts)),
         ]
 
     def get_loss(

@@ -167,6 +167,22 @@ def test_load_draws_or_reads(root, tmp_path):
     assert set(some.target_class) == {"gunshot"}
 
 
+def test_load_evaluation_set(root, tmp_path):
+    """As the challenge packs it, beside the development set or by itself."""
+    package = tmp_path / "TUT-rare-sound-events-2017-evaluation"
+    folder = package / "data" / "mixture_data" / "evaltest" / "bbb81504db15a03680a0044474633b67"
+    (folder / "meta").mkdir(parents=True)
+    (folder / "audio").mkdir()
+    text = "mixture_a.wav\nmixture_b.wav\t1.5\t2.25\tgunshot\n"
+    (folder / "meta" / "event_list_evaltest_gunshot.csv").write_text(text)
+    for name in "ab":
+        soundfile.write(folder / "audio" / f"mixture_{name}.wav", np.zeros(RATE), RATE)
+    for place in (tmp_path, package, package / "data"):
+        data = load_dcase2017_rare(place, "evaltest")
+        assert data.y == [[], [(1.5, 2.25, "gunshot")]]
+        assert [path.name for path in data.X] == ["mixture_a.wav", "mixture_b.wav"]
+
+
 def test_load_source_material(root):
     events = load_dcase2017_rare(root, "devtrain", part="events")
     assert len(events.X) == len(events.y) == 6

@@ -205,6 +205,14 @@ def test_own_validation_callbacks_and_net_params(small, features):
     assert small.history_[-1, "batches", :, "train_batch_size"] == [8, 8]
 
 
+def test_log_fits_80_columns(small, features, capsys):
+    small.set_params(max_epochs=1, verbose=1).fit(*features)
+    lines = capsys.readouterr().out.splitlines()
+    header = next(line for line in lines if "valid_loss" in line)
+    assert {"rpn_cls", "rpn_reg", "head_cls", "head_reg", "train_loss"} <= set(header.split())
+    assert max(map(len, lines)) < 80
+
+
 def test_no_validation(small, features):
     X, y = features
     small.set_params(validation_fraction=None, max_epochs=1).fit(X, y)
