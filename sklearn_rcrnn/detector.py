@@ -313,13 +313,13 @@ class RCRNNDetector(NetworkEstimator):
         list of n_clips float32 arrays of shape (n_proposals_i, 3)
             Onset and offset in seconds, and objectness; by falling objectness.
         """
-        proposals: list[Any] = [None] * len(X)
+        proposals: dict[int, NDArray[np.float32]] = {}
         for places, found in self._detect(X):
             times = found.proposals * self._step_seconds()
             rows = torch.cat([times, found.objectness[..., None]], -1).cpu()
             for place, row, valid in zip(places, rows, found.valid.cpu(), strict=True):
                 proposals[place] = row[valid].numpy()
-        return proposals
+        return [proposals[i] for i in range(len(proposals))]
 
     def score(self, X: Any, y: Any) -> float:
         """Event-based F-score of ``predict(X)``: onset only, collar 0.5 s, micro average.
@@ -391,10 +391,9 @@ class RCRNNDetector(NetworkEstimator):
             yield places, found
 
     def _candidates(self, X: Any) -> list[list[Event]]:
-        clips: list[list[Event]] = [[] for _ in range(len(X))]
+        clips: dict[int, list[Event]] = {}
         for places, found in self._detect(X):
             labels, step = self.classes_.tolist(), self._step_seconds()
             events = to_events(found, labels, step, self.nms_threshold)
-            for place, own in zip(places, events, strict=True):
-                clips[place] = own
-        return clips
+            clips.update(zip(places, events, strict=True))
+        return [clips[i] for i in range(len(clips))]

@@ -233,9 +233,17 @@ def split_clips(
 
 def resolve_device(device: str) -> str:
     """``"auto"`` is CUDA where there is one, else the processor."""
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise ValueError(
+            f'device must be "auto" or a name of PyTorch\'s; got {device!r}'
+        ) from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f'device={device!r}, but PyTorch finds no CUDA here: use device="auto"')
+    return device
 
 
 def bfloat16_supported(device: str) -> bool:

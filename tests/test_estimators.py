@@ -358,6 +358,11 @@ class TestBadInput:
             with pytest.raises(NotFittedError):
                 method(features[0])
 
+    @pytest.mark.parametrize("X", [None, "a.wav", [], np.zeros((2, 64)), [np.zeros(5)]])
+    def test_predict_on_what_is_no_features(self, fitted, X):
+        with pytest.raises((TypeError, ValueError), match="features|empty"):
+            fitted.predict(X)
+
     def test_other_number_of_bands(self, fitted):
         with pytest.raises(ValueError, match="40 features"):
             fitted.predict(np.zeros((1, 50, 40)))
@@ -376,6 +381,7 @@ class TestBadInput:
             {"precision": "half"},
             {"anchor_sizes": [1, -2]},
             {"freeze_extractor": True},
+            {"device": "gpu"},
             {"pretrainer": "yes"},
             {"lr": 0},
             {"max_events_per_clip": 0},
