@@ -360,7 +360,7 @@ class TestBadInput:
 
     @pytest.mark.parametrize("X", [None, "a.wav", [], np.zeros((2, 64)), [np.zeros(5)]])
     def test_predict_on_what_is_no_features(self, fitted, X):
-        with pytest.raises((TypeError, ValueError), match="features|empty"):
+        with pytest.raises((TypeError, ValueError), match=r"features|empty"):
             fitted.predict(X)
 
     def test_other_number_of_bands(self, fitted):
