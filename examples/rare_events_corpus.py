@@ -41,7 +41,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--pretrain-epochs", type=int, default=100, help="at most")
     parser.add_argument("--epochs", type=int, default=100, help="at most")
     parser.add_argument("--patience", type=int, default=10)
-    parser.add_argument("--lr", type=float, default=1e-4, help="of the second stage")
+    parser.add_argument("--lr", type=float, default=5e-4, help="of the second stage")
     parser.add_argument("--gru-units", type=int, default=50)
     parser.add_argument("--dense-units", type=int, default=128)
     parser.add_argument("--seed", type=int, default=0)
