@@ -80,7 +80,7 @@ def _autocast(precision):
 def step(repeats):
     import torch
 
-    from sklearn_rcrnn.conversion import to_targets
+    from sklearn_rcrnn.conversion import to_target
     from sklearn_rcrnn.events import check_event_lists
     from sklearn_rcrnn.training import collate_detection
 
@@ -90,7 +90,8 @@ def step(repeats):
         net = detector.net_
         crnn = net.module_.crnn
         events = check_event_lists(y)
-        targets = to_targets(events, detector.classes_.tolist(), 8 * detector.frame_shift)
+        labels, step = detector.classes_.tolist(), 8 * detector.frame_shift
+        targets = [to_target(clip, labels, step) for clip in events]
         batch = collate_detection(list(zip(features, targets, strict=True)))
         tensor = torch.from_numpy(features)
 

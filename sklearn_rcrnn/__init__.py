@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import datasets, metrics
+    from .augmentation import EventAugmentation, FeatureAugmentation
     from .detector import RCRNNDetector
     from .events import Event
     from .features import LFBETransformer
     from .pipeline import make_rcrnn_pipeline
     from .pretraining import CRNNPretrainer
+    from .streams import ClipStream
 
 __version__ = "0.1.0"
 
@@ -27,13 +29,19 @@ _HOMES = {
     "CRNNPretrainer": "pretraining",
     "LFBETransformer": "features",
     "Event": "events",
+    "ClipStream": "streams",
+    "EventAugmentation": "augmentation",
+    "FeatureAugmentation": "augmentation",
     "make_rcrnn_pipeline": "pipeline",
 }
 _MODULES = ("datasets", "metrics")
 
 __all__ = [
     "CRNNPretrainer",
+    "ClipStream",
     "Event",
+    "EventAugmentation",
+    "FeatureAugmentation",
     "LFBETransformer",
     "RCRNNDetector",
     "datasets",

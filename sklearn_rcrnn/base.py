@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -14,12 +15,17 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from skorch import NeuralNet
 
-from .events import Event
+from .augmentation import FeatureAugmentation
+from .conversion import check_known_labels, stream_target
+from .events import Event, Label, check_event_lists, labels_of
 from .nn.crnn import EXTRACTORS, MIN_BANDS
+from .streams import ClipStream
 from .training import (
     ClipDataset,
+    StreamDataset,
     callbacks_for,
     collate_features,
+    loader_params,
     resolve_device,
     split_clips,
     use_bfloat16,
@@ -31,6 +37,8 @@ Clips = Any
 # A batch at prediction holds no more frames than this for each of its clips, so that a
 # few long recordings among short ones do not need memory for a batch of long ones.
 _FRAMES_PER_CLIP = 1300
+# Clips of a stream that are drawn to measure mean and deviation of the bands.
+_MEASURED = 64
 
 
 class NetworkEstimator(BaseEstimator):
@@ -39,6 +47,8 @@ class NetworkEstimator(BaseEstimator):
     _training_constraints: dict = {
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
+        "lr_schedule": [StrOptions({"constant", "one_cycle"})],
+        "augmentation": [FeatureAugmentation, None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "patience": [Interval(Integral, 1, None, closed="left"), None],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
@@ -51,6 +61,21 @@ class NetworkEstimator(BaseEstimator):
         "verbose": ["verbose"],
         "gru_units": [Interval(Integral, 1, None, closed="left")],
     }
+
+    def _check_stream(self, stream: ClipStream, y: Any) -> tuple[Clips, list[Any]]:
+        """Clips to measure the features by, and the labels, of a stream of features."""
+        if y is not None:
+            raise ValueError("A ClipStream brings the events of its clips: give no y with it")
+        labels = list(stream.labels)
+        if not len(stream) or not labels:
+            raise ValueError(
+                f"The stream has {len(stream)} clips an epoch and the labels {labels}: at "
+                "least one of each is needed"
+            )
+        drawn = [stream.draw(0, i)[0] for i in range(min(len(stream), _MEASURED))]
+        # Labels sort as those of events do, and must be all strings or all integers.
+        probes = [[Event(0.0, 1.0, label)] for label in labels]
+        return self._check_features(drawn, reset=True), labels_of(check_event_lists(probes))
 
     def _check_features(self, X: Any, *, reset: bool) -> Clips:
         """Features as an (n_clips, n_frames, n_bands) array or a list of such clips."""
@@ -120,12 +145,16 @@ class NetworkEstimator(BaseEstimator):
         return int(rng.randint(np.iinfo(np.int32).max))
 
     def _make_net(
-        self: Any, net_class: type[NeuralNet], has_validation: bool, **params: Any
+        self: Any, net_class: type[NeuralNet], train_set: Any, valid_set: Any, **params: Any
     ) -> NeuralNet:
         """A skorch net, not initialised yet, from the estimator's own parameters."""
         device = resolve_device(self.device)
-        monitor = "valid_loss" if has_validation else "train_loss"
-        callbacks = callbacks_for(self.patience, monitor, self.gradient_clip, self.verbose)
+        monitor = "train_loss" if valid_set is None else "valid_loss"
+        n_steps = -(-len(train_set) // self.batch_size) * self.max_epochs
+        schedule = None if self.lr_schedule == "constant" else (self.lr, n_steps)
+        callbacks = callbacks_for(
+            self.patience, monitor, self.gradient_clip, self.verbose, schedule
+        )
         settings = {
             "optimizer": torch.optim.Adam,
             "lr": self.lr,
@@ -135,28 +164,68 @@ class NetworkEstimator(BaseEstimator):
             "callbacks": [*callbacks, *(self.callbacks or [])],
             "device": device,
             "bfloat16": use_bfloat16(self.precision, device, training=True),
+            "augmentation": self.augmentation,
+            **loader_params(train_set),
             "verbose": int(self.verbose),
             **params,
         }
         return net_class(**{**settings, **(self.net_params or {})})
 
-    def _data_sets(
-        self: Any,
-        clips: Clips,
-        events: Sequence[Sequence[Event]],
-        targets: Sequence[Any],
-        validation: tuple[Any, Any] | None,
-        rng: np.random.RandomState,
-    ) -> tuple[ClipDataset, ClipDataset | None]:
-        """Training and validation set: the user's own, a part of the clips, or none."""
-        if validation is not None:
-            return ClipDataset(clips, targets), ClipDataset(*validation)
-        if self.validation_fraction is None:
-            return ClipDataset(clips, targets), None
+    def _training_sets(
+        self: Any, X: Any, y: Any, X_val: Any, y_val: Any, rng: np.random.RandomState
+    ) -> tuple[Clips, ClipDataset | StreamDataset, ClipDataset | None]:
+        """Clips to measure the features by, training set, validation set; sets ``classes_``.
+
+        Validation clips are the user's own, a part of `X`, or none.
+        """
+        is_stream = isinstance(X, ClipStream)
+        if is_stream:
+            clips, labels = self._check_stream(X, y)
+        else:
+            clips = self._check_features(X, reset=True)
+            events = self._check_events(y, clips, "y")
+            labels = labels_of(events)
+        if not labels:
+            raise ValueError("y has no event in any clip: there is nothing to learn")
+        self.classes_ = np.asarray(labels)
+        convert = self._converter(labels)
+        valid_set = self._validation_set(X_val, y_val, labels, convert)
+        if is_stream:
+            frame = self._frame_seconds()
+            target = partial(stream_target, labels=labels, frame=frame, convert=convert)
+            return clips, StreamDataset(X, target), valid_set
+        targets = [convert(clip) for clip in events]
+        if valid_set is not None or self.validation_fraction is None:
+            return clips, ClipDataset(clips, targets), valid_set
         # Clips without event sort before all labels.
         groups = [(bool(clip), str(clip[0].label) if clip else "") for clip in events]
         train, valid = split_clips(groups, self.validation_fraction, rng)
-        return ClipDataset(clips, targets, train), ClipDataset(clips, targets, valid)
+        return clips, ClipDataset(clips, targets, train), ClipDataset(clips, targets, valid)
+
+    def _validation_set(
+        self, X_val: Any, y_val: Any, labels: list[Label], convert: Any
+    ) -> ClipDataset | None:
+        if X_val is None:
+            if y_val is not None:
+                raise ValueError("y_val was given without X_val: give both or neither")
+            return None
+        clips = self._check_features(X_val, reset=False)
+        events = self._check_events(y_val, clips, "y_val")
+        check_known_labels(events, labels, "y_val")
+        return ClipDataset(clips, [convert(clip) for clip in events])
+
+    def _check_events(self, y: Any, clips: Clips, name: str) -> list[list[Event]]:
+        frame = self._frame_seconds()
+        durations = None if frame is None else [len(clip) * frame for clip in clips]
+        return check_event_lists(y, n_clips=len(clips), durations=durations, name=name)
+
+    def _frame_seconds(self) -> float | None:
+        """Seconds in a frame of the features; None where the estimator has no clock."""
+        return None
+
+    def _converter(self, labels: list[Label]) -> Any:
+        """What makes the target of a clip from its events; it must be picklable."""
+        raise NotImplementedError
 
     def _batches(
         self: Any, clips: Clips

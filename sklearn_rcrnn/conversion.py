@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .events import Event, Label
+from .events import Event, Label, check_event_lists
 from .nn.intervals import nms
 from .nn.rcrnn import Detections
 
@@ -21,32 +22,58 @@ def check_known_labels(
         for event in clip:
             if event.label not in labels:
                 raise ValueError(
-                    f"{name}[{i}] has the label {event.label!r}, which y does not have: "
-                    f"y has {list(labels)}"
+                    f"{name}[{i}] has the label {event.label!r}, which is none of those to "
+                    f"learn: {list(labels)}"
                 )
 
 
-def to_targets(
-    events: Sequence[Sequence[Event]], labels: Sequence[Label], step: float
-) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """Intervals (n, 2) in steps and class indices (n,) of each clip.
+def to_target(
+    events: Sequence[Event], labels: Sequence[Label], step: float
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Intervals (n, 2) in steps and class indices (n,) of a clip.
 
     Parameters
     ----------
-    events : sequence of sequences of Event
+    events : sequence of Event
     labels : sequence of str or int
         Their order gives the indices.
     step : float
         Seconds in a step of the feature map.
     """
-    index = {label: i for i, label in enumerate(labels)}
-    return [
-        (
-            np.array([event[:2] for event in clip], np.float32).reshape(-1, 2) / np.float32(step),
-            np.array([index[event.label] for event in clip], np.int64),
-        )
-        for clip in events
-    ]
+    times = np.array([event[:2] for event in events], np.float32).reshape(-1, 2)
+    return times / np.float32(step), np.array([labels.index(e.label) for e in events], np.int64)
+
+
+def to_presence(events: Sequence[Event], labels: Sequence[Label]) -> NDArray[np.float32]:
+    """0 or 1 for each label (n_labels,): whether it occurs in a clip."""
+    present = {event.label for event in events}
+    return np.array([label in present for label in labels], np.float32)
+
+
+def stream_target(
+    clip: NDArray[np.float32],
+    events: Any,
+    *,
+    labels: Sequence[Label],
+    frame: float | None,
+    convert: Callable[[Sequence[Event]], Any],
+) -> Any:
+    """Check the events of a clip that a stream made, and convert them.
+
+    Parameters
+    ----------
+    clip : array of shape (n_frames, n_bands)
+    events : list of (onset, offset, label)
+    labels : sequence of str or int
+        Those that may occur.
+    frame : float or None
+        Seconds in a frame; None where the length of the clip is not known in seconds.
+    convert : callable
+    """
+    durations = None if frame is None else [len(clip) * frame]
+    checked = check_event_lists([events], durations=durations, name="stream")
+    check_known_labels(checked, labels, "stream")
+    return convert(checked[0])
 
 
 def to_events(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -14,11 +15,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .base import Clips, NetworkEstimator
-from .conversion import check_known_labels, to_events, to_targets
-from .events import Event, check_event_lists, labels_of
+from .augmentation import FeatureAugmentation
+from .base import NetworkEstimator
+from .conversion import to_events, to_target
+from .events import Event, Label
 from .nn.crnn import EXTRACTORS, FRAMES_PER_STEP
-from .nn.rcrnn import RCRNN, Recipe, count_parameters
+from .nn.rcrnn import RCRNN, RECIPES, Recipe, count_parameters
 from .pretraining import CRNNPretrainer, fit_pretrainer
 from .training import DetectionNet, collate_detection, seeded, set_normalisation, train
 
@@ -63,18 +65,23 @@ class RCRNNDetector(NetworkEstimator):
     max_events_per_clip : int, default=None
         Return only so many of the best events; 1 is the rule of DCASE 2017. May be
         changed after ``fit``.
-    background_iou : float, default=0.0
-        Proposals that overlap no event by more than this IoU are not used to train the
-        classifier. The paper's time had 0.1, which leaves it without any example from
-        clips without event.
-    regression_weight : float, default=1.0
-        λ of equation (1).
+    recipe : {"refined", "paper"} or Recipe, default="refined"
+        How intervals are matched, coded and refined. ``"paper"`` has the values of Faster
+        R-CNN's time. In ``"refined"`` the classifier regresses onset and offset instead of
+        centre and width, is applied once more to the intervals that it has refined, and
+        learns from proposals that overlap no event, too: the paper's time dropped those,
+        which leaves it without any example from clips without event.
     frame_shift : float, default=1024 / 44100
         Seconds between frames of the features: hop over sample rate.
     max_epochs : int, default=100
         Epochs at most.
     lr : float, default=3e-4
         Learning rate of Adam (the paper, after pre-training: 1e-5).
+    lr_schedule : {"constant", "one_cycle"}, default="constant"
+        ``"one_cycle"`` warms up over a tenth of the steps and then falls to nearly zero by
+        `max_epochs`; give it ``patience=None``.
+    augmentation : FeatureAugmentation, default=None
+        How features are changed, by chance, before each step of the training.
     batch_size : int, default=16
         Clips in a batch, at ``predict`` too.
     patience : int, default=10
@@ -147,8 +154,7 @@ class RCRNNDetector(NetworkEstimator):
         "score_threshold": [Interval(Real, 0, 1, closed="both")],
         "nms_threshold": [Interval(Real, 0, 1, closed="both")],
         "max_events_per_clip": [Interval(Integral, 1, None, closed="left"), None],
-        "background_iou": [Interval(Real, 0, 0.5, closed="left")],
-        "regression_weight": [Interval(Real, 0, None, closed="left")],
+        "recipe": [StrOptions(set(RECIPES)), Recipe],
         "frame_shift": [Interval(Real, 0, None, closed="neither")],
     }
 
@@ -167,11 +173,12 @@ class RCRNNDetector(NetworkEstimator):
         score_threshold: float = 0.8,
         nms_threshold: float = 0.5,
         max_events_per_clip: int | None = None,
-        background_iou: float = 0.0,
-        regression_weight: float = 1.0,
+        recipe: str | Recipe = "refined",
         frame_shift: float = 1024 / 44100,
         max_epochs: int = 100,
         lr: float = 3e-4,
+        lr_schedule: Literal["constant", "one_cycle"] = "constant",
+        augmentation: FeatureAugmentation | None = None,
         batch_size: int = 16,
         patience: int | None = 10,
         validation_fraction: float | None = 0.1,
@@ -195,11 +202,12 @@ class RCRNNDetector(NetworkEstimator):
         self.score_threshold = score_threshold
         self.nms_threshold = nms_threshold
         self.max_events_per_clip = max_events_per_clip
-        self.background_iou = background_iou
-        self.regression_weight = regression_weight
+        self.recipe = recipe
         self.frame_shift = frame_shift
         self.max_epochs = max_epochs
         self.lr = lr
+        self.lr_schedule = lr_schedule
+        self.augmentation = augmentation
         self.batch_size = batch_size
         self.patience = patience
         self.validation_fraction = validation_fraction
@@ -211,17 +219,19 @@ class RCRNNDetector(NetworkEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, *, X_val: Any = None, y_val: Any = None) -> RCRNNDetector:
+    def fit(self, X: Any, y: Any = None, *, X_val: Any = None, y_val: Any = None) -> RCRNNDetector:
         """Learn to detect the events.
 
         Parameters
         ----------
         X : array of shape (n_clips, n_frames, n_bands) or list of (n_frames_i, n_bands)
-            Features, or feature maps with ``extractor="precomputed"``.
+            Features, or feature maps with ``extractor="precomputed"``; or a
+            :class:`ClipStream` of either.
         y : list of lists of (onset, offset, label)
-            Events of each clip in seconds; an empty list for a clip without event.
+            Events of each clip in seconds; an empty list for a clip without event. None
+            with a stream, which brings its events.
         X_val, y_val : as `X` and `y`, default=None
-            Validation clips; by default a part of `X` is set aside.
+            Validation clips; by default a part of `X` is set aside, and of a stream none.
 
         Returns
         -------
@@ -234,27 +244,11 @@ class RCRNNDetector(NetworkEstimator):
         """
         self._validate_params()
         self._check_together()
-        clips = self._check_features(X, reset=True)
-        events = self._check_events(y, clips, "y")
-        labels = labels_of(events)
-        if not labels:
-            raise ValueError("y has no event in any clip: there is nothing to learn")
-        self.classes_ = np.asarray(labels)
-        step = self._step_seconds()
-        validation = None
-        if X_val is not None:
-            val_clips = self._check_features(X_val, reset=False)
-            val_events = self._check_events(y_val, val_clips, "y_val")
-            check_known_labels(val_events, labels, "y_val")
-            validation = (val_clips, to_targets(val_events, labels, step))
-
         rng = check_random_state(self.random_state)
+        clips, train_set, valid_set = self._training_sets(X, y, X_val, y_val, rng)
         seed = self._seed(rng)
-        self.pretrainer_ = fit_pretrainer(self, clips, y, seed)
-        train_set, valid_set = self._data_sets(
-            clips, events, to_targets(events, labels, step), validation, rng
-        )
-        net = self._build_net(valid_set is not None)
+        self.pretrainer_ = fit_pretrainer(self, (X, y), (X_val, y_val), seed)
+        net = self._build_net(train_set, valid_set)
         with seeded(seed):
             self.net_ = net.initialize()
             crnn = net.module_.crnn
@@ -348,18 +342,18 @@ class RCRNNDetector(NetworkEstimator):
         if self.freeze_extractor and self.pretrainer is None:
             raise ValueError("freeze_extractor=True needs a pretrainer: random weights would stay")
 
-    def _check_events(self, y: Any, clips: Clips, name: str) -> list[list[Event]]:
+    def _frame_seconds(self) -> float:
         frames = FRAMES_PER_STEP if self.extractor == "precomputed" else 1
-        durations = [len(clip) * frames * self.frame_shift for clip in clips]
-        return check_event_lists(y, n_clips=len(clips), durations=durations, name=name)
+        return frames * self.frame_shift
 
-    def _build_net(self, has_validation: bool) -> DetectionNet:
-        recipe = Recipe(
-            roi_background=self.background_iou, regression_weight=self.regression_weight
-        )
+    def _converter(self, labels: list[Label]) -> Any:
+        return partial(to_target, labels=labels, step=self._step_seconds())
+
+    def _build_net(self, train_set: Any, valid_set: Any) -> DetectionNet:
         return self._make_net(
             DetectionNet,
-            has_validation,
+            train_set,
+            valid_set,
             module=RCRNN,
             module__n_inputs=self.n_features_in_,
             module__n_classes=len(self.classes_),
@@ -370,7 +364,7 @@ class RCRNNDetector(NetworkEstimator):
             module__n_proposals=self.n_proposals,
             module__proposal_nms=self.proposal_nms_threshold,
             module__freeze_extractor=self.freeze_extractor,
-            module__recipe=recipe,
+            module__recipe=RECIPES[self.recipe] if isinstance(self.recipe, str) else self.recipe,
             criterion=torch.nn.Identity,
             iterator_train__collate_fn=collate_detection,
             iterator_valid__collate_fn=collate_detection,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -13,6 +14,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 from .audio import check_clips, load_clip
+from .streams import ClipStream
 
 # Frames that are transformed together: their spectra stay in the processor's cache.
 _BLOCK = 128
@@ -116,24 +118,26 @@ class LFBETransformer(TransformerMixin, BaseEstimator):
         -------
         self
         """
-        check_clips(X)
+        if not isinstance(X, ClipStream):
+            check_clips(X)
         self._check()
         return self
 
-    def transform(self, X: Any) -> NDArray[np.float32] | list[NDArray[np.float32]]:
+    def transform(self, X: Any) -> NDArray[np.float32] | list[NDArray[np.float32]] | ClipStream:
         """Compute the features of every clip.
 
         Parameters
         ----------
         X : sequence of paths or 1-D arrays, or array of shape (n_clips, n_samples)
             WAV, FLAC, Ogg or MP3 files at any sample rate, or samples at `sample_rate`;
-            lengths may differ.
+            lengths may differ. Or a :class:`ClipStream` of such clips.
 
         Returns
         -------
         float32 array of shape (n_clips, n_frames, n_mels)
             When all clips have the same number of frames, ``1 + n_samples // hop_length``;
-            else a list of n_clips arrays of shape (n_frames_i, n_mels).
+            else a list of n_clips arrays of shape (n_frames_i, n_mels); of a stream, the
+            stream of its features.
 
         Raises
         ------
@@ -142,9 +146,11 @@ class LFBETransformer(TransformerMixin, BaseEstimator):
         ValueError
             If a file cannot be read, or a clip is empty or not finite; names the clip.
         """
-        clips = check_clips(X)
         self._check()
         filters = self._filters()
+        if isinstance(X, ClipStream):
+            return X.map(partial(self._transform_clip, index=0, window=filters[0], mel=filters[1]))
+        clips = check_clips(X)
         work = delayed(self._transform_clip)
         parallel = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
         # The products are too small for threads of their own beside those of the jobs.

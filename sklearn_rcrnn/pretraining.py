@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +18,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, check_memory
 
+from .augmentation import FeatureAugmentation
 from .base import NetworkEstimator
-from .events import Event, check_event_lists, labels_of
+from .conversion import to_presence
+from .events import Label, check_event_lists
 from .nn.crnn import EXTRACTORS, PresenceNetwork, n_steps
 from .nn.rcrnn import count_parameters
 from .training import PresenceNet, collate_presence, seeded, set_normalisation, train
@@ -42,6 +45,11 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         Epochs at most.
     lr : float, default=1e-3
         Learning rate of Adam.
+    lr_schedule : {"constant", "one_cycle"}, default="constant"
+        ``"one_cycle"`` warms up over a tenth of the steps and then falls to nearly zero by
+        `max_epochs`; give it ``patience=None``.
+    augmentation : FeatureAugmentation, default=None
+        How features are changed, by chance, before each step of the training.
     batch_size : int, default=32
         Clips in a batch (the paper: 80).
     patience : int, default=10
@@ -110,6 +118,8 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         *,
         max_epochs: int = 100,
         lr: float = 1e-3,
+        lr_schedule: Literal["constant", "one_cycle"] = "constant",
+        augmentation: FeatureAugmentation | None = None,
         batch_size: int = 32,
         patience: int | None = 10,
         validation_fraction: float | None = 0.1,
@@ -125,6 +135,8 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         self.extractor = extractor
         self.max_epochs = max_epochs
         self.lr = lr
+        self.lr_schedule = lr_schedule
+        self.augmentation = augmentation
         self.batch_size = batch_size
         self.patience = patience
         self.validation_fraction = validation_fraction
@@ -136,46 +148,34 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, *, X_val: Any = None, y_val: Any = None) -> CRNNPretrainer:
+    def fit(self, X: Any, y: Any = None, *, X_val: Any = None, y_val: Any = None) -> CRNNPretrainer:
         """Learn which labels are present.
 
         Parameters
         ----------
         X : array of shape (n_clips, n_frames, n_bands) or list of (n_frames_i, n_bands)
-            Features.
+            Features; or a :class:`ClipStream` of such clips.
         y : list of lists of (onset, offset, label)
-            Events of each clip; only their labels count here.
+            Events of each clip; only their labels count here. None with a stream, which
+            brings its events.
         X_val, y_val : as `X` and `y`, default=None
-            Validation clips; by default a part of `X` is set aside.
+            Validation clips; by default a part of `X` is set aside, and of a stream none.
 
         Returns
         -------
         self
         """
         self._validate_params()
-        clips = self._check_features(X, reset=True)
-        events = check_event_lists(y, n_clips=len(clips))
-        labels = labels_of(events)
-        if not labels:
-            raise ValueError("y has no event in any clip: there is nothing to learn")
-        self.classes_ = np.asarray(labels)
-        validation = None
-        if X_val is not None:
-            val_clips = self._check_features(X_val, reset=False)
-            val_events = check_event_lists(y_val, n_clips=len(val_clips), name="y_val")
-            validation = (val_clips, self._presence(val_events))
-
         rng = check_random_state(self.random_state)
-        train_set, valid_set = self._data_sets(
-            clips, events, self._presence(events), validation, rng
-        )
+        clips, train_set, valid_set = self._training_sets(X, y, X_val, y_val, rng)
         seed = self._seed(rng)
         net = self._make_net(
             PresenceNet,
-            valid_set is not None,
+            train_set,
+            valid_set,
             module=PresenceNetwork,
             module__n_bands=self.n_features_in_,
-            module__n_labels=len(labels),
+            module__n_labels=len(self.classes_),
             module__extractor=self.extractor,
             module__gru_units=self.gru_units,
             criterion=torch.nn.BCEWithLogitsLoss,
@@ -245,7 +245,8 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         """
         probabilities = self.predict_proba(X)
         events = check_event_lists(y, n_clips=len(probabilities))
-        return float(np.mean((probabilities > 0.5) == self._presence(events)))
+        present = np.stack([to_presence(clip, self.classes_.tolist()) for clip in events])
+        return float(np.mean((probabilities > 0.5) == present))
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Names of the channels of the feature map.
@@ -263,11 +264,8 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
             [f"crnn{i}" for i in range(self.net_.module_.crnn.n_channels)], dtype=object
         )
 
-    def _presence(self, events: Sequence[Sequence[Event]]) -> Any:
-        """(n_clips, n_labels) of 0 and 1."""
-        return np.array(
-            [np.isin(self.classes_, [e.label for e in clip]) for clip in events], np.float32
-        )
+    def _converter(self, labels: list[Label]) -> Any:
+        return partial(to_presence, labels=labels)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -275,14 +273,16 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         return tags
 
 
-def fit_pretrainer(detector: Any, X: Any, y: Any, seed: int) -> CRNNPretrainer | None:
+def fit_pretrainer(
+    detector: Any, data: tuple[Any, Any], validation: tuple[Any, Any], seed: int
+) -> CRNNPretrainer | None:
     """The fitted pre-trainer that a detector's parameters ask for.
 
     Parameters
     ----------
     detector : RCRNNDetector
         With `pretrainer`, `memory` and the extractor that the pre-trainer must have.
-    X, y : as for :meth:`CRNNPretrainer.fit`
+    data, validation : (X, y) and (X_val, y_val) as for :meth:`CRNNPretrainer.fit`
     seed : int
         For a pre-trainer without a random state of its own.
 
@@ -304,7 +304,7 @@ def fit_pretrainer(detector: Any, X: Any, y: Any, seed: int) -> CRNNPretrainer |
         fitted.set_params(gru_units=detector.gru_units, extractor=detector.extractor)
         if fitted.random_state is None:
             fitted.set_params(random_state=seed)
-        fitted = cached_fit(fitted, X, y, detector.memory)
+        fitted = cached_fit(fitted, (*data, *validation), detector.memory)
     for name in ("extractor", "gru_units", "n_features_in_"):
         theirs, ours = getattr(fitted, name), getattr(detector, name)
         if theirs != ours and not (name == "gru_units" and detector.extractor == "cnn"):
@@ -315,7 +315,7 @@ def fit_pretrainer(detector: Any, X: Any, y: Any, seed: int) -> CRNNPretrainer |
     return fitted
 
 
-def cached_fit(pretrainer: CRNNPretrainer, X: Any, y: Any, memory: Any) -> CRNNPretrainer:
+def cached_fit(pretrainer: CRNNPretrainer, data: tuple[Any, ...], memory: Any) -> CRNNPretrainer:
     """Fit, or take from `memory` what was fitted with the same parameters and data.
 
     A lock for each fit keeps workers of a grid search that come to the same pre-training
@@ -323,14 +323,15 @@ def cached_fit(pretrainer: CRNNPretrainer, X: Any, y: Any, memory: Any) -> CRNNP
     """
     memory = check_memory(memory)
     if memory.location is None:
-        return pretrainer.fit(X, y)
+        return _fit("", pretrainer, data)
     folder = Path(memory.location)
     folder.mkdir(parents=True, exist_ok=True)
-    name = joblib.hash((pretrainer.get_params(deep=False), X, y))
+    name = joblib.hash((pretrainer.get_params(deep=False), data))
     with FileLock(folder / f"pretrainer-{name}.lock"):
-        return memory.cache(_fit, ignore=["pretrainer", "X", "y"])(name, pretrainer, X, y)
+        return memory.cache(_fit, ignore=["pretrainer", "data"])(name, pretrainer, data)
 
 
-def _fit(name: str, pretrainer: CRNNPretrainer, X: Any, y: Any) -> CRNNPretrainer:
+def _fit(name: str, pretrainer: CRNNPretrainer, data: tuple[Any, ...]) -> CRNNPretrainer:
     """`name` stands for all other arguments: the data need not be hashed again."""
-    return pretrainer.fit(X, y)
+    X, y, X_val, y_val = data
+    return pretrainer.fit(X, y, X_val=X_val, y_val=y_val)

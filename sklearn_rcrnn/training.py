@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -14,16 +14,20 @@ from skorch.callbacks import (
     Callback,
     EarlyStopping,
     GradientNormClipping,
+    LRScheduler,
     PassthroughScoring,
     PrintLog,
     ProgressBar,
 )
+from skorch.dataset import unpack_data
 from skorch.helper import predefined_split
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from .nn.crnn import CRNN
 from .nn.rcrnn import Truth
+from .streams import ClipStream
 
 LOSSES = ("rpn_cls", "rpn_reg", "head_cls", "head_reg")
 
@@ -51,6 +55,51 @@ class ClipDataset(Dataset):
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         i = self.indices[index]
         return self.features[i], self.targets[i]
+
+
+class StreamDataset(Dataset):
+    """The clips that a stream makes in the epoch at hand.
+
+    Parameters
+    ----------
+    stream : ClipStream
+        Of features.
+    convert : callable
+        ``convert(clip, events)`` checks the events of a clip and gives its target.
+    """
+
+    def __init__(self, stream: ClipStream, convert: Callable[[Any, Any], Any]):
+        self.stream = stream
+        self.convert = convert
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.stream)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        clip, events = self.stream.draw(self.epoch, index)
+        return clip, self.convert(clip, events)
+
+
+class NextEpoch(Callback):
+    """Tell a stream the epoch before its clips are drawn."""
+
+    def on_epoch_begin(self, net: NeuralNet, dataset_train: Any = None, **kwargs: Any) -> None:
+        if isinstance(dataset_train, StreamDataset):
+            dataset_train.epoch = len(net.history)
+
+
+def _one_thread(worker: int) -> None:
+    """Processes that make clips leave the other cores to the training."""
+    threadpool_limits(1)
+
+
+def loader_params(data: Any) -> dict[str, Any]:
+    """skorch parameters of the training's loader: the worker processes of a stream."""
+    n_jobs = data.stream.n_jobs if isinstance(data, StreamDataset) else None
+    if not n_jobs:
+        return {}
+    return {"iterator_train__num_workers": n_jobs, "iterator_train__worker_init_fn": _one_thread}
 
 
 def collate_features(clips: Sequence[NDArray[np.float32]]) -> dict[str, Tensor]:
@@ -90,11 +139,24 @@ def collate_detection(batch: Sequence[tuple[Any, Any]]) -> tuple[dict[str, Any],
 
 
 class PresenceNet(NeuralNet):
-    """skorch net whose forward pass may run in bfloat16."""
+    """skorch net that may compute in bfloat16 and change features before it learns from them."""
 
-    def __init__(self, *args: Any, bfloat16: bool = False, **kwargs: Any):
+    def __init__(
+        self,
+        *args: Any,
+        bfloat16: bool = False,
+        augmentation: Callable[[Tensor], Tensor] | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(*args, **kwargs)
         self.bfloat16 = bfloat16
+        self.augmentation = augmentation
+
+    def train_step_single(self, batch: Any, **fit_params: Any) -> Any:
+        if self.augmentation is not None:
+            X, y = unpack_data(batch)
+            batch = {**X, "features": self.augmentation(X["features"])}, y
+        return super().train_step_single(batch, **fit_params)
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
         kind = torch.device(self.device).type
@@ -152,10 +214,30 @@ class StopOnDivergence(Callback):
 
 
 def callbacks_for(
-    patience: int | None, monitor: str, gradient_clip: float | None, verbose: int
+    patience: int | None,
+    monitor: str,
+    gradient_clip: float | None,
+    verbose: int,
+    schedule: tuple[float, int] | None,
 ) -> list[tuple[str, Callback]]:
-    """The callbacks of a training besides those of the net itself."""
-    chosen: list[tuple[str, Callback]] = [("divergence", StopOnDivergence())]
+    """The callbacks of a training besides those of the net itself.
+
+    `schedule` is the highest learning rate and the number of steps of a cycle, or None.
+    """
+    chosen: list[tuple[str, Callback]] = [
+        ("next_epoch", NextEpoch()),
+        ("divergence", StopOnDivergence()),
+    ]
+    if schedule is not None:
+        cycle = LRScheduler(
+            torch.optim.lr_scheduler.OneCycleLR,
+            max_lr=schedule[0],
+            total_steps=schedule[1],
+            pct_start=0.1,
+            cycle_momentum=False,
+            step_every="batch",
+        )
+        chosen.append(("lr_schedule", cycle))
     if gradient_clip is not None:
         chosen.append(("gradient_clip", GradientNormClipping(gradient_clip)))
     if patience is not None:
@@ -166,7 +248,7 @@ def callbacks_for(
     return chosen
 
 
-def train(net: NeuralNet, train_set: ClipDataset, valid_set: ClipDataset | None) -> None:
+def train(net: NeuralNet, train_set: Dataset, valid_set: ClipDataset | None) -> None:
     """Train an initialised net, then let go of the data that it held on to."""
     net.train_split = None if valid_set is None else predefined_split(valid_set)
     net.partial_fit(train_set, y=None)

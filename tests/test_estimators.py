@@ -285,7 +285,9 @@ class TestPretraining:
         calls = []
         fit = CRNNPretrainer.fit
         monkeypatch.setattr(
-            CRNNPretrainer, "fit", lambda self, *a: calls.append(self.gru_units) or fit(self, *a)
+            CRNNPretrainer,
+            "fit",
+            lambda self, *a, **k: calls.append(self.gru_units) or fit(self, *a, **k),
         )
         small.set_params(pretrainer=pretrainer, memory=str(tmp_path), max_epochs=1)
         grid = {"gru_units": [4, 8], "dense_units": [8, 16]}

@@ -2,10 +2,12 @@
 
 from .dcase2017 import load_dcase2017_rare
 from .fetch import fetch_dcase2017_rare
+from .fresh import FreshMixtures
 from .mixer import Mixture, generate_mixture_recipes, synthesize_mixtures
 from .synthetic import make_rare_events
 
 __all__ = [
+    "FreshMixtures",
     "Mixture",
     "fetch_dcase2017_rare",
     "generate_mixture_recipes",

@@ -20,7 +20,10 @@ ROI_BINS = 7
 
 @dataclass(frozen=True)
 class Recipe:
-    """How intervals are matched, sampled and scaled; the values of Faster R-CNN's time.
+    """How intervals are matched, sampled, coded and scaled.
+
+    The defaults are the values of Faster R-CNN's time; :data:`RECIPES` has them under the
+    name ``"paper"``.
 
     Parameters
     ----------
@@ -30,13 +33,18 @@ class Recipe:
         Anchors sampled a clip, at most half of them positive.
     anchor_weights : (float, float)
         Scale of the regression targets (centre, width) of the RPN.
-    roi_positive, roi_background : float
-        RoIs are positive from the first IoU on, background from the second up to it, and
-        dropped under the second.
+    roi_positive : tuple of float
+        RoIs are positive from this IoU on. With more than one value the final classifier
+        is applied as often: each time to the intervals that it refined before, so that
+        the scores are those of the refined intervals.
+    roi_background : float
+        RoIs are background from this IoU up to `roi_positive`, and dropped under it.
     n_rois : int
         RoIs sampled a clip, at most half of them positive.
+    roi_coding : {"centre", "edges"}
+        What the final classifier regresses: centre and width, or start and end.
     roi_weights : (float, float)
-        Scale of the regression targets (centre, width) of the final classifier.
+        Scale of the two regression targets of the final classifier.
     regression_weight : float
         λ of equation (1).
     """
@@ -45,11 +53,22 @@ class Recipe:
     anchor_negative: float = 0.3
     n_anchors: int = 256
     anchor_weights: tuple[float, float] = (4.0, 4.0)
-    roi_positive: float = 0.5
+    roi_positive: tuple[float, ...] = (0.5,)
     roi_background: float = 0.1
     n_rois: int = 64
+    roi_coding: str = "centre"
     roi_weights: tuple[float, float] = (8.0, 4.0)
     regression_weight: float = 1.0
+
+
+RECIPES = {
+    "paper": Recipe(),
+    # The edges of a long event are a small part of its width: half a second of a cry of
+    # five seconds must still count.
+    "refined": Recipe(
+        roi_positive=(0.5, 0.6), roi_background=0.0, roi_coding="edges", roi_weights=(8.0, 4.0)
+    ),
+}
 
 
 class Truth(NamedTuple):
@@ -201,16 +220,24 @@ class RCRNN(nn.Module):
         if truth is not None:
             generator = None if self.training else _fixed_generator(feature_map.device)
             losses = self._rpn_losses(grid, logits, codes, steps, truth, generator)
-            return losses | self._head_losses(feature_map, steps, found, valid, truth, generator)
+            rois, drawn = self._draw_rois(found, valid, truth, generator)
+            return losses | self._head_losses(feature_map, steps, limits, rois, drawn, truth)
         if not found.shape[1]:
             empty = feature_map.new_zeros(len(feature_map), 0, self.head.n_classes)
             return Detections(
                 found, objectness, valid, empty[..., None].expand(*empty.shape, 2), empty
             )
-        class_logits, class_codes = self.head(roi_max_pool(feature_map, found, steps, ROI_BINS))
-        refined = iv.decode(class_codes, found[:, :, None], self.recipe.roi_weights)
-        scores = class_logits.softmax(-1)[..., 1:]
-        return Detections(found, objectness, valid, iv.clip(refined, limits), scores)
+        rois = found
+        for _ in self.recipe.roi_positive:
+            logits, codes = self.head(roi_max_pool(feature_map, rois, steps, ROI_BINS))
+            refined = self._refine(codes, rois, limits)
+            rois = _of_class(refined, logits[..., 1:].argmax(-1))
+        return Detections(found, objectness, valid, refined, logits.softmax(-1)[..., 1:])
+
+    def _refine(self, codes: Tensor, rois: Tensor, limits: Tensor) -> Tensor:
+        """Intervals (n_clips, n_rois, n_classes, 2) that the classifier makes of RoIs."""
+        decode = iv.CODINGS[self.recipe.roi_coding][1]
+        return iv.clip(decode(codes, rois[:, :, None], self.recipe.roi_weights), limits)
 
     def _propose(
         self, grid: Tensor, logits: Tensor, codes: Tensor, steps: Tensor, limits: Tensor
@@ -260,43 +287,66 @@ class RCRNN(nn.Module):
             "rpn_reg": recipe.regression_weight * _mean(regression, drawn & (labels > 0)),
         }
 
+    def _draw_rois(
+        self, proposals: Tensor, valid: Tensor, truth: Truth, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        """RoIs to train the classifier on (n_clips, r, 2), and which of them count."""
+        # The true events join the proposals, so that the classifier learns from the first
+        # step on, when no proposal is good yet.
+        rois = torch.cat([proposals, truth.intervals], 1)
+        labels, _ = self._match_rois(rois, torch.cat([valid, truth.mask], 1), truth, 0)
+        indices, drawn = iv.sample(labels, self.recipe.n_rois, 0.5, generator)
+        return _gather_intervals(rois, indices), drawn
+
+    def _match_rois(
+        self, rois: Tensor, usable: Tensor, truth: Truth, turn: int
+    ) -> tuple[Tensor, Tensor]:
+        positive = self.recipe.roi_positive[turn]
+        return iv.match(
+            rois,
+            truth.intervals,
+            truth.mask,
+            positive_iou=positive,
+            negative_iou=(self.recipe.roi_background, positive),
+            usable=usable,
+        )
+
     def _head_losses(
         self,
         feature_map: Tensor,
         steps: Tensor,
-        proposals: Tensor,
-        valid: Tensor,
+        limits: Tensor,
+        rois: Tensor,
+        drawn: Tensor,
         truth: Truth,
-        generator: torch.Generator | None,
     ) -> dict[str, Tensor]:
         recipe = self.recipe
-        # The true events join the proposals, so that the classifier learns from the first
-        # step on, when no proposal is good yet.
-        rois = torch.cat([proposals, truth.intervals], 1)
-        labels, assigned = iv.match(
-            rois,
-            truth.intervals,
-            truth.mask,
-            positive_iou=recipe.roi_positive,
-            negative_iou=(recipe.roi_background, recipe.roi_positive),
-            usable=torch.cat([valid, truth.mask], 1),
-        )
-        indices, drawn = iv.sample(labels, recipe.n_rois, 0.5, generator)
-        labels, assigned = labels.gather(1, indices), assigned.gather(1, indices)
-        rois = _gather_intervals(rois, indices)
-        logits, codes = self.head(roi_max_pool(feature_map, rois, steps, ROI_BINS))
-        positive = drawn & (labels == iv.POSITIVE)
-        classes = truth.labels.gather(1, assigned)
-        target_class = torch.where(positive, classes + 1, 0)
-        classification = F.cross_entropy(logits.transpose(1, 2), target_class, reduction="none")
-        own = codes.gather(2, classes[..., None, None].expand(-1, -1, 1, 2)).squeeze(2)
-        target = _gather_intervals(truth.intervals, assigned)
-        regression = F.smooth_l1_loss(
-            own, iv.encode(target, rois, recipe.roi_weights), reduction="none"
-        ).sum(-1)
+        encode = iv.CODINGS[recipe.roi_coding][0]
+        classification = regression = feature_map.new_zeros(())
+        for turn in range(len(recipe.roi_positive)):
+            labels, assigned = self._match_rois(rois, drawn, truth, turn)
+            logits, codes = self.head(roi_max_pool(feature_map, rois, steps, ROI_BINS))
+            positive = labels == iv.POSITIVE
+            classes = truth.labels.gather(1, assigned)
+            entropy = F.cross_entropy(
+                logits.transpose(1, 2), torch.where(positive, classes + 1, 0), reduction="none"
+            )
+            target = _gather_intervals(truth.intervals, assigned)
+            distance = F.smooth_l1_loss(
+                _of_class(codes, classes),
+                encode(target, rois, recipe.roi_weights),
+                reduction="none",
+            ).sum(-1)
+            classification = classification + _mean(entropy, labels != iv.IGNORED)
+            regression = regression + _mean(distance, positive)
+            with torch.no_grad():
+                best = torch.where(positive, classes, logits[..., 1:].argmax(-1))
+                rois = _of_class(self._refine(codes, rois, limits), best)
+                drawn = drawn & (rois[..., 1] > rois[..., 0])
+        turns = len(recipe.roi_positive)
         return {
-            "head_cls": _mean(classification, drawn),
-            "head_reg": recipe.regression_weight * _mean(regression, positive),
+            "head_cls": classification / turns,
+            "head_reg": recipe.regression_weight * regression / turns,
         }
 
 
@@ -313,6 +363,11 @@ def count_parameters(network: nn.Module) -> int:
 def _gather_intervals(values: Tensor, indices: Tensor) -> Tensor:
     """Rows of (n_clips, n, 2) by an index of shape (n_clips, k)."""
     return values.gather(1, indices[..., None].expand(-1, -1, 2))
+
+
+def _of_class(values: Tensor, classes: Tensor) -> Tensor:
+    """Of (n_clips, n, n_classes, 2) the pairs (n_clips, n, 2) of a class for each."""
+    return values.gather(2, classes[..., None, None].expand(-1, -1, 1, 2)).squeeze(2)
 
 
 def _mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -1,0 +1,235 @@
+"""Mixtures of events and backgrounds that are made anew in every epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+
+from ..audio import read_audio
+from ..augmentation import EventAugmentation
+from ..events import Label
+from ..streams import ClipStream
+from .layout import data_folder, read_cv_setup
+from .mixer import HEADROOM, SAMPLE_RATE
+
+# Root mean square below which a background counts as silent: about 16-bit noise. Events are
+# levelled against this then, since no ratio to nothing can be set.
+_SILENCE = 1e-4
+EVENT_AUGMENTATION = EventAugmentation()
+
+
+class FreshMixtures(ClipStream):
+    """Draw new mixtures of the source material in every epoch of a training.
+
+    The challenge's training sets repeat a few thousand mixtures, in which an event stands
+    at one onset only. Here every mixture is new: other starts, pairs, ratios, several
+    events in a clip, changed events, mixed backgrounds.
+
+    Parameters
+    ----------
+    root : str or PathLike
+        Folder with ``source_data``, or of the challenge's development set.
+    subset : str, default="devtrain"
+        As for :func:`generate_mixture_recipes`.
+    n_mixtures : int, default=1000
+        Mixtures in an epoch.
+    mixture_length : float, default=30.0
+        Seconds. Shorter mixtures train faster and serve as well: the network takes any
+        length at ``predict``.
+    event_counts : sequence of float, default=(0.25, 0.5, 0.25)
+        Probabilities of 0, 1, 2, ... events in a mixture. Classes are equally likely.
+        Events that find no room are left out.
+    ebr : (float, float), default=(-9.0, 9.0)
+        Event-to-background ratio in dB, drawn evenly from this range.
+    second_background : float, default=0.3
+        Probability to add another background, 0 to 12 dB weaker.
+    augmentation : EventAugmentation or None, default=EVENT_AUGMENTATION
+        How events are changed; by default as :class:`EventAugmentation` does by default.
+    classes : sequence of str, default=None
+        Only these; by default all of the folder.
+    n_jobs : int, default=None
+        Worker processes that make mixtures beside the training. One keeps up with a
+        network on one or two cores.
+    random_state : int, default=0
+
+    Attributes
+    ----------
+    labels : list of str
+        The classes.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder has no such subset.
+    ValueError
+        For parameters that cannot be, or a mixture shorter than an event.
+
+    See Also
+    --------
+    generate_mixture_recipes : Mixtures drawn as the challenge drew them.
+
+    Notes
+    -----
+    All source material is kept in memory in float32: 5 MiB for 30 s.
+
+    Examples
+    --------
+    >>> stream = FreshMixtures("../shared/corpus", n_jobs=1)  # doctest: +SKIP
+    >>> make_rcrnn_pipeline(max_epochs=100).fit(stream)  # doctest: +SKIP
+    """
+
+    labels: list[str]
+
+    def __init__(
+        self,
+        root: str | PathLike[str],
+        subset: str = "devtrain",
+        *,
+        n_mixtures: int = 1000,
+        mixture_length: float = 30.0,
+        event_counts: Sequence[float] = (0.25, 0.5, 0.25),
+        ebr: tuple[float, float] = (-9.0, 9.0),
+        second_background: float = 0.3,
+        augmentation: EventAugmentation | None = EVENT_AUGMENTATION,
+        classes: Sequence[str] | None = None,
+        n_jobs: int | None = None,
+        random_state: int = 0,
+    ):
+        counts = np.asarray(event_counts, float)
+        if counts.ndim != 1 or not len(counts) or counts.min() < 0 or not counts.sum() > 0:
+            raise ValueError(f"event_counts must be probabilities; got {event_counts!r}")
+        if n_mixtures < 1 or not mixture_length > 0 or not ebr[0] <= ebr[1]:
+            raise ValueError(
+                "n_mixtures and mixture_length must be positive and ebr a range; got "
+                f"{n_mixtures}, {mixture_length} and {ebr}"
+            )
+        self.n_mixtures = n_mixtures
+        self.mixture_length = mixture_length
+        self.event_counts = counts / counts.sum()
+        self.ebr = ebr
+        self.second_background = second_background
+        self.augmentation = augmentation
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self._read(data_folder(root), subset, classes)
+
+    def _read(self, folder: Any, subset: str, classes: Sequence[str] | None) -> None:
+        events, backgrounds = read_cv_setup(folder, subset)
+        self.labels = sorted(events) if classes is None else list(classes)
+        missing = [label for label in self.labels if label not in events]
+        if missing:
+            raise ValueError(f"{folder} has no events of {missing}; it has {sorted(events)}")
+        source = folder / "source_data"
+        parallel = Parallel(n_jobs=-1, prefer="threads")
+        self._backgrounds = parallel(
+            delayed(read_audio)(source / "bgs" / entry["filepath"], SAMPLE_RATE)
+            for entry in backgrounds
+        )
+        self._events = {
+            label: parallel(
+                delayed(_segment)(source / "events" / label / entry["audio_filename"], entry)
+                for entry in events[label]
+            )
+            for label in self.labels
+        }
+        longest = max(len(event) for own in self._events.values() for event in own) / SAMPLE_RATE
+        if longest >= self.mixture_length:
+            raise ValueError(
+                f"The longest event lasts {longest:.2f} s and does not fit into mixtures of "
+                f"{self.mixture_length:g} s"
+            )
+
+    def __len__(self) -> int:
+        return self.n_mixtures
+
+    def draw(
+        self, epoch: int, index: int
+    ) -> tuple[NDArray[np.float32], list[tuple[float, float, Label]]]:
+        """Make a mixture.
+
+        Parameters
+        ----------
+        epoch, index : int
+            With `random_state` they determine the mixture.
+
+        Returns
+        -------
+        samples : float32 array of shape (mixture_length * 44100,)
+        events : list of (onset, offset, label)
+            In seconds, by onset.
+        """
+        rng = np.random.default_rng([self.random_state, epoch, index])
+        mixture = self._background(rng)
+        events: list[tuple[float, float, Label]] = []
+        background = mixture.copy()
+        for _ in range(rng.choice(len(self.event_counts), p=self.event_counts)):
+            label = self.labels[int(rng.integers(len(self.labels)))]
+            event = self._event(label, rng)
+            start = _free_start(events, len(event), len(mixture), rng)
+            if start is None:
+                continue
+            under = max(_rms(background[start : start + len(event)]), _SILENCE)
+            ratio = 10 ** (rng.uniform(*self.ebr) / 20)
+            mixture[start : start + len(event)] += np.float32(ratio * under / _rms(event)) * event
+            events.append((start / SAMPLE_RATE, (start + len(event)) / SAMPLE_RATE, label))
+        mixture *= np.float32(HEADROOM)
+        peak = np.abs(mixture).max()
+        return mixture / peak if peak >= 1 else mixture, sorted(events)
+
+    def _background(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        """A background from a random place on, perhaps with a weaker one over it."""
+        mixture = self._stretch(rng).copy()
+        if rng.random() < self.second_background:
+            other = self._stretch(rng)
+            level = 10 ** (rng.uniform(-12, 0) / 20) * _rms(mixture) / max(_rms(other), _SILENCE)
+            mixture += np.float32(level) * other
+        return mixture
+
+    def _stretch(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        samples = self._backgrounds[int(rng.integers(len(self._backgrounds)))]
+        size = round(self.mixture_length * SAMPLE_RATE)
+        if len(samples) <= size:
+            return np.resize(np.roll(samples, rng.integers(len(samples))), size)
+        start = rng.integers(len(samples) - size + 1)
+        return samples[start : start + size]
+
+    def _event(self, label: str, rng: np.random.Generator) -> NDArray[np.float32]:
+        own = self._events[label]
+        event = own[int(rng.integers(len(own)))]
+        if self.augmentation is not None:
+            event = self.augmentation(event, SAMPLE_RATE, rng)
+        return event[: round(self.mixture_length * SAMPLE_RATE) - 1]
+
+
+def _segment(path: Any, entry: dict[str, Any]) -> NDArray[np.float32]:
+    start, end = (int(time * SAMPLE_RATE) for time in entry["segment"])
+    event = read_audio(path, SAMPLE_RATE)[start:end].astype(np.float32)
+    if not _rms(event) > 0:
+        raise ValueError(
+            f"{path} is silent from {entry['segment'][0]} s to {entry['segment'][1]} s"
+        )
+    return event
+
+
+def _free_start(
+    events: Sequence[tuple[float, float, Label]],
+    length: int,
+    available: int,
+    rng: np.random.Generator,
+) -> int | None:
+    """First sample for an event that overlaps no other; None if ten draws find none."""
+    for _ in range(10):
+        start = int(rng.integers(available - length + 1))
+        onset, offset = start / SAMPLE_RATE, (start + length) / SAMPLE_RATE
+        if all(offset < other[0] or onset > other[1] for other in events):
+            return start
+    return None
+
+
+def _rms(samples: NDArray[np.floating]) -> float:
+    return float(np.sqrt(np.dot(samples, samples) / max(len(samples), 1)))
