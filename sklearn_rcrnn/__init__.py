@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from .detector import RCRNNDetector
     from .events import Event
     from .features import LFBETransformer
+    from .persistence import load, save
     from .pipeline import make_rcrnn_pipeline
+    from .pretrained import list_pretrained, load_pretrained
     from .pretraining import CRNNPretrainer
     from .streams import ClipStream
 
@@ -33,6 +35,10 @@ _HOMES = {
     "EventAugmentation": "augmentation",
     "FeatureAugmentation": "augmentation",
     "make_rcrnn_pipeline": "pipeline",
+    "load": "persistence",
+    "save": "persistence",
+    "list_pretrained": "pretrained",
+    "load_pretrained": "pretrained",
 }
 _MODULES = ("datasets", "metrics")
 
@@ -45,8 +51,12 @@ __all__ = [
     "LFBETransformer",
     "RCRNNDetector",
     "datasets",
+    "list_pretrained",
+    "load",
+    "load_pretrained",
     "make_rcrnn_pipeline",
     "metrics",
+    "save",
 ]
 
 

@@ -19,6 +19,7 @@ from .augmentation import FeatureAugmentation
 from .conversion import check_known_labels, stream_target
 from .events import Event, Label, check_event_lists, labels_of
 from .nn.crnn import EXTRACTORS, MIN_BANDS
+from .nn.rcrnn import count_parameters
 from .streams import ClipStream
 from .training import (
     ClipDataset,
@@ -226,6 +227,16 @@ class NetworkEstimator(BaseEstimator):
     def _converter(self, labels: list[Label]) -> Any:
         """What makes the target of a clip from its events; it must be picklable."""
         raise NotImplementedError
+
+    def _restore_net(self: Any, classes: NDArray, n_features: int, weights: Any) -> None:
+        """Become what was fitted once, from its classes, bands and weights."""
+        self._validate_params()
+        self.classes_ = classes
+        self.n_features_in_ = n_features
+        self.net_ = self._build_net((), None).initialize()
+        self.net_.module_.load_state_dict(weights)
+        self.history_ = self.net_.history
+        self.n_parameters_ = count_parameters(self.net_.module_)
 
     def _batches(
         self: Any, clips: Clips

@@ -169,19 +169,7 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         rng = check_random_state(self.random_state)
         clips, train_set, valid_set = self._training_sets(X, y, X_val, y_val, rng)
         seed = self._seed(rng)
-        net = self._make_net(
-            PresenceNet,
-            train_set,
-            valid_set,
-            module=PresenceNetwork,
-            module__n_bands=self.n_features_in_,
-            module__n_labels=len(self.classes_),
-            module__extractor=self.extractor,
-            module__gru_units=self.gru_units,
-            criterion=torch.nn.BCEWithLogitsLoss,
-            iterator_train__collate_fn=collate_presence,
-            iterator_valid__collate_fn=collate_presence,
-        )
+        net = self._build_net(train_set, valid_set)
         with seeded(seed):
             self.net_ = net.initialize()
             set_normalisation(net.module_.crnn, clips)
@@ -262,6 +250,21 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         check_is_fitted(self)
         return np.asarray(
             [f"crnn{i}" for i in range(self.net_.module_.crnn.n_channels)], dtype=object
+        )
+
+    def _build_net(self, train_set: Any, valid_set: Any) -> PresenceNet:
+        return self._make_net(
+            PresenceNet,
+            train_set,
+            valid_set,
+            module=PresenceNetwork,
+            module__n_bands=self.n_features_in_,
+            module__n_labels=len(self.classes_),
+            module__extractor=self.extractor,
+            module__gru_units=self.gru_units,
+            criterion=torch.nn.BCEWithLogitsLoss,
+            iterator_train__collate_fn=collate_presence,
+            iterator_valid__collate_fn=collate_presence,
         )
 
     def _converter(self, labels: list[Label]) -> Any:
