@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import datasets, metrics
+    from . import datasets, evaluation, metrics
     from .augmentation import EventAugmentation, FeatureAugmentation
     from .detector import RCRNNDetector
     from .events import Event
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .pretrained import list_pretrained, load_pretrained
     from .pretraining import CRNNPretrainer
     from .streams import ClipStream
+    from .tuning import TunedThresholdDetectorCV
 
 __version__ = "0.1.0"
 
@@ -35,12 +36,13 @@ _HOMES = {
     "EventAugmentation": "augmentation",
     "FeatureAugmentation": "augmentation",
     "make_rcrnn_pipeline": "pipeline",
+    "TunedThresholdDetectorCV": "tuning",
     "load": "persistence",
     "save": "persistence",
     "list_pretrained": "pretrained",
     "load_pretrained": "pretrained",
 }
-_MODULES = ("datasets", "metrics")
+_MODULES = ("datasets", "evaluation", "metrics")
 
 __all__ = [
     "CRNNPretrainer",
@@ -50,7 +52,9 @@ __all__ = [
     "FeatureAugmentation",
     "LFBETransformer",
     "RCRNNDetector",
+    "TunedThresholdDetectorCV",
     "datasets",
+    "evaluation",
     "list_pretrained",
     "load",
     "load_pretrained",

@@ -18,9 +18,10 @@ from sklearn.utils.validation import check_is_fitted
 from .augmentation import FeatureAugmentation
 from .base import NetworkEstimator
 from .conversion import to_events, to_target
-from .events import Event, Label
+from .events import Event, Label, select_events
 from .nn.crnn import EXTRACTORS, FRAMES_PER_STEP
-from .nn.rcrnn import RCRNN, RECIPES, Recipe, count_parameters
+from .nn.rcrnn import RCRNN, count_parameters
+from .nn.recipe import RECIPES, Recipe
 from .pretraining import CRNNPretrainer, fit_pretrainer
 from .training import DetectionNet, collate_detection, seeded, set_normalisation, train
 
@@ -57,8 +58,9 @@ class RCRNNDetector(NetworkEstimator):
         Proposals of a clip that reach the classifier.
     proposal_nms_threshold : float, default=0.7
         IoU above which a weaker proposal is dropped.
-    score_threshold : float, default=0.8
-        Events under it are not returned. May be changed after ``fit``.
+    score_threshold : float or dict of label to float, default=0.8
+        Events under it are not returned. May be changed after ``fit``, by hand or by
+        :class:`TunedThresholdDetectorCV`.
     nms_threshold : float, default=0.5
         IoU above which a weaker event of the same label is dropped. May be changed after
         ``fit``.
@@ -151,7 +153,7 @@ class RCRNNDetector(NetworkEstimator):
         "anchor_sizes": ["array-like"],
         "n_proposals": [Interval(Integral, 1, None, closed="left")],
         "proposal_nms_threshold": [Interval(Real, 0, 1, closed="both")],
-        "score_threshold": [Interval(Real, 0, 1, closed="both")],
+        "score_threshold": [Interval(Real, 0, 1, closed="both"), dict],
         "nms_threshold": [Interval(Real, 0, 1, closed="both")],
         "max_events_per_clip": [Interval(Integral, 1, None, closed="left"), None],
         "recipe": [StrOptions(set(RECIPES)), Recipe],
@@ -170,7 +172,7 @@ class RCRNNDetector(NetworkEstimator):
         anchor_sizes: Sequence[float] = (1, 2, 4, 8, 16, 32),
         n_proposals: int = 100,
         proposal_nms_threshold: float = 0.7,
-        score_threshold: float = 0.8,
+        score_threshold: float | dict[Label, float] = 0.8,
         nms_threshold: float = 0.5,
         max_events_per_clip: int | None = None,
         recipe: str | Recipe = "refined",
@@ -273,14 +275,8 @@ class RCRNNDetector(NetworkEstimator):
         list of n_clips lists of Event
             ``(onset, offset, label, score)``, by onset, in seconds, inside the clip.
         """
-        chosen = []
-        for clip in self._candidates(X):
-            best = [event for event in clip if event.score >= self.score_threshold]
-            if self.max_events_per_clip is not None:
-                best.sort(key=lambda event: -event.score)
-                best = best[: self.max_events_per_clip]
-            chosen.append(sorted(best))
-        return chosen
+        candidates = self._candidates(X)
+        return select_events(candidates, self._thresholds(), self.max_events_per_clip)
 
     def predict_candidates(self, X: Any) -> list[list[Event]]:
         """All scored events of every clip: non-maximum suppression, but no threshold.
@@ -341,6 +337,18 @@ class RCRNNDetector(NetworkEstimator):
             raise ValueError('extractor="precomputed" has nothing to pre-train: pretrainer=None')
         if self.freeze_extractor and self.pretrainer is None:
             raise ValueError("freeze_extractor=True needs a pretrainer: random weights would stay")
+
+    def _thresholds(self) -> float | dict[Label, float]:
+        thresholds = self.score_threshold
+        if not isinstance(thresholds, dict):
+            return thresholds
+        labels = self.classes_.tolist()
+        if set(thresholds) != set(labels) or not all(0 <= t <= 1 for t in thresholds.values()):
+            raise ValueError(
+                f"score_threshold must be a number, or give one between 0 and 1 for each of "
+                f"{labels}; got {thresholds}"
+            )
+        return thresholds
 
     def _frame_seconds(self) -> float:
         frames = FRAMES_PER_STEP if self.extractor == "precomputed" else 1

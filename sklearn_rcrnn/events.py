@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -95,6 +95,39 @@ def check_event_lists(
 def labels_of(clips: Iterable[Iterable[Event]]) -> list[Label]:
     """The labels that occur, each once, sorted."""
     return sorted({event.label for clip in clips for event in clip})  # type: ignore[type-var]
+
+
+def select_events(
+    clips: Iterable[Iterable[Event]],
+    threshold: float | Mapping[Label, float],
+    max_events: int | None = None,
+) -> list[list[Event]]:
+    """The events of each clip that reach the threshold, at most so many, by onset.
+
+    Parameters
+    ----------
+    clips : iterable of iterables of Event
+    threshold : float, or mapping of labels to floats
+    max_events : int, default=None
+        Of each clip, those with the highest scores.
+
+    Examples
+    --------
+    >>> clip = [Event(4.0, 5.0, "dog", 0.9), Event(1.0, 2.0, "cat", 0.6)]
+    >>> select_events([clip], {"dog": 0.95, "cat": 0.5})
+    [[Event(onset=1.0, offset=2.0, label='cat', score=0.6)]]
+    """
+
+    def needed(label: Label) -> float:
+        return threshold[label] if isinstance(threshold, Mapping) else threshold
+
+    chosen = []
+    for clip in clips:
+        best = [event for event in clip if event.score >= needed(event.label)]
+        if max_events is not None:
+            best = sorted(best, key=lambda event: -event.score)[:max_events]
+        chosen.append(sorted(best))
+    return chosen
 
 
 def _check_clip(clip: Any, where: str) -> list[Event]:

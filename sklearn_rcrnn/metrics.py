@@ -140,6 +140,85 @@ def event_based_f_score(
     return float(np.mean(scores)) if count_undefined else scores
 
 
+def event_counts(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    t_collar: float = 0.5,
+    evaluate_onset: bool = True,
+    evaluate_offset: bool = False,
+    percentage_of_length: float = 0.5,
+    labels: Sequence[Label] | None = None,
+) -> NDArray[np.int64]:
+    """What the scores are made of: true, found, and rightly found events of each label.
+
+    Parameters
+    ----------
+    y_true, y_pred : list of n_clips lists of (onset, offset, label)
+        In seconds.
+    t_collar, evaluate_onset, evaluate_offset, percentage_of_length, labels
+        As for :func:`event_based_error_rate`.
+
+    Returns
+    -------
+    int64 array of shape (n_labels, 3)
+
+    Examples
+    --------
+    >>> from sklearn_rcrnn.metrics import event_counts
+    >>> event_counts([[(1.0, 2.0, "dog")]], [[(1.2, 2.0, "dog"), (8.0, 9.0, "dog")]])
+    array([[1, 2, 1]])
+    """
+    criteria = (t_collar, evaluate_onset, evaluate_offset, percentage_of_length)
+    metrics, names = _matched(y_true, y_pred, criteria, labels)
+    if metrics is None:
+        return np.empty((0, 3), np.int64)
+    own = (metrics.class_wise[name] for name in names.values())
+    return np.array([[c["Nref"], c["Nsys"], c["Ntp"]] for c in own], np.int64)
+
+
+def counts_by_clip(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    t_collar: float = 0.5,
+    evaluate_onset: bool = True,
+    evaluate_offset: bool = False,
+    percentage_of_length: float = 0.5,
+) -> NDArray[np.int64]:
+    """True, found and rightly found events, and errors, of each clip over all labels.
+
+    Parameters
+    ----------
+    y_true, y_pred : list of n_clips lists of (onset, offset, label)
+        In seconds.
+    t_collar, evaluate_onset, evaluate_offset, percentage_of_length
+        As for :func:`event_based_error_rate`.
+
+    Returns
+    -------
+    int64 array of shape (n_clips, 4)
+        The error rate is the sum of the last column over that of the first.
+
+    Examples
+    --------
+    >>> from sklearn_rcrnn.metrics import counts_by_clip
+    >>> counts_by_clip([[(1.0, 2.0, "dog")], []], [[(1.2, 2.0, "cat")], []])
+    array([[1, 1, 0, 1],
+           [0, 0, 0, 0]])
+    """
+    true = check_event_lists(y_true, name="y_true")
+    found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
+    criteria = (t_collar, evaluate_onset, evaluate_offset, percentage_of_length)
+    rows = np.zeros((len(true), 4), np.int64)
+    for row, events, predicted in zip(rows, true, found, strict=True):
+        metrics, _ = _matched([events], [predicted], criteria, None)
+        if metrics is not None:
+            c = metrics.overall
+            row[:] = c["Nref"], c["Nsys"], c["Ntp"], c["Nsubs"] + c["Nfp"] + c["Nfn"]
+    return rows
+
+
 def _evaluate(
     y_true: Any,
     y_pred: Any,
@@ -153,13 +232,33 @@ def _evaluate(
     """sed_eval's results: of each label in order, or of the average that was asked for."""
     if average not in ("micro", "macro", None):
         raise ValueError(f'average must be "micro", "macro" or None; got {average!r}')
+    criteria = (t_collar, evaluate_onset, evaluate_offset, percentage_of_length)
+    metrics, names = _matched(y_true, y_pred, criteria, labels)
+    if metrics is None:
+        return np.nan
+    if average == "micro":
+        return metrics.results_overall_metrics()
+    by_label = metrics.results_class_wise_metrics()
+    if average is None:
+        return [by_label[name] for name in names.values()]
+    return metrics.results_class_wise_average_metrics()
+
+
+def _matched(
+    y_true: Any,
+    y_pred: Any,
+    criteria: tuple[float, bool, bool, float],
+    labels: Sequence[Label] | None,
+) -> tuple[Any, dict[Label, str]]:
+    """sed_eval's metrics after all clips, and its names of the labels; None without labels."""
     true = check_event_lists(y_true, name="y_true")
     found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
     wanted = labels_of([*true, *found]) if labels is None else list(labels)
-    if not wanted:
-        return np.nan
     # sed_eval wants strings; distinct labels keep distinct names.
     names = {label: f"{type(label).__name__}:{label}" for label in wanted}
+    if not names:
+        return None, names
+    t_collar, evaluate_onset, evaluate_offset, percentage_of_length = criteria
     metrics = _sed_eval().sound_event.EventBasedMetrics(
         event_label_list=list(names.values()),
         evaluate_onset=evaluate_onset,
@@ -169,12 +268,7 @@ def _evaluate(
     )
     for reference, estimate in zip(true, found, strict=True):
         metrics.evaluate(_as_container(reference, names), _as_container(estimate, names))
-    if average == "micro":
-        return metrics.results_overall_metrics()
-    by_label = metrics.results_class_wise_metrics()
-    if average is None:
-        return [by_label[name] for name in names.values()]
-    return metrics.results_class_wise_average_metrics()
+    return metrics, names
 
 
 def _pick(results: Any, name: str, undefined: float) -> Any:

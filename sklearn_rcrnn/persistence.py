@@ -27,7 +27,7 @@ _ESTIMATORS = {
     "RCRNNDetector": ".detector",
 }
 _VALUES = {
-    "Recipe": ".nn.rcrnn",
+    "Recipe": ".nn.recipe",
     "FeatureAugmentation": ".augmentation",
 }
 # Parameters that only a training needs and that JSON cannot hold; a loaded estimator has

@@ -29,7 +29,7 @@ from .nn.crnn import CRNN
 from .nn.rcrnn import Truth
 from .streams import ClipStream
 
-LOSSES = ("rpn_cls", "rpn_reg", "head_cls", "head_reg")
+LOSSES = ("rpn_cls", "rpn_reg", "head_cls", "head_reg", "frames")
 
 
 class ClipDataset(Dataset):

@@ -6,20 +6,23 @@ import pytest
 import torch
 
 from sklearn_rcrnn.nn.crnn import CRNN, n_steps
-from sklearn_rcrnn.nn.rcrnn import RCRNN, Detections, Recipe, Truth, count_parameters
+from sklearn_rcrnn.nn.rcrnn import RCRNN, Detections, Truth, count_parameters
+from sklearn_rcrnn.nn.recipe import RECIPES, Recipe
 
-LOSSES = {"rpn_cls", "rpn_reg", "head_cls", "head_reg"}
+LOSSES = {
+    "paper": {"rpn_cls", "rpn_reg", "head_cls", "head_reg"},
+    "refined": {"rpn_cls", "rpn_reg", "head_cls", "head_reg", "frames"},
+}
 
 
 @pytest.mark.parametrize(
     ("gru_units", "dense_units", "expected"),
     [(50, 128, 1_110_874), (50, 256, 1_250_394), (100, 256, 1_782_094)],
 )
-def test_parameters_of_table_2(gru_units, dense_units, expected):
-    counts = [
-        count_parameters(RCRNN(64, n, gru_units=gru_units, dense_units=dense_units))
-        for n in (1, 2, 3)
-    ]
+@pytest.mark.parametrize("recipe", ["paper", "refined"])
+def test_parameters_of_table_2(gru_units, dense_units, expected, recipe):
+    sizes = {"gru_units": gru_units, "dense_units": dense_units, "recipe": RECIPES[recipe]}
+    counts = [count_parameters(RCRNN(64, n, **sizes)) for n in (1, 2, 3)]
     assert counts[0] == expected
     # Section 2.4: what each further class adds.
     assert counts[1] - counts[0] == counts[2] - counts[1] == 3 * dense_units + 3
@@ -52,12 +55,13 @@ def truth(n_clips):
     return Truth(intervals, torch.tensor([[0, 1]]).repeat(n_clips, 1), mask)
 
 
+@pytest.mark.parametrize("recipe", ["paper", "refined"])
 @pytest.mark.parametrize("extractor", ["cnn", "crnn_gru", "crnn_bigru"])
-def test_losses_and_gradients_are_finite(extractor):
+def test_losses_and_gradients_are_finite(extractor, recipe):
     torch.manual_seed(0)
-    network = RCRNN(64, 2, extractor=extractor, gru_units=8, dense_units=16)
+    network = RCRNN(64, 2, extractor, gru_units=8, dense_units=16, recipe=RECIPES[recipe])
     losses = network(torch.randn(6, 300, 64), None, truth(6))
-    assert set(losses) == LOSSES
+    assert set(losses) == LOSSES[recipe]
     assert all(loss > 0 for loss in losses.values())
     sum(losses.values()).backward()
     for name, parameter in network.named_parameters():
@@ -115,3 +119,32 @@ def test_losses_of_evaluation_are_the_same_twice():
     with torch.no_grad():
         first, second = (network(features, None, truth(3)) for _ in range(2))
     assert {k: v.item() for k, v in first.items()} == {k: v.item() for k, v in second.items()}
+
+
+def test_easy_background_does_not_drown_events():
+    """The focal loss of a sure background is nothing, that of a missed event is nearly all."""
+    from sklearn_rcrnn.nn.rcrnn import _focal
+
+    entropy = -torch.log(torch.tensor([0.999] * 99 + [0.1]))
+    positive = torch.arange(100) == 99
+    used = torch.ones(100, dtype=torch.bool)
+    plain, focal = (_focal(entropy, used, positive, gamma) for gamma in (0.0, 2.0))
+    assert plain == pytest.approx(float(entropy.mean()))
+    assert focal == pytest.approx(0.9**2 * float(entropy[-1]), rel=1e-4)
+
+
+def test_steps_of_events_are_the_targets_of_the_frame_loss():
+    torch.manual_seed(0)
+    network = RCRNN(8, 2, "precomputed", dense_units=8, recipe=RECIPES["refined"])
+    with torch.no_grad():
+        network.frames.weight.zero_()
+        network.frames.weight[0, 0] = network.frames.weight[1, 1] = 1
+        network.frames.bias.fill_(-20)
+    right = torch.zeros(3, 30, 8)
+    right[:2, 2:6, 0] = 40  # label 0 from 2 to 5 in the first two clips
+    right[0, 10:21, 1] = 40  # label 1 from 10 to 20 in the first
+    losses = [
+        network._frame_losses(shifted, torch.tensor([30, 30, 30]), truth(3))["frames"]
+        for shifted in (right, right.roll(1, 1))
+    ]
+    assert losses[0] < 1e-3 < losses[1]

@@ -17,7 +17,7 @@ from sklearn_rcrnn import (
     load,
     save,
 )
-from sklearn_rcrnn.nn.rcrnn import Recipe
+from sklearn_rcrnn.nn.recipe import Recipe
 
 
 @pytest.fixture

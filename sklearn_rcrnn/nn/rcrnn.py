@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -12,63 +11,11 @@ from torch import Tensor, nn
 
 from . import intervals as iv
 from .crnn import CRNN, FRAMES_PER_STEP, n_steps
+from .recipe import Recipe
 from .roi import roi_max_pool
 from .rpn import RPN, anchors
 
 ROI_BINS = 7
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How intervals are matched, sampled, coded and scaled.
-
-    The defaults are the values of Faster R-CNN's time; :data:`RECIPES` has them under the
-    name ``"paper"``.
-
-    Parameters
-    ----------
-    anchor_positive, anchor_negative : float
-        Anchors are positive from the first IoU on, negative under the second.
-    n_anchors : int
-        Anchors sampled a clip, at most half of them positive.
-    anchor_weights : (float, float)
-        Scale of the regression targets (centre, width) of the RPN.
-    roi_positive : tuple of float
-        RoIs are positive from this IoU on. With more than one value the final classifier
-        is applied as often: each time to the intervals that it refined before, so that
-        the scores are those of the refined intervals.
-    roi_background : float
-        RoIs are background from this IoU up to `roi_positive`, and dropped under it.
-    n_rois : int
-        RoIs sampled a clip, at most half of them positive.
-    roi_coding : {"centre", "edges"}
-        What the final classifier regresses: centre and width, or start and end.
-    roi_weights : (float, float)
-        Scale of the two regression targets of the final classifier.
-    regression_weight : float
-        λ of equation (1).
-    """
-
-    anchor_positive: float = 0.7
-    anchor_negative: float = 0.3
-    n_anchors: int = 256
-    anchor_weights: tuple[float, float] = (4.0, 4.0)
-    roi_positive: tuple[float, ...] = (0.5,)
-    roi_background: float = 0.1
-    n_rois: int = 64
-    roi_coding: str = "centre"
-    roi_weights: tuple[float, float] = (8.0, 4.0)
-    regression_weight: float = 1.0
-
-
-RECIPES = {
-    "paper": Recipe(),
-    # The edges of a long event are a small part of its width: half a second of a cry of
-    # five seconds must still count.
-    "refined": Recipe(
-        roi_positive=(0.5, 0.6), roi_background=0.0, roi_coding="edges", roi_weights=(8.0, 4.0)
-    ),
-}
 
 
 class Truth(NamedTuple):
@@ -162,10 +109,11 @@ class RCRNN(nn.Module):
         n_channels = n_inputs if self.crnn is None else self.crnn.n_channels
         self.rpn = RPN(n_channels, len(anchor_sizes))
         self.head = Head(n_channels, n_classes, dense_units)
+        self.recipe = recipe or Recipe()
+        self.frames = nn.Linear(n_channels, n_classes) if self.recipe.frame_weight else None
         self.anchor_sizes = tuple(anchor_sizes)
         self.n_proposals = n_proposals
         self.proposal_nms = proposal_nms
-        self.recipe = recipe or Recipe()
         self.frozen = freeze_extractor and self.crnn is not None
         if self.frozen:
             self.crnn.requires_grad_(False)  # type: ignore[union-attr]
@@ -220,6 +168,7 @@ class RCRNN(nn.Module):
         if truth is not None:
             generator = None if self.training else _fixed_generator(feature_map.device)
             losses = self._rpn_losses(grid, logits, codes, steps, truth, generator)
+            losses |= self._frame_losses(feature_map, steps, truth)
             rois, drawn = self._draw_rois(found, valid, truth, generator)
             return losses | self._head_losses(feature_map, steps, limits, rois, drawn, truth)
         if not found.shape[1]:
@@ -282,10 +231,27 @@ class RCRNN(nn.Module):
             iv.encode(target, grid[0][indices], recipe.anchor_weights),
             reduction="none",
         ).sum(-1)
+        positive = drawn & (labels > 0)
         return {
-            "rpn_cls": _mean(classification, drawn),
-            "rpn_reg": recipe.regression_weight * _mean(regression, drawn & (labels > 0)),
+            "rpn_cls": _focal(classification, drawn, positive, recipe.focal_gamma),
+            "rpn_reg": recipe.regression_weight * _mean(regression, positive),
         }
+
+    def _frame_losses(self, feature_map: Tensor, steps: Tensor, truth: Truth) -> dict[str, Tensor]:
+        if self.frames is None:
+            return {}
+        time = torch.arange(feature_map.shape[1], device=feature_map.device)
+        # Half a step to either side: even the shortest event covers a step.
+        edges = truth.intervals[..., None] + truth.intervals.new_tensor([[-0.5], [0.5]])
+        inside = (time >= edges[:, :, 0]) & (time <= edges[:, :, 1]) & truth.mask[..., None]
+        own = F.one_hot(truth.labels, self.head.n_classes).bool()
+        target = (inside[..., None] & own[:, :, None]).any(1)
+        entropy = F.binary_cross_entropy_with_logits(
+            self.frames(feature_map), target.to(feature_map.dtype), reduction="none"
+        )
+        valid = (time < steps[:, None])[..., None].expand_as(target)
+        loss = _focal(entropy, valid, target & valid, self.recipe.focal_gamma)
+        return {"frames": self.recipe.frame_weight * loss}
 
     def _draw_rois(
         self, proposals: Tensor, valid: Tensor, truth: Truth, generator: torch.Generator | None
@@ -337,7 +303,8 @@ class RCRNN(nn.Module):
                 encode(target, rois, recipe.roi_weights),
                 reduction="none",
             ).sum(-1)
-            classification = classification + _mean(entropy, labels != iv.IGNORED)
+            used = labels != iv.IGNORED
+            classification = classification + _focal(entropy, used, positive, recipe.focal_gamma)
             regression = regression + _mean(distance, positive)
             with torch.no_grad():
                 best = torch.where(positive, classes, logits[..., 1:].argmax(-1))
@@ -354,9 +321,14 @@ def count_parameters(network: nn.Module) -> int:
     """Number of parameters as Keras counts them and Table 2 gives them.
 
     Moving means and variances of the batch-norms count, and one bias vector for each gate
-    of the recurrent layer (PyTorch keeps a second one that adds nothing).
+    of the recurrent layer (PyTorch keeps a second one that adds nothing). The layer of the
+    frame loss, which only a training uses, does not count.
     """
-    total = sum(p.numel() for name, p in network.named_parameters() if "bias_hh" not in name)
+    total = sum(
+        p.numel()
+        for name, p in network.named_parameters()
+        if "bias_hh" not in name and not name.startswith("frames.")
+    )
     return total + sum(b.numel() for name, b in network.named_buffers() if "running_" in name)
 
 
@@ -373,6 +345,14 @@ def _of_class(values: Tensor, classes: Tensor) -> Tensor:
 def _mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean over the True places of the mask; 0, with a gradient of 0, when there are none."""
     return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
+
+
+def _focal(entropy: Tensor, used: Tensor, positive: Tensor, gamma: float) -> Tensor:
+    """Mean cross entropy, or focal loss over the number of positives, from cross entropies."""
+    if not gamma:
+        return _mean(entropy, used)
+    weighted = (1 - torch.exp(-entropy)) ** gamma * entropy
+    return torch.where(used, weighted, 0.0).sum() / positive.sum().clamp(min=1)
 
 
 def _fixed_generator(device: torch.device) -> torch.Generator:

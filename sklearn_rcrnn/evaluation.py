@@ -1,0 +1,244 @@
+"""What a single score does not tell: by ratio, over thresholds, in time, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import Bunch, check_random_state
+
+from .events import Label, check_event_lists, labels_of, select_events
+from .metrics import counts_by_clip, event_based_error_rate, event_based_f_score, event_counts
+
+# Thresholds at which curves are computed unless told otherwise.
+THRESHOLDS = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2).tolist())
+
+
+def threshold_curves(
+    y_true: Any,
+    y_candidates: Any,
+    *,
+    thresholds: Sequence[float] = THRESHOLDS,
+    labels: Sequence[Label] | None = None,
+    max_events: int | None = None,
+    **criteria: Any,
+) -> Bunch:
+    """Error rate, F-score, precision and recall of each label over the score threshold.
+
+    Parameters
+    ----------
+    y_true : list of n_clips lists of (onset, offset, label)
+    y_candidates : list of n_clips lists of Event
+        All scored events, from ``predict_candidates``.
+    thresholds : sequence of float, default=0.05 to 0.95
+    labels : sequence, default=None
+        By default all that occur in `y_true`, sorted.
+    max_events : int, default=None
+        Events of a clip at most, as ``max_events_per_clip`` of the detector.
+    **criteria
+        ``t_collar``, ``evaluate_onset``, ``evaluate_offset`` and
+        ``percentage_of_length``, as for :func:`event_based_error_rate`.
+
+    Returns
+    -------
+    sklearn.utils.Bunch
+        ``thresholds`` (n_thresholds,), ``labels``, and float64 arrays of shape
+        (n_labels, n_thresholds): ``error_rate``, ``f_score``, ``precision``, ``recall``.
+        0 / 0 counts as 0, but as 1 for precision where nothing was found; the error rate
+        of a label without true events is NaN.
+
+    Examples
+    --------
+    >>> from sklearn_rcrnn import Event
+    >>> y_true = [[(1.0, 2.0, "dog")], []]
+    >>> y_candidates = [[Event(1.1, 2.0, "dog", 0.9)], [Event(5.0, 6.0, "dog", 0.4)]]
+    >>> curves = threshold_curves(y_true, y_candidates, thresholds=[0.3, 0.6, 0.95])
+    >>> curves.error_rate
+    array([[1., 0., 1.]])
+    """
+    true = check_event_lists(y_true, name="y_true")
+    candidates = check_event_lists(y_candidates, n_clips=len(true), name="y_candidates")
+    labels = labels_of(true) if labels is None else list(labels)
+    counts = np.array(
+        [
+            event_counts(true, select_events(candidates, t, max_events), labels=labels, **criteria)
+            for t in thresholds
+        ]
+    )
+    n_true, n_found, n_right = np.moveaxis(counts, -1, 0).transpose(0, 2, 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error_rate = (n_true - n_right + n_found - n_right) / n_true
+        precision = np.where(n_found > 0, n_right / n_found, 1.0)
+        recall = np.where(n_true > 0, n_right / n_true, 0.0)
+        f_score = np.where(n_true + n_found > 0, 2 * n_right / (n_true + n_found), 0.0)
+    error_rate[~np.isfinite(error_rate)] = np.nan
+    return Bunch(
+        thresholds=np.asarray(thresholds, float),
+        labels=labels,
+        error_rate=error_rate,
+        f_score=f_score,
+        precision=precision,
+        recall=recall,
+    )
+
+
+def scores_by_group(
+    y_true: Any,
+    y_pred: Any,
+    groups: Sequence[Any],
+    *,
+    labels: Sequence[Label] | None = None,
+    **criteria: Any,
+) -> list[dict[str, Any]]:
+    """Error rate and F-score of each label in each group of clips.
+
+    Groups are, for example, the event-to-background ratio of each mixture, its scene, or
+    the recorder that made it.
+
+    Parameters
+    ----------
+    y_true, y_pred : list of n_clips lists of (onset, offset, label)
+    groups : sequence of n_clips sortable values
+    labels : sequence, default=None
+        By default all that occur in `y_true`, sorted.
+    **criteria
+        As for :func:`event_based_error_rate`.
+
+    Returns
+    -------
+    list of dict
+        A row for each label and group that has true events of it: ``label``, ``group``,
+        ``n_events``, ``error_rate``, ``f_score``, and ``recall``. ``pandas.DataFrame``
+        takes it as it is.
+
+    Examples
+    --------
+    >>> y_true = [[(1.0, 2.0, "dog")], [(3.0, 4.0, "dog")]]
+    >>> rows = scores_by_group(y_true, [[(1.0, 2.0, "dog")], []], groups=[6, -6])
+    >>> [(row["group"], row["recall"]) for row in rows]
+    [(-6, 0.0), (6, 1.0)]
+    """
+    true = check_event_lists(y_true, name="y_true")
+    found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
+    if len(groups) != len(true):
+        raise ValueError(f"groups has {len(groups)} values for {len(true)} clips")
+    labels = labels_of(true) if labels is None else list(labels)
+    rows = []
+    for group in sorted(set(groups)):
+        inside = [i for i, own in enumerate(groups) if own == group]
+        counts = event_counts(
+            [true[i] for i in inside], [found[i] for i in inside], labels=labels, **criteria
+        )
+        for label, (n_true, n_found, n_right) in zip(labels, counts.tolist(), strict=True):
+            if n_true:
+                rows.append(
+                    {
+                        "label": label,
+                        "group": group,
+                        "n_events": n_true,
+                        "error_rate": (n_true + n_found - 2 * n_right) / n_true,
+                        "f_score": 2 * n_right / (n_true + n_found),
+                        "recall": n_right / n_true,
+                    }
+                )
+    return sorted(rows, key=lambda row: labels.index(row["label"]))
+
+
+def onset_errors(
+    y_true: Any, y_pred: Any, *, max_error: float = 5.0
+) -> dict[Label, NDArray[np.float64]]:
+    """How far the onsets of found events are from the true ones, by label.
+
+    Each true event is paired with the found event of its label that overlaps it most.
+
+    Parameters
+    ----------
+    y_true, y_pred : list of n_clips lists of (onset, offset, label)
+    max_error : float, default=5.0
+        Pairs that are further apart, in seconds, are left out.
+
+    Returns
+    -------
+    dict of label to float64 array of shape (n_pairs,)
+        Found minus true onset in seconds.
+
+    Examples
+    --------
+    >>> onset_errors([[(1.0, 2.0, "dog")]], [[(1.25, 2.0, "dog")]])
+    {'dog': array([0.25])}
+    """
+    true = check_event_lists(y_true, name="y_true")
+    found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
+    errors: dict[Label, list[float]] = {label: [] for label in labels_of(true)}
+    for events, predicted in zip(true, found, strict=True):
+        for event in events:
+            overlaps = [
+                (min(event.offset, other.offset) - max(event.onset, other.onset), other.onset)
+                for other in predicted
+                if other.label == event.label
+            ]
+            overlap, onset = max(overlaps, default=(0.0, 0.0))
+            if overlap > 0 and abs(onset - event.onset) <= max_error:
+                errors[event.label].append(onset - event.onset)
+    return {label: np.array(own) for label, own in errors.items()}
+
+
+def bootstrap_interval(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    metric: Callable[..., Any] = event_based_error_rate,
+    confidence: float = 0.95,
+    n_resamples: int = 1000,
+    random_state: Any = None,
+    **criteria: Any,
+) -> tuple[float, float]:
+    """Confidence interval of a score, by drawing clips with replacement.
+
+    Parameters
+    ----------
+    y_true, y_pred : list of n_clips lists of (onset, offset, label)
+    metric : event_based_error_rate or event_based_f_score
+        Micro average over all labels.
+    confidence : float, default=0.95
+    n_resamples : int, default=1000
+    random_state : int, RandomState instance or None, default=None
+    **criteria
+        As for :func:`event_based_error_rate`.
+
+    Returns
+    -------
+    low, high : float
+
+    Notes
+    -----
+    Clips are matched by sed_eval once; it is the counts of each clip that are drawn.
+
+    Examples
+    --------
+    >>> y_true = [[(1.0, 2.0, "dog")], [(3.0, 4.0, "dog")]] * 20
+    >>> y_pred = [[(1.2, 2.0, "dog")], []] * 20
+    >>> low, high = bootstrap_interval(y_true, y_pred, random_state=0)
+    >>> bool(low < 0.5 < high)
+    True
+    """
+    if metric not in (event_based_error_rate, event_based_f_score):
+        raise ValueError("metric must be event_based_error_rate or event_based_f_score")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be between 0 and 1; got {confidence}")
+    true = check_event_lists(y_true, name="y_true")
+    found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
+    by_clip = counts_by_clip(true, found, **criteria)
+    rng = check_random_state(random_state)
+    drawn = rng.randint(len(true), size=(n_resamples, len(true)))
+    n_true, n_found, n_right, n_errors = by_clip[drawn].sum(1).T.astype(float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if metric is event_based_error_rate:
+            values = n_errors / n_true
+        else:
+            values = 2 * n_right / (n_true + n_found)
+    tail = 100 * (1 - confidence) / 2
+    low, high = np.nanpercentile(values, [tail, 100 - tail])
+    return float(low), float(high)

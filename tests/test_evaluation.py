@@ -1,0 +1,155 @@
+"""Curves, tables, intervals and thresholds against the plain metrics."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import KFold
+
+from sklearn_rcrnn import Event, RCRNNDetector, TunedThresholdDetectorCV
+from sklearn_rcrnn.evaluation import (
+    bootstrap_interval,
+    onset_errors,
+    scores_by_group,
+    threshold_curves,
+)
+from sklearn_rcrnn.events import select_events
+from sklearn_rcrnn.metrics import (
+    counts_by_clip,
+    event_based_error_rate,
+    event_based_f_score,
+    event_counts,
+)
+
+LABELS = ["cat", "dog"]
+
+
+@pytest.fixture(scope="module")
+def scored():
+    """60 clips of true events and candidates, some of them near, with scores."""
+    rng = np.random.default_rng(0)
+
+    def event(near=None):
+        onset = rng.uniform(0, 8) if near is None else max(0.0, near + rng.normal(scale=0.5))
+        return Event(onset, onset + rng.uniform(0.2, 2), LABELS[rng.integers(2)], rng.uniform())
+
+    true = [[event() for _ in range(rng.integers(3))] for _ in range(60)]
+    found = [
+        [*(event(e.onset)._replace(label=e.label) for e in clip), event()][: rng.integers(4)]
+        for clip in true
+    ]
+    return true, found
+
+
+def test_curves_equal_the_metrics_at_each_threshold(scored):
+    true, found = scored
+    curves = threshold_curves(true, found, thresholds=[0.0, 0.3, 0.8], max_events=1)
+    assert curves.labels == LABELS
+    for j, threshold in enumerate(curves.thresholds):
+        kept = select_events(found, threshold, 1)
+        rates = event_based_error_rate(true, kept, average=None, labels=LABELS)
+        scores = event_based_f_score(true, kept, average=None, labels=LABELS)
+        np.testing.assert_allclose(curves.error_rate[:, j], rates)
+        np.testing.assert_allclose(curves.f_score[:, j], scores)
+
+
+def test_curve_where_nothing_is_found(scored):
+    true, _ = scored
+    curves = threshold_curves(true, [[] for _ in true])
+    assert (curves.error_rate == 1).all()
+    assert (curves.precision == 1).all()
+    assert (curves.recall == 0).all()
+
+
+def test_groups_add_up(scored):
+    true, found = scored
+    groups = [i % 3 for i in range(60)]
+    rows = scores_by_group(true, found, groups)
+    n_true, n_found, n_right = event_counts(true, found, labels=LABELS)[0]
+    own = [row for row in rows if row["label"] == "cat"]
+    assert sum(row["n_events"] for row in own) == n_true
+    assert sum(row["recall"] * row["n_events"] for row in own) == pytest.approx(n_right)
+    errors = sum(row["error_rate"] * row["n_events"] for row in own)
+    assert errors == pytest.approx(n_true + n_found - 2 * n_right)
+
+
+def test_groups_of_another_length(scored):
+    with pytest.raises(ValueError, match="2 values for 60 clips"):
+        scores_by_group(*scored, [1, 2])
+
+
+def test_counts_by_clip_give_the_error_rate(scored):
+    counts = counts_by_clip(*scored)
+    assert counts[:, 3].sum() / counts[:, 0].sum() == pytest.approx(event_based_error_rate(*scored))
+
+
+def test_interval_holds_the_score_and_narrows(scored):
+    true, found = scored
+    for metric in (event_based_error_rate, event_based_f_score):
+        low, high = bootstrap_interval(true, found, metric=metric, random_state=0)
+        assert low < metric(true, found) < high
+        four = bootstrap_interval(true * 4, found * 4, metric=metric, random_state=0)
+        assert (four[1] - four[0]) / (high - low) == pytest.approx(0.5, abs=0.1)
+
+
+def test_interval_of_another_metric(scored):
+    with pytest.raises(ValueError, match="metric must be"):
+        bootstrap_interval(*scored, metric=len)
+
+
+def test_onset_errors_pair_the_same_label():
+    true = [[(1.0, 3.0, "dog"), (1.5, 2.0, "cat")]]
+    found = [[(1.4, 3.0, "dog"), (0.2, 0.9, "cat"), (2.9, 3.2, "dog")]]
+    errors = onset_errors(true, found)
+    assert errors["cat"].size == 0
+    np.testing.assert_allclose(errors["dog"], [0.4])
+
+
+class TestTuning:
+    def test_prefit_chooses_the_best_of_each_label(self, fitted, features):
+        X, y = features
+        detector = clone(fitted).fit(X, y)
+        tuned = TunedThresholdDetectorCV(detector, cv="prefit").fit(X, y)
+        assert tuned.estimator_ is detector
+        curves = threshold_curves(y, detector.predict_candidates(X))
+        for label, row in zip(curves.labels, curves.error_rate, strict=True):
+            assert tuned.best_score_[label] == row.min()
+        assert detector.score_threshold == tuned.best_threshold_
+        assert tuned.predict(X) == detector.predict(X)
+        assert tuned.score(X, y) == detector.score(X, y)
+
+    def test_every_clip_is_judged_by_a_model_that_did_not_see_it(self, features, monkeypatch):
+        X, y = features
+        seen = []
+        fit = RCRNNDetector.fit
+
+        def watch(self, X, y, **kwargs):
+            seen.append(len(X))
+            return fit(self, X, y, **kwargs)
+
+        monkeypatch.setattr(RCRNNDetector, "fit", watch)
+        detector = RCRNNDetector(gru_units=4, dense_units=8, max_epochs=1, random_state=0)
+        cv = KFold(3, shuffle=True, random_state=0)
+        tuned = TunedThresholdDetectorCV(detector, cv=cv, scoring="f_score").fit(X, y)
+        assert seen == [16, 16, 16, 24]
+        assert set(tuned.best_threshold_) == set(tuned.classes_.tolist())
+        assert detector.score_threshold == 0.8
+
+    def test_wrong_use(self, fitted, features):
+        X, y = features
+        with pytest.raises(ValueError, match="refit=False"):
+            TunedThresholdDetectorCV(fitted, refit=False).fit(X, y)
+        with pytest.raises(ValueError, match="nothing to choose"):
+            TunedThresholdDetectorCV(fitted, cv="prefit").fit(X, [[]] * len(X))
+
+    def test_thresholds_by_label(self, fitted, features):
+        X, _ = features
+        labels = fitted.classes_.tolist()
+        detector = clone(fitted)
+        detector.__dict__.update(fitted.__dict__)
+        detector.set_params(score_threshold=dict.fromkeys(labels[1:], 1.0))
+        with pytest.raises(ValueError, match="for each of"):
+            detector.predict(X)
+        detector.set_params(score_threshold=dict.fromkeys(labels, 1.0) | {labels[0]: 0.0})
+        assert {event.label for clip in detector.predict(X) for event in clip} <= {labels[0]}
