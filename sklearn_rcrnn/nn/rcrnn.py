@@ -250,8 +250,9 @@ class RCRNN(nn.Module):
             self.frames(feature_map), target.to(feature_map.dtype), reduction="none"
         )
         valid = (time < steps[:, None])[..., None].expand_as(target)
-        loss = _focal(entropy, valid, target & valid, self.recipe.focal_gamma)
-        return {"frames": self.recipe.frame_weight * loss}
+        # By label: long events would else outweigh short ones by their number of steps.
+        by_label = _focal(entropy, valid, target & valid, self.recipe.focal_gamma, dim=(0, 1))
+        return {"frames": self.recipe.frame_weight * by_label.mean()}
 
     def _draw_rois(
         self, proposals: Tensor, valid: Tensor, truth: Truth, generator: torch.Generator | None
@@ -347,12 +348,18 @@ def _mean(values: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
 
 
-def _focal(entropy: Tensor, used: Tensor, positive: Tensor, gamma: float) -> Tensor:
+def _focal(
+    entropy: Tensor,
+    used: Tensor,
+    positive: Tensor,
+    gamma: float,
+    dim: tuple[int, ...] | None = None,
+) -> Tensor:
     """Mean cross entropy, or focal loss over the number of positives, from cross entropies."""
     if not gamma:
-        return _mean(entropy, used)
+        return torch.where(used, entropy, 0.0).sum(dim) / used.sum(dim).clamp(min=1)
     weighted = (1 - torch.exp(-entropy)) ** gamma * entropy
-    return torch.where(used, weighted, 0.0).sum() / positive.sum().clamp(min=1)
+    return torch.where(used, weighted, 0.0).sum(dim) / positive.sum(dim).clamp(min=1)
 
 
 def _fixed_generator(device: torch.device) -> torch.Generator:
