@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .detector import RCRNNDetector
     from .events import Event
     from .features import LFBETransformer
+    from .frame_level import FrameDetector
     from .persistence import load, save
     from .pipeline import make_rcrnn_pipeline
     from .pretrained import list_pretrained, load_pretrained
@@ -35,6 +36,7 @@ _HOMES = {
     "ClipStream": "streams",
     "EventAugmentation": "augmentation",
     "FeatureAugmentation": "augmentation",
+    "FrameDetector": "frame_level",
     "make_rcrnn_pipeline": "pipeline",
     "TunedThresholdDetectorCV": "tuning",
     "load": "persistence",
@@ -50,6 +52,7 @@ __all__ = [
     "Event",
     "EventAugmentation",
     "FeatureAugmentation",
+    "FrameDetector",
     "LFBETransformer",
     "RCRNNDetector",
     "TunedThresholdDetectorCV",

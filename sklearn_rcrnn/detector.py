@@ -18,8 +18,9 @@ from sklearn.utils.validation import check_is_fitted
 from .augmentation import FeatureAugmentation
 from .base import NetworkEstimator
 from .conversion import to_events, to_target
-from .events import Event, Label, select_events
+from .events import Event, Label, check_threshold, select_events
 from .nn.crnn import EXTRACTORS, FRAMES_PER_STEP
+from .nn.heads import HEADS
 from .nn.rcrnn import RCRNN, count_parameters
 from .nn.recipe import RECIPES, Recipe
 from .pretraining import CRNNPretrainer, fit_pretrainer
@@ -40,6 +41,9 @@ class RCRNNDetector(NetworkEstimator):
         U, units of the recurrent layer in each direction.
     dense_units : int, default=128
         M, units of the two dense layers of the classifier.
+    head : {"dense", "position_sensitive"}, default="dense"
+        The final classifier of the paper, or that of R-FCN, without dense layers: with
+        ``extractor="cnn"`` the network is the R-FCN of the paper's Table 4.
     extractor : {"crnn_bigru", "crnn_gru", "cnn", "precomputed"}, default="crnn_bigru"
         The network of Table 1, or ``"precomputed"`` when `X` holds feature maps of a
         :class:`CRNNPretrainer`.
@@ -146,6 +150,7 @@ class RCRNNDetector(NetworkEstimator):
     _parameter_constraints: dict = {
         **NetworkEstimator._training_constraints,
         "dense_units": [Interval(Integral, 1, None, closed="left")],
+        "head": [StrOptions(set(HEADS))],
         "extractor": [StrOptions({*EXTRACTORS, "precomputed"})],
         "pretrainer": [CRNNPretrainer, FrozenEstimator, None],
         "freeze_extractor": ["boolean"],
@@ -165,6 +170,7 @@ class RCRNNDetector(NetworkEstimator):
         gru_units: int = 50,
         dense_units: int = 128,
         *,
+        head: str = "dense",
         extractor: str = "crnn_bigru",
         pretrainer: CRNNPretrainer | FrozenEstimator | None = None,
         freeze_extractor: bool = False,
@@ -194,6 +200,7 @@ class RCRNNDetector(NetworkEstimator):
     ):
         self.gru_units = gru_units
         self.dense_units = dense_units
+        self.head = head
         self.extractor = extractor
         self.pretrainer = pretrainer
         self.freeze_extractor = freeze_extractor
@@ -276,7 +283,8 @@ class RCRNNDetector(NetworkEstimator):
             ``(onset, offset, label, score)``, by onset, in seconds, inside the clip.
         """
         candidates = self._candidates(X)
-        return select_events(candidates, self._thresholds(), self.max_events_per_clip)
+        check_threshold(self.score_threshold, self.classes_.tolist())
+        return select_events(candidates, self.score_threshold, self.max_events_per_clip)
 
     def predict_candidates(self, X: Any) -> list[list[Event]]:
         """All scored events of every clip: non-maximum suppression, but no threshold.
@@ -338,18 +346,6 @@ class RCRNNDetector(NetworkEstimator):
         if self.freeze_extractor and self.pretrainer is None:
             raise ValueError("freeze_extractor=True needs a pretrainer: random weights would stay")
 
-    def _thresholds(self) -> float | dict[Label, float]:
-        thresholds = self.score_threshold
-        if not isinstance(thresholds, dict):
-            return thresholds
-        labels = self.classes_.tolist()
-        if set(thresholds) != set(labels) or not all(0 <= t <= 1 for t in thresholds.values()):
-            raise ValueError(
-                f"score_threshold must be a number, or give one between 0 and 1 for each of "
-                f"{labels}; got {thresholds}"
-            )
-        return thresholds
-
     def _frame_seconds(self) -> float:
         frames = FRAMES_PER_STEP if self.extractor == "precomputed" else 1
         return frames * self.frame_shift
@@ -372,6 +368,7 @@ class RCRNNDetector(NetworkEstimator):
             module__n_proposals=self.n_proposals,
             module__proposal_nms=self.proposal_nms_threshold,
             module__freeze_extractor=self.freeze_extractor,
+            module__head=self.head,
             module__recipe=RECIPES[self.recipe] if isinstance(self.recipe, str) else self.recipe,
             criterion=torch.nn.Identity,
             iterator_train__collate_fn=collate_detection,

@@ -130,6 +130,17 @@ def select_events(
     return chosen
 
 
+def check_threshold(threshold: Any, labels: Sequence[Label]) -> None:
+    """Raise ValueError unless a threshold by label has one from 0 to 1 for each of `labels`."""
+    if not isinstance(threshold, Mapping):
+        return
+    if set(threshold) != set(labels) or not all(0 <= t <= 1 for t in threshold.values()):
+        raise ValueError(
+            "score_threshold must be a number, or give one between 0 and 1 for each of "
+            f"{list(labels)}; got {threshold}"
+        )
+
+
 def _check_clip(clip: Any, where: str) -> list[Event]:
     if isinstance(clip, (str, bytes, dict)) or not isinstance(clip, Iterable):
         raise TypeError(

@@ -25,6 +25,7 @@ _ESTIMATORS = {
     "LFBETransformer": ".features",
     "CRNNPretrainer": ".pretraining",
     "RCRNNDetector": ".detector",
+    "FrameDetector": ".frame_level",
 }
 _VALUES = {
     "Recipe": ".nn.recipe",

@@ -26,10 +26,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .nn.crnn import CRNN
-from .nn.rcrnn import Truth
+from .nn.frame_networks import FrameNetwork
+from .nn.losses import Truth
 from .streams import ClipStream
 
-LOSSES = ("rpn_cls", "rpn_reg", "head_cls", "head_reg", "frames")
+LOSSES = ("rpn_cls", "rpn_reg", "head_cls", "head_reg", "frames", "distances")
 
 
 class ClipDataset(Dataset):
@@ -255,7 +256,7 @@ def train(net: NeuralNet, train_set: Dataset, valid_set: ClipDataset | None) -> 
     net.train_split = None
 
 
-def set_normalisation(crnn: CRNN, clips: Sequence[NDArray[np.float32]]) -> None:
+def set_normalisation(network: CRNN | FrameNetwork, clips: Sequence[NDArray[np.float32]]) -> None:
     """Store mean and standard deviation of each band, over all frames, in the extractor.
 
     There they are part of the weights, and cannot be forgotten at prediction.
@@ -272,8 +273,8 @@ def set_normalisation(crnn: CRNN, clips: Sequence[NDArray[np.float32]]) -> None:
     variance = np.maximum(squares / n_frames - mean**2, 0)
     # A band that never changes carries nothing; 1 keeps it finite.
     scale = np.where(variance > 1e-8, np.sqrt(variance), 1.0)
-    crnn.mean.copy_(torch.from_numpy(mean))
-    crnn.scale.copy_(torch.from_numpy(scale))
+    network.mean.copy_(torch.from_numpy(mean))
+    network.scale.copy_(torch.from_numpy(scale))
 
 
 @contextmanager

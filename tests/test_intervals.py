@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklearn_rcrnn.nn import intervals as iv
-from sklearn_rcrnn.nn.roi import roi_max_pool
+from sklearn_rcrnn.nn.roi import position_sensitive_pool, roi_max_pool
 from sklearn_rcrnn.nn.rpn import anchors
 
 seeds = st.integers(0, 2**31 - 1)
@@ -144,8 +144,9 @@ def test_sample_is_bounded_and_balanced(seed):
         assert int((picked == 0).sum()) == min(n_negative, 16 - min(n_positive, 8))
 
 
-def slow_roi_pool(feature_map, rois, lengths, n_bins):
-    out = np.zeros((*rois.shape[:2], n_bins, feature_map.shape[2]))
+def slow_roi_pool(feature_map, rois, lengths, n_bins, pool=np.max):
+    """Bin by bin; `feature_map` is one for all bins, or a map for each of them."""
+    out = np.zeros((*rois.shape[:2], n_bins, feature_map.shape[-1]))
     for c, r in np.ndindex(*rois.shape[:2]):
         a, b = rois[c, r] + 0.5
         for k in range(n_bins):
@@ -153,7 +154,8 @@ def slow_roi_pool(feature_map, rois, lengths, n_bins):
             end = int(np.ceil(a + (k + 1) * (b - a) / n_bins - 1e-4))
             start = min(max(start, 0), lengths[c] - 1)
             end = max(min(end, lengths[c]), start + 1)
-            out[c, r, k] = feature_map[c, start:end].max(0)
+            own = feature_map[c] if feature_map.ndim == 3 else feature_map[c, :, k]
+            out[c, r, k] = pool(own[start:end], axis=0)
     return out
 
 
@@ -170,11 +172,34 @@ def test_roi_pool_equals_slow_reference(seed, n_bins):
     np.testing.assert_array_equal(fast, slow_roi_pool(feature_map, rois, lengths, n_bins))
 
 
+@given(seeds, st.integers(1, 9))
+@settings(max_examples=50, deadline=None)
+def test_position_sensitive_pool_equals_slow_reference(seed, n_bins):
+    rng = np.random.default_rng(seed)
+    maps = rng.normal(size=(3, 40, n_bins, 5))
+    lengths = rng.integers(1, 41, 3)
+    rois = random_intervals(rng, 3, 6, span=40).numpy()
+    fast = position_sensitive_pool(torch.tensor(maps), torch.tensor(rois), torch.tensor(lengths))
+    slow = slow_roi_pool(maps, rois, lengths, n_bins, np.mean).mean(2)
+    np.testing.assert_allclose(fast, slow, atol=1e-12)
+
+
 def test_roi_pool_gradient_reaches_each_maximum():
     feature_map = torch.tensor([[[0.0], [3.0], [1.0], [2.0]]], requires_grad=True)
     pooled = roi_max_pool(feature_map, torch.tensor([[[-0.5, 3.5]]]), torch.tensor([4]), n_bins=2)
     pooled.sum().backward()
     assert feature_map.grad.flatten().tolist() == [0, 1, 0, 1]
+
+
+@given(seeds)
+@settings(max_examples=50, deadline=None)
+def test_decode_edges_inverts_encode_edges(seed):
+    rng = np.random.default_rng(seed)
+    intervals, anchor = random_intervals(rng, 2, 7), random_intervals(rng, 2, 7)
+    codes = iv.encode_edges(intervals, anchor, (8.0, 4.0))
+    torch.testing.assert_close(
+        iv.decode_edges(codes, anchor, (8.0, 4.0)), intervals, atol=1e-4, rtol=1e-4
+    )
 
 
 def test_anchors_are_centred_on_steps():

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from sklearn_rcrnn.nn.crnn import CRNN, n_steps
-from sklearn_rcrnn.nn.rcrnn import RCRNN, Detections, Truth, count_parameters
+from sklearn_rcrnn.nn.losses import Truth, focal_mean
+from sklearn_rcrnn.nn.rcrnn import RCRNN, Detections, count_parameters
 from sklearn_rcrnn.nn.recipe import RECIPES, Recipe
 
 LOSSES = {
@@ -56,10 +57,13 @@ def truth(n_clips):
 
 
 @pytest.mark.parametrize("recipe", ["paper", "refined"])
+@pytest.mark.parametrize("head", ["dense", "position_sensitive"])
 @pytest.mark.parametrize("extractor", ["cnn", "crnn_gru", "crnn_bigru"])
-def test_losses_and_gradients_are_finite(extractor, recipe):
+def test_losses_and_gradients_are_finite(extractor, head, recipe):
     torch.manual_seed(0)
-    network = RCRNN(64, 2, extractor, gru_units=8, dense_units=16, recipe=RECIPES[recipe])
+    network = RCRNN(
+        64, 2, extractor, gru_units=8, dense_units=16, head=head, recipe=RECIPES[recipe]
+    )
     losses = network(torch.randn(6, 300, 64), None, truth(6))
     assert set(losses) == LOSSES[recipe]
     assert all(loss > 0 for loss in losses.values())
@@ -123,12 +127,10 @@ def test_losses_of_evaluation_are_the_same_twice():
 
 def test_easy_background_does_not_drown_events():
     """The focal loss of a sure background is nothing, that of a missed event is nearly all."""
-    from sklearn_rcrnn.nn.rcrnn import _focal
-
     entropy = -torch.log(torch.tensor([0.999] * 99 + [0.1]))
     positive = torch.arange(100) == 99
     used = torch.ones(100, dtype=torch.bool)
-    plain, focal = (_focal(entropy, used, positive, gamma) for gamma in (0.0, 2.0))
+    plain, focal = (focal_mean(entropy, used, positive, gamma) for gamma in (0.0, 2.0))
     assert plain == pytest.approx(float(entropy.mean()))
     assert focal == pytest.approx(0.9**2 * float(entropy[-1]), rel=1e-4)
 

@@ -174,6 +174,38 @@ def clip(intervals: Tensor, limits: Tensor) -> Tensor:
     return torch.minimum(intervals.clamp(min=0), limits)
 
 
+def cover(intervals: Tensor, labels: Tensor, mask: Tensor, n_steps: int, n_classes: int) -> Tensor:
+    """Which steps each class covers.
+
+    Parameters
+    ----------
+    intervals : Tensor of shape (n_clips, m, 2)
+        In steps; step ``i`` is centred at time ``i``.
+    labels : int64 Tensor of shape (n_clips, m)
+    mask : bool Tensor of shape (n_clips, m)
+        False for padding.
+    n_steps, n_classes : int
+
+    Returns
+    -------
+    bool Tensor of shape (n_clips, n_steps, n_classes)
+        True where an interval reaches within half a step of the centre: even the shortest
+        one covers a step.
+
+    Examples
+    --------
+    >>> import torch
+    >>> one = torch.tensor([[0]]), torch.tensor([[True]])
+    >>> cover(torch.tensor([[[1.0, 2.2]]]), *one, n_steps=4, n_classes=1).flatten()
+    tensor([False,  True,  True, False])
+    """
+    time = torch.arange(n_steps, device=intervals.device)
+    start, end = (intervals[..., i, None] for i in (0, 1))
+    inside = (time >= start - 0.5) & (time <= end + 0.5) & mask[..., None]
+    own = torch.nn.functional.one_hot(labels, n_classes).bool()
+    return (inside[..., None] & own[:, :, None]).any(1)
+
+
 def nms(
     intervals: Tensor,
     scores: Tensor,

@@ -11,23 +11,10 @@ from torch import Tensor, nn
 
 from . import intervals as iv
 from .crnn import CRNN, FRAMES_PER_STEP, n_steps
+from .heads import DenseHead, PositionSensitiveHead
+from .losses import Truth, focal_mean, masked_mean
 from .recipe import Recipe
-from .roi import roi_max_pool
 from .rpn import RPN, anchors
-
-ROI_BINS = 7
-
-
-class Truth(NamedTuple):
-    """True events of a batch, padded to the largest number in a clip.
-
-    ``intervals`` (n_clips, m, 2) float in steps, ``labels`` (n_clips, m) int64 from 0,
-    ``mask`` (n_clips, m) bool.
-    """
-
-    intervals: Tensor
-    labels: Tensor
-    mask: Tensor
 
 
 class Detections(NamedTuple):
@@ -42,31 +29,6 @@ class Detections(NamedTuple):
     valid: Tensor
     intervals: Tensor
     scores: Tensor
-
-
-class Head(nn.Module):
-    """The final classifier (section 2.3): class probabilities and a refined interval."""
-
-    def __init__(self, n_channels: int, n_classes: int, dense_units: int):
-        super().__init__()
-        self.n_classes = n_classes
-        self.dense = nn.Sequential(
-            nn.Linear(ROI_BINS * n_channels, dense_units),
-            nn.ReLU(),
-            nn.Dropout(0.5),
-            nn.Linear(dense_units, dense_units),
-            nn.ReLU(),
-            nn.Dropout(0.5),
-        )
-        self.classes = nn.Linear(dense_units, n_classes + 1)
-        self.regression = nn.Linear(dense_units, 2 * n_classes)
-        nn.init.normal_(self.regression.weight, std=0.001)
-        nn.init.zeros_(self.regression.bias)
-
-    def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (..., n_classes + 1), background first, and codes (..., n_classes, 2)."""
-        hidden = self.dense(pooled.flatten(-2))
-        return self.classes(hidden), self.regression(hidden).unflatten(-1, (self.n_classes, 2))
 
 
 class RCRNN(nn.Module):
@@ -88,6 +50,8 @@ class RCRNN(nn.Module):
         IoU above which a weaker proposal is dropped.
     freeze_extractor : bool
         Keep the extractor as it is, its batch statistics included.
+    head : {"dense", "position_sensitive"}
+        The final classifier, or that of R-FCN.
     recipe : Recipe
     """
 
@@ -102,13 +66,18 @@ class RCRNN(nn.Module):
         n_proposals: int = 100,
         proposal_nms: float = 0.7,
         freeze_extractor: bool = False,
+        head: str = "dense",
         recipe: Recipe | None = None,
     ):
         super().__init__()
         self.crnn = None if extractor == "precomputed" else CRNN(n_inputs, extractor, gru_units)
         n_channels = n_inputs if self.crnn is None else self.crnn.n_channels
         self.rpn = RPN(n_channels, len(anchor_sizes))
-        self.head = Head(n_channels, n_classes, dense_units)
+        self.head: DenseHead | PositionSensitiveHead
+        if head == "dense":
+            self.head = DenseHead(n_channels, n_classes, dense_units)
+        else:
+            self.head = PositionSensitiveHead(n_channels, n_classes)
         self.recipe = recipe or Recipe()
         self.frames = nn.Linear(n_channels, n_classes) if self.recipe.frame_weight else None
         self.anchor_sizes = tuple(anchor_sizes)
@@ -178,7 +147,7 @@ class RCRNN(nn.Module):
             )
         rois = found
         for _ in self.recipe.roi_positive:
-            logits, codes = self.head(roi_max_pool(feature_map, rois, steps, ROI_BINS))
+            logits, codes = self.head(feature_map, rois, steps)
             refined = self._refine(codes, rois, limits)
             rois = _of_class(refined, logits[..., 1:].argmax(-1))
         return Detections(found, objectness, valid, refined, logits.softmax(-1)[..., 1:])
@@ -233,25 +202,22 @@ class RCRNN(nn.Module):
         ).sum(-1)
         positive = drawn & (labels > 0)
         return {
-            "rpn_cls": _focal(classification, drawn, positive, recipe.focal_gamma),
-            "rpn_reg": recipe.regression_weight * _mean(regression, positive),
+            "rpn_cls": focal_mean(classification, drawn, positive, recipe.focal_gamma),
+            "rpn_reg": recipe.regression_weight * masked_mean(regression, positive),
         }
 
     def _frame_losses(self, feature_map: Tensor, steps: Tensor, truth: Truth) -> dict[str, Tensor]:
         if self.frames is None:
             return {}
-        time = torch.arange(feature_map.shape[1], device=feature_map.device)
-        # Half a step to either side: even the shortest event covers a step.
-        edges = truth.intervals[..., None] + truth.intervals.new_tensor([[-0.5], [0.5]])
-        inside = (time >= edges[:, :, 0]) & (time <= edges[:, :, 1]) & truth.mask[..., None]
-        own = F.one_hot(truth.labels, self.head.n_classes).bool()
-        target = (inside[..., None] & own[:, :, None]).any(1)
+        n = feature_map.shape[1]
+        target = iv.cover(*truth, n, self.head.n_classes)
         entropy = F.binary_cross_entropy_with_logits(
             self.frames(feature_map), target.to(feature_map.dtype), reduction="none"
         )
+        time = torch.arange(n, device=feature_map.device)
         valid = (time < steps[:, None])[..., None].expand_as(target)
         # By label: long events would else outweigh short ones by their number of steps.
-        by_label = _focal(entropy, valid, target & valid, self.recipe.focal_gamma, dim=(0, 1))
+        by_label = focal_mean(entropy, valid, target & valid, self.recipe.focal_gamma, dim=(0, 1))
         return {"frames": self.recipe.frame_weight * by_label.mean()}
 
     def _draw_rois(
@@ -292,7 +258,7 @@ class RCRNN(nn.Module):
         classification = regression = feature_map.new_zeros(())
         for turn in range(len(recipe.roi_positive)):
             labels, assigned = self._match_rois(rois, drawn, truth, turn)
-            logits, codes = self.head(roi_max_pool(feature_map, rois, steps, ROI_BINS))
+            logits, codes = self.head(feature_map, rois, steps)
             positive = labels == iv.POSITIVE
             classes = truth.labels.gather(1, assigned)
             entropy = F.cross_entropy(
@@ -305,8 +271,10 @@ class RCRNN(nn.Module):
                 reduction="none",
             ).sum(-1)
             used = labels != iv.IGNORED
-            classification = classification + _focal(entropy, used, positive, recipe.focal_gamma)
-            regression = regression + _mean(distance, positive)
+            classification = classification + focal_mean(
+                entropy, used, positive, recipe.focal_gamma
+            )
+            regression = regression + masked_mean(distance, positive)
             with torch.no_grad():
                 best = torch.where(positive, classes, logits[..., 1:].argmax(-1))
                 rois = _of_class(self._refine(codes, rois, limits), best)
@@ -341,25 +309,6 @@ def _gather_intervals(values: Tensor, indices: Tensor) -> Tensor:
 def _of_class(values: Tensor, classes: Tensor) -> Tensor:
     """Of (n_clips, n, n_classes, 2) the pairs (n_clips, n, 2) of a class for each."""
     return values.gather(2, classes[..., None, None].expand(-1, -1, 1, 2)).squeeze(2)
-
-
-def _mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the True places of the mask; 0, with a gradient of 0, when there are none."""
-    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
-
-
-def _focal(
-    entropy: Tensor,
-    used: Tensor,
-    positive: Tensor,
-    gamma: float,
-    dim: tuple[int, ...] | None = None,
-) -> Tensor:
-    """Mean cross entropy, or focal loss over the number of positives, from cross entropies."""
-    if not gamma:
-        return torch.where(used, entropy, 0.0).sum(dim) / used.sum(dim).clamp(min=1)
-    weighted = (1 - torch.exp(-entropy)) ** gamma * entropy
-    return torch.where(used, weighted, 0.0).sum(dim) / positive.sum(dim).clamp(min=1)
 
 
 def _fixed_generator(device: torch.device) -> torch.Generator:

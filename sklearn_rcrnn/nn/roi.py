@@ -1,4 +1,4 @@
-"""RoI max-pooling along time (section 2.3 of the paper)."""
+"""RoI pooling along time: by maxima (section 2.3 of the paper), and position-sensitive."""
 
 from __future__ import annotations
 
@@ -40,14 +40,7 @@ def roi_max_pool(
     tensor([0., 1., 2., 3., 4., 5., 6.])
     """
     n_clips, n_steps, n_channels = feature_map.shape
-    edges = torch.linspace(0, 1, n_bins + 1, device=rois.device, dtype=rois.dtype)
-    positions = rois[..., :1] + offset + (rois[..., 1:] - rois[..., :1]) * edges
-    last = lengths.view(-1, 1, 1)
-    # Rounding noise of 1e-4 steps (19 microseconds) must not pull in a further step.
-    start = torch.minimum((positions[..., :-1] + 1e-4).floor().long().clamp_(min=0), last - 1)
-    end = torch.minimum((positions[..., 1:] - 1e-4).ceil().long(), last)
-    end = torch.maximum(end, start + 1)
-
+    start, end = _bins(rois, lengths, n_bins, offset)
     level = torch.log2((end - start).to(rois.dtype)).floor().long()
     table = _windowed_maxima(feature_map, int(level.max()) if level.numel() else 0)
     clip = torch.arange(n_clips, device=rois.device).view(-1, 1, 1)
@@ -56,6 +49,55 @@ def roi_max_pool(
     left = flat.index_select(0, (row + start).flatten())
     right = flat.index_select(0, (row + end - 2**level).flatten())
     return torch.maximum(left, right).view(n_clips, -1, n_bins, n_channels)
+
+
+def position_sensitive_pool(
+    score_maps: Tensor, rois: Tensor, lengths: Tensor, offset: float = 0.5
+) -> Tensor:
+    """Mean of each bin of a RoI over the score map of that bin, averaged over the bins.
+
+    The pooling of R-FCN in one dimension; bins are those of :func:`roi_max_pool`.
+
+    Parameters
+    ----------
+    score_maps : Tensor of shape (n_clips, n_steps, n_bins, n_scores)
+    rois : Tensor of shape (n_clips, n_rois, 2)
+        In steps; step ``i`` is centred at time ``i``.
+    lengths : int64 Tensor of shape (n_clips,)
+        Valid steps of each clip, at least 1.
+    offset : float, default=0.5
+        As for :func:`roi_max_pool`.
+
+    Returns
+    -------
+    Tensor of shape (n_clips, n_rois, n_scores)
+
+    Examples
+    --------
+    >>> import torch
+    >>> maps = torch.arange(8.0).view(1, 8, 1, 1).expand(-1, -1, 2, -1)
+    >>> position_sensitive_pool(maps, torch.tensor([[[-0.5, 7.5]]]), torch.tensor([8]))
+    tensor([[[3.5000]]])
+    """
+    n_bins = score_maps.shape[2]
+    start, end = _bins(rois, lengths, n_bins, offset)
+    # Sums over any range are differences of running sums, in float64 to keep them exact.
+    sums = torch.nn.functional.pad(score_maps.double().cumsum(1), (0, 0, 0, 0, 1, 0))
+    clip = torch.arange(len(rois), device=rois.device).view(-1, 1, 1)
+    bins = torch.arange(n_bins, device=rois.device)
+    total = sums[clip, end, bins] - sums[clip, start, bins]
+    return (total / (end - start)[..., None]).mean(2).to(score_maps.dtype)
+
+
+def _bins(rois: Tensor, lengths: Tensor, n_bins: int, offset: float) -> tuple[Tensor, Tensor]:
+    """First step and the one after the last of every bin, each (n_clips, n_rois, n_bins)."""
+    edges = torch.linspace(0, 1, n_bins + 1, device=rois.device, dtype=rois.dtype)
+    positions = rois[..., :1] + offset + (rois[..., 1:] - rois[..., :1]) * edges
+    last = lengths.view(-1, 1, 1)
+    # Rounding noise of 1e-4 steps (19 microseconds) must not pull in a further step.
+    start = torch.minimum((positions[..., :-1] + 1e-4).floor().long().clamp_(min=0), last - 1)
+    end = torch.minimum((positions[..., 1:] - 1e-4).ceil().long(), last)
+    return start, torch.maximum(end, start + 1)
 
 
 def _windowed_maxima(feature_map: Tensor, top_level: int) -> Tensor:

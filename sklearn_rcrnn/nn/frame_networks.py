@@ -1,0 +1,250 @@
+"""Networks that tell the labels of each frame: the rivals of Table 4 of the paper.
+
+Their reports leave details open; what stands here is the kind of system each describes,
+on features and frames of any length. None of them pools along time, so their outputs have
+the time resolution of the features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .intervals import cover
+from .losses import Truth, masked_mean
+
+
+class Masked(nn.Sequential):
+    """Layers along time (n_clips, n_channels, n_frames, ...); padding is zeroed before each."""
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:  # type: ignore[override]
+        mask = valid[:, None] if x.dim() == 3 else valid[:, None, :, None]
+        for layer in self:
+            x = layer(x * mask)
+        return x * mask
+
+
+class MLP(nn.Module):
+    """Baseline of the challenge: two dense layers of 50 over five frames (design of 2017)."""
+
+    def __init__(self, n_bands: int, units: int = 50, n_layers: int = 2, dropout: float = 0.2):
+        super().__init__()
+        layers: list[nn.Module] = []
+        for i in range(n_layers):
+            # A dense layer on five frames at once is a convolution over them.
+            width = 5 if i == 0 else 1
+            layers += [
+                nn.Conv1d(n_bands if i == 0 else units, units, width, padding=width // 2),
+                nn.ReLU(),
+                nn.Dropout(dropout),
+            ]
+        self.layers = Masked(*layers)
+        self.n_channels = units
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        return self.layers(x.transpose(1, 2), valid).transpose(1, 2)
+
+
+class ContextCNN(nn.Module):
+    """CNN of Phan et al.: filters of several widths, the largest answer around each frame.
+
+    96 filters each of 3, 5 and 7 frames over all bands; maximum over the 41 frames around
+    (they classify patches of about a second); a dense layer of 512.
+    """
+
+    def __init__(self, n_bands: int, context: int = 41):
+        super().__init__()
+        self.filters = nn.ModuleList(
+            Masked(nn.Conv1d(n_bands, 96, width, padding=width // 2), nn.ReLU())
+            for width in (3, 5, 7)
+        )
+        self.context = nn.MaxPool1d(context, stride=1, padding=context // 2)
+        self.dense = Masked(nn.Conv1d(3 * 96, 512, 1), nn.ReLU(), nn.Dropout(0.2))
+        self.n_channels = 512
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        x = x.transpose(1, 2)
+        # ReLU leaves nothing below the zero of the padding, so it never is a maximum.
+        answers = torch.cat([layer(x, valid) for layer in self.filters], 1)
+        return self.dense(self.context(answers), valid).transpose(1, 2)
+
+
+class BandCRNN(nn.Module):
+    """1D-CRNN of Lim et al., first place: convolution over frequency within each frame.
+
+    128 filters of 32 bands, batch-norm, the maximum over frequency, dropout 0.3; then two
+    forward LSTM layers of 128.
+    """
+
+    def __init__(self, n_bands: int, n_filters: int = 128, units: int = 128):
+        super().__init__()
+        width = min(32, n_bands)
+        self.bands = Masked(nn.Conv2d(1, n_filters, (1, width)), nn.BatchNorm2d(n_filters))
+        self.dropout = nn.Dropout(0.3)
+        self.lstm = nn.LSTM(n_filters, units, num_layers=2, batch_first=True, dropout=0.3)
+        self.n_channels = units
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        answers = F.relu(self.bands(x[:, None], valid).amax(3)).transpose(1, 2)
+        # Forward in time: padding behind a clip cannot reach back into it.
+        return self.lstm(self.dropout(answers))[0]
+
+
+class SpectrogramCRNN(nn.Module):
+    """CRNN of Çakır and Virtanen, second place: 2-D convolutions, pooled along frequency.
+
+    Three times 64 filters of 3 x 3, batch-norm, ReLU, pooling of 4, 2 and 2 bands,
+    dropout 0.25; then a forward GRU of 64.
+    """
+
+    def __init__(self, n_bands: int, n_filters: int = 64, units: int = 64):
+        super().__init__()
+        layers: list[nn.Module] = []
+        left = n_bands
+        for i, pool in enumerate((4, 2, 2)):
+            layers += [
+                nn.Conv2d(1 if i == 0 else n_filters, n_filters, 3, padding=1),
+                nn.BatchNorm2d(n_filters),
+                nn.ReLU(),
+                nn.MaxPool2d((1, min(pool, left))),
+                nn.Dropout(0.25),
+            ]
+            left = max(left // pool, 1)
+        self.layers = Masked(*layers)
+        self.gru = nn.GRU(left * n_filters, units, batch_first=True)
+        self.n_channels = units
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        maps = self.layers(x[:, None], valid)
+        return self.gru(maps.permute(0, 2, 1, 3).flatten(2))[0]
+
+
+NETWORKS = ("mlp", "dnn", "cnn", "crnn", "crnn_1d")
+
+
+def _body(name: str, n_bands: int) -> nn.Module:
+    if name == "mlp":
+        return MLP(n_bands)
+    if name == "dnn":
+        return MLP(n_bands, units=512, n_layers=3)
+    if name == "cnn":
+        return ContextCNN(n_bands)
+    return SpectrogramCRNN(n_bands) if name == "crnn" else BandCRNN(n_bands)
+
+
+class FrameNetwork(nn.Module):
+    """One or more frame-level networks: losses where the truth is given, else probabilities.
+
+    Parameters
+    ----------
+    n_bands, n_classes : int
+    network : {"mlp", "dnn", "cnn", "crnn", "crnn_1d"}
+    n_members : int
+        Networks, each with weights of its own, whose probabilities are averaged.
+    foreground_weight : float
+        Weight of the loss at frames with an event; 1 elsewhere.
+    distance_weight : float
+        Weight of the second task: the distances of a frame with an event to its onset and
+        its offset. 0: no such task.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        n_bands: int,
+        n_classes: int,
+        network: str,
+        n_members: int = 1,
+        foreground_weight: float = 1.0,
+        distance_weight: float = 0.0,
+    ):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_bands))
+        self.register_buffer("scale", torch.ones(n_bands))
+        self.bodies = nn.ModuleList(_body(network, n_bands) for _ in range(n_members))
+        n_channels: Any = self.bodies[0].n_channels
+        self.classes = nn.ModuleList(nn.Linear(n_channels, n_classes) for _ in self.bodies)
+        self.distances = nn.ModuleList(
+            nn.Linear(n_channels, 2) for _ in self.bodies if distance_weight
+        )
+        self.n_classes = n_classes
+        self.foreground_weight = foreground_weight
+        self.distance_weight = distance_weight
+
+    def forward(
+        self,
+        features: Tensor,
+        lengths: Tensor | None = None,
+        truth: Sequence[Tensor] | None = None,
+    ) -> Tensor | dict[str, Tensor]:
+        """Losses by name where the truth is given, probabilities otherwise.
+
+        Parameters
+        ----------
+        features : float32 Tensor of shape (n_clips, n_frames, n_bands)
+        lengths : int64 Tensor of shape (n_clips,), default=None
+            Valid frames of each clip; None when all are.
+        truth : Truth, or its parts in order, default=None
+            In frames.
+
+        Returns
+        -------
+        dict of scalar Tensors "frames" and perhaps "distances", or a float32 Tensor of
+        shape (n_clips, n_frames, n_classes)
+        """
+        frames = torch.arange(features.shape[1], device=features.device)
+        valid = frames >= 0 if lengths is None else frames < lengths[:, None]
+        valid = valid.expand(features.shape[:2])
+        x = (features - self.mean) / self.scale
+        hidden = [body(x, valid) for body in self.bodies]
+        logits = [layer(h).float() for layer, h in zip(self.classes, hidden, strict=True)]
+        if truth is None:
+            return torch.stack([member.sigmoid() for member in logits]).mean(0)
+        return self._losses(hidden, logits, valid, Truth(*truth))
+
+    def _losses(
+        self, hidden: list[Tensor], logits: list[Tensor], valid: Tensor, truth: Truth
+    ) -> dict[str, Tensor]:
+        """Sums over the members: each learns by itself, only side by side."""
+        target = cover(*truth, valid.shape[1], self.n_classes)
+        weight = torch.where(target, self.foreground_weight, 1.0)
+        entropies = torch.stack(
+            [
+                F.binary_cross_entropy_with_logits(m, target.float(), weight, reduction="none")
+                for m in logits
+            ]
+        )
+        used = valid[..., None].expand_as(target)
+        losses = {"frames": masked_mean(entropies, used.expand_as(entropies)) * len(logits)}
+        if self.distance_weight:
+            to_edges, inside = _distances(truth, valid.shape[1])
+            errors = torch.stack(
+                [
+                    F.smooth_l1_loss(layer(h).float(), to_edges, reduction="none").sum(-1)
+                    for layer, h in zip(self.distances, hidden, strict=True)
+                ]
+            )
+            where = (inside & valid).expand_as(errors)
+            losses["distances"] = self.distance_weight * masked_mean(errors, where) * len(logits)
+        return losses
+
+
+def _distances(truth: Truth, n_frames: int) -> tuple[Tensor, Tensor]:
+    """Distances to onset and offset over the event's length (n_clips, n_frames, 2), and where.
+
+    Where events overlap, those to the one that began last.
+    """
+    time = torch.arange(n_frames, device=truth.mask.device)
+    start, end = truth.intervals[..., 0, None], truth.intervals[..., 1, None]
+    inside = (time >= start - 0.5) & (time <= end + 0.5) & truth.mask[..., None]
+    latest = torch.where(inside, start, -torch.inf).argmax(1, keepdim=True)
+    length = (end - start).clamp(min=1.0)
+    both = torch.stack([(time - start) / length, (end - time) / length], -1)
+    own = both.gather(1, latest[..., None].expand(-1, -1, -1, 2)).squeeze(1)
+    return own, inside.any(1)
