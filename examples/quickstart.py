@@ -15,38 +15,17 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 
 from sklearn_rcrnn import make_rcrnn_pipeline
 from sklearn_rcrnn.datasets import make_rare_events
+from sklearn_rcrnn.displays import EventsDisplay
 from sklearn_rcrnn.metrics import event_based_error_rate, event_based_f_score
-
-
-def plot_events(path: Path, features: np.ndarray, frame_shift: float, true, found) -> None:
-    """Draw a spectrogram over lanes of true and found events."""
-    labels = sorted({event[2] for event in [*true, *found]})
-    colours = dict(zip(labels, plt.colormaps["Set2"].colors, strict=False))
-    figure, (top, bottom) = plt.subplots(
-        2, 1, figsize=(9, 4.5), sharex=True, height_ratios=(3, 1), layout="constrained"
-    )
-    end = len(features) * frame_shift
-    top.imshow(features.T, origin="lower", aspect="auto", extent=(0, end, 0, features.shape[1]))
-    top.set(ylabel="mel band", title="Log filter bank energies")
-    for lane, events in enumerate((found, true)):
-        for event in events:
-            width = event[1] - event[0]
-            bottom.barh(lane, width, left=event[0], height=0.6, color=colours[event[2]])
-            text = event[2] if len(event) < 4 else f"{event[2]} {event.score:.2f}"
-            bottom.text(event[0] + width / 2, lane, text, ha="center", va="center", fontsize=9)
-    bottom.set(yticks=(0, 1), yticklabels=("found", "true"), ylim=(-0.5, 1.5), xlabel="time (s)")
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--clips", type=int, default=800)
+    parser.add_argument("--clips", type=int, default=500)
     parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--picture", type=Path, default=Path("demo_events.png"))
@@ -84,8 +63,8 @@ def main() -> None:
     shown = int(np.argmax([len(clip) for clip in y_test]))
     for event in found[shown]:
         print(f"  clip {shown}: {event}")
-    features = pipe["lfbe"].transform(X_test[shown : shown + 1])[0]
-    plot_events(args.picture, features, pipe["lfbe"].frame_shift, y_test[shown], found[shown])
+    display = EventsDisplay.from_estimator(pipe, X_test[shown], y_test[shown])
+    display.figure_.savefig(args.picture, dpi=120)
     print(f"Picture: {args.picture}   ({time.time() - started:.0f} s in all)")
 
 

@@ -23,7 +23,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from skorch.callbacks import Callback
@@ -37,7 +36,12 @@ from sklearn_rcrnn import (
     load,
     save,
 )
-from sklearn_rcrnn.datasets import FreshMixtures, generate_mixture_recipes, synthesize_mixtures
+from sklearn_rcrnn.datasets import (
+    FreshMixtures,
+    generate_mixture_recipes,
+    split_by_recording,
+    synthesize_mixtures,
+)
 from sklearn_rcrnn.evaluation import bootstrap_interval, scores_by_group
 from sklearn_rcrnn.metrics import event_based_error_rate, event_based_f_score
 
@@ -61,43 +65,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1, help="processes that make mixtures")
     parser.add_argument("--work", type=Path, default=Path("work"), help="stages and results")
     return parser.parse_args()
-
-
-def split_by_recording(root: str, folder: Path, fraction: float, seed: int) -> Path:
-    """Write a folder like `root` whose devtrain is split into "fit" and "hold".
-
-    Clips of one recording, told by the name up to the last underscore, stay together.
-    """
-    source = Path(root).resolve() / "source_data"
-    target = folder / "source_data"
-    (target / "cv_setup").mkdir(parents=True, exist_ok=True)
-    for name in ("events", "bgs"):
-        if not (target / name).exists():
-            (target / name).symlink_to(source / name)
-    rng = np.random.RandomState(seed)
-    events = yaml.safe_load((source / "cv_setup/events_devtrain.yaml").read_text())
-    backgrounds = yaml.safe_load((source / "cv_setup/bgs_devtrain.yaml").read_text())
-    parts = {"fit": ({}, []), "hold": ({}, [])}
-
-    def divide(entries, key):
-        groups = sorted(
-            {entry[key].rsplit("_", 2 if key == "filepath" else 1)[0] for entry in entries}
-        )
-        held = set(rng.permutation(groups)[: max(1, round(fraction * len(groups)))])
-        for entry in entries:
-            group = entry[key].rsplit("_", 2 if key == "filepath" else 1)[0]
-            yield "hold" if group in held else "fit", entry
-
-    for label, entries in sorted(events.items()):
-        for part, entry in divide(entries, "audio_filename"):
-            parts[part][0].setdefault(label, []).append(entry)
-    for part, entry in divide(backgrounds, "filepath"):
-        parts[part][1].append(entry)
-    for part, (chosen_events, chosen_backgrounds) in parts.items():
-        setup = target / "cv_setup"
-        (setup / f"events_{part}.yaml").write_text(yaml.safe_dump(chosen_events))
-        (setup / f"bgs_{part}.yaml").write_text(yaml.safe_dump(chosen_backgrounds))
-    return folder
 
 
 def challenge_mixtures(root, subset, n_clips, seed=42):
@@ -214,7 +181,9 @@ def main() -> None:
     def say(text):
         print(f"[{time.time() - started:6.0f} s] {text}", flush=True)
 
-    split = split_by_recording(args.root, args.work / "split", args.held_out, args.seed)
+    split = split_by_recording(
+        args.root, args.work / "split", fraction=args.held_out, random_state=args.seed
+    )
     if not (args.work / "model").exists():
         pipe = train(args, split, say)
         X, y, _, _ = challenge_mixtures(split, "hold", args.valid_clips, args.seed)

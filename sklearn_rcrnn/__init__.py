@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import datasets, evaluation, metrics
+    from . import datasets, displays, evaluation, metrics
     from .augmentation import EventAugmentation, FeatureAugmentation
     from .detector import RCRNNDetector
     from .events import Event
@@ -44,7 +44,7 @@ _HOMES = {
     "list_pretrained": "pretrained",
     "load_pretrained": "pretrained",
 }
-_MODULES = ("datasets", "evaluation", "metrics")
+_MODULES = ("datasets", "displays", "evaluation", "metrics")
 
 __all__ = [
     "CRNNPretrainer",
@@ -57,6 +57,7 @@ __all__ = [
     "RCRNNDetector",
     "TunedThresholdDetectorCV",
     "datasets",
+    "displays",
     "evaluation",
     "list_pretrained",
     "load",

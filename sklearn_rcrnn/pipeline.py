@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Literal
 
 from sklearn.pipeline import Pipeline
@@ -79,5 +80,7 @@ def make_rcrnn_pipeline(
         raise ValueError(f'preset must be "default" or "paper"; got {preset!r}')
     if preset == "paper":
         detector_params = _paper() | detector_params
+    if isinstance(memory, os.PathLike):
+        memory = os.fspath(memory)  # a Pipeline takes strings only
     detector = RCRNNDetector(frame_shift=lfbe.frame_shift, memory=memory, **detector_params)
     return Pipeline([("lfbe", lfbe), ("detector", detector)], memory=memory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -324,7 +325,7 @@ def cached_fit(pretrainer: CRNNPretrainer, data: tuple[Any, ...], memory: Any) -
     A lock for each fit keeps workers of a grid search that come to the same pre-training
     at the same time from doing it twice.
     """
-    memory = check_memory(memory)
+    memory = check_memory(os.fspath(memory) if isinstance(memory, os.PathLike) else memory)
     if memory.location is None:
         return _fit("", pretrainer, data)
     folder = Path(memory.location)

@@ -4,6 +4,7 @@ from .dcase2017 import load_dcase2017_rare
 from .fetch import fetch_dcase2017_rare
 from .fresh import FreshMixtures
 from .mixer import Mixture, generate_mixture_recipes, synthesize_mixtures
+from .splitting import split_by_recording
 from .synthetic import make_rare_events
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "generate_mixture_recipes",
     "load_dcase2017_rare",
     "make_rare_events",
+    "split_by_recording",
     "synthesize_mixtures",
 ]

@@ -1,0 +1,296 @@
+"""Tables 1 to 4 of the paper, run here: one cell for each system, class and seed.
+
+python benchmarks/paper_tables.py --table 4 --root ../shared/corpus --train-clips 500
+
+Detectors of single classes as in the paper, and of all classes at once beside them
+("all"). Cells that are done are kept in --work and not done again, so that the command can
+be interrupted and repeated; the tables are written anew after each cell. Thresholds, and
+the sizes of Table 2, are chosen on held-out recordings of devtrain.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import platform
+import time
+from pathlib import Path
+
+import joblib
+import numpy as np
+from sklearn.base import clone
+
+from sklearn_rcrnn import CRNNPretrainer, FrameDetector, LFBETransformer, RCRNNDetector
+from sklearn_rcrnn.datasets import (
+    generate_mixture_recipes,
+    split_by_recording,
+    synthesize_mixtures,
+)
+from sklearn_rcrnn.metrics import event_based_error_rate, event_based_f_score
+
+CLASSES = ("babycry", "glassbreak", "gunshot")
+# Table 2: U and M of each class; all at once take the largest.
+SIZES = {"babycry": (50, 128), "glassbreak": (50, 256), "gunshot": (100, 256), "all": (100, 256)}
+# ER of babycry, glassbreak, gunshot and their mean; of Table 4 the mean only.
+PAPER = {
+    1: {
+        "CNN": (0.31, 0.13, 0.21, 0.22),
+        "CRNN_GRU": (0.28, 0.18, 0.18, 0.21),
+        "CRNN_BiGRU": (0.14, 0.08, 0.15, 0.12),
+    },
+    2: {},
+    3: {
+        "W/o pre-training": (0.23, 0.17, 0.37, 0.26),
+        "Pre-training (fixed CRNN)": (0.25, 0.09, 0.35, 0.23),
+        "Pre-training (finetune CRNN)": (0.09, 0.04, 0.14, 0.09),
+    },
+    4: {
+        "R-CRNN": (None, None, None, 0.09),
+        "1D-CRNN": (None, None, None, 0.07),
+        "CRNN": (None, None, None, 0.14),
+        "DNN": (None, None, None, 0.19),
+        "CNN": (None, None, None, 0.19),
+        "R-FCN": (None, None, None, 0.18),
+        "Baseline": (None, None, None, 0.53),
+    },
+}
+THRESHOLDS = np.round(np.arange(0.1, 0.96, 0.05), 2)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--table", type=int, choices=(1, 2, 3, 4), required=True)
+    parser.add_argument("--root", default=os.environ.get("RCRNN_CORPUS", "../shared/corpus"))
+    parser.add_argument("--train-clips", type=int, default=500, help="of a class and stage")
+    parser.add_argument("--valid-clips", type=int, default=100, help="of a class")
+    parser.add_argument("--test-clips", type=int, default=500, help="of a class")
+    parser.add_argument("--epochs", type=int, default=30, help="of each stage, at most")
+    parser.add_argument("--patience", type=int, default=10)
+    parser.add_argument("--lr", type=float, default=3e-4, help="of the detector; paper: 1e-5")
+    parser.add_argument("--recipe", default="paper", choices=["paper", "refined"])
+    parser.add_argument("--classes", nargs="+", default=[*CLASSES, "all"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--jobs", type=int, default=2, help="threads for features")
+    parser.add_argument("--work", type=Path, default=Path("work/paper_tables"))
+    return parser.parse_args()
+
+
+def rcrnn(args, target, seed, **params):
+    """The paper's detector for a class, fine-tuned after pre-training unless told otherwise."""
+    units, dense = SIZES[target]
+    pretrainer = CRNNPretrainer(
+        max_epochs=args.epochs, patience=args.patience, batch_size=32, random_state=seed
+    )
+    settings = {
+        "gru_units": units,
+        "dense_units": dense,
+        "pretrainer": pretrainer,
+        "recipe": args.recipe,
+        "lr": args.lr,
+        "max_epochs": args.epochs,
+        "patience": args.patience,
+        "max_events_per_clip": 1,
+        "random_state": seed,
+        "memory": args.work / "pretrained",
+    }
+    return RCRNNDetector(**settings | params)
+
+
+def rival(args, seed, network, **params):
+    return FrameDetector(
+        network,
+        max_epochs=args.epochs,
+        patience=args.patience,
+        max_events_per_clip=1,
+        random_state=seed,
+        **params,
+    )
+
+
+def systems(args, target, seed):
+    """Name, estimator and feature settings of each row of the table."""
+    plain = {}
+    if args.table == 1:
+        for name, extractor in zip(PAPER[1], ("cnn", "crnn_gru", "crnn_bigru"), strict=True):
+            sizes = {"gru_units": 100, "dense_units": 512}
+            yield name, rcrnn(args, target, seed, extractor=extractor, **sizes), plain
+    elif args.table == 2:
+        for units in (50, 100):
+            for dense in (64, 128, 256, 512):
+                sizes = {"gru_units": units, "dense_units": dense}
+                yield f"U={units}, M={dense}", rcrnn(args, target, seed, **sizes), plain
+    elif args.table == 3:
+        without, fixed, tuned = PAPER[3]
+        yield without, rcrnn(args, target, seed, pretrainer=None), plain
+        yield fixed, rcrnn(args, target, seed, freeze_extractor=True), plain
+        yield tuned, rcrnn(args, target, seed), plain
+    else:
+        yield "R-CRNN", rcrnn(args, target, seed), plain
+        yield "1D-CRNN", rival(args, seed, "crnn_1d"), plain
+        yield "CRNN", rival(args, seed, "crnn"), plain
+        yield "DNN", rival(args, seed, "dnn"), plain
+        yield "CNN", rival(args, seed, "cnn"), plain
+        no_recurrence = {"extractor": "cnn", "head": "position_sensitive"}
+        yield "R-FCN", rcrnn(args, target, seed, **no_recurrence), plain
+        # 40 bands every 20 ms.
+        baseline = {"n_mels": 40, "hop_length": 882}
+        yield "Baseline", rival(args, seed, "mlp", frame_shift=882 / 44100), baseline
+
+
+def mixtures(root, subset, n_clips, presence, seed, settings, jobs):
+    """Features, events and the class each mixture was made for, as the challenge draws them."""
+    recipes = generate_mixture_recipes(
+        root,
+        subset,
+        mixtures_per_class=n_clips,
+        event_presence_prob=presence,
+        random_state=seed,
+        n_jobs=jobs,
+    )
+    X, y = synthesize_mixtures(root, recipes, lazy=True)
+    made_for = np.array([label for label, own in recipes.items() for _ in own])
+    return LFBETransformer(n_jobs=jobs, **settings).transform(X), y, made_for
+
+
+def of_class(data, target):
+    """Only the mixtures of a class; all of them for "all"."""
+    X, y, made_for = data
+    own = np.flatnonzero(np.isin(made_for, CLASSES if target == "all" else [target]))
+    return X[own], [y[i] for i in own]
+
+
+def run_cell(args, target, seed, estimator, data):
+    """Train, choose the threshold on held-out recordings, score each class on devtest."""
+    started = time.time()
+    X_val, y_val = of_class(data["valid"], target)
+    train = of_class(data["train"], target)
+    if getattr(estimator, "pretrainer", None) is not None:
+        # Pre-training has mixtures of its own, half of them with an event.
+        from sklearn.frozen import FrozenEstimator
+
+        from sklearn_rcrnn.pretraining import cached_fit
+
+        pretrainer = clone(estimator.pretrainer).set_params(
+            gru_units=estimator.gru_units, extractor=estimator.extractor
+        )
+        own = of_class(data["pretrain"], target)
+        fitted = cached_fit(pretrainer, (*own, X_val, y_val), estimator.memory)
+        estimator.set_params(pretrainer=FrozenEstimator(fitted))
+    estimator.fit(*train, X_val=X_val, y_val=y_val)
+    name = "frame_threshold" if isinstance(estimator, FrameDetector) else "score_threshold"
+    rates = [
+        event_based_error_rate(y_val, estimator.set_params(**{name: t}).predict(X_val))
+        for t in THRESHOLDS
+    ]
+    estimator.set_params(**{name: float(THRESHOLDS[np.argmin(rates)])})
+    scores = {}
+    for label in CLASSES if target == "all" else [target]:
+        X, y = of_class(data["test"], label)
+        found = [[e for e in clip if e.label == label] for clip in estimator.predict(X)]
+        scores[label] = (
+            float(event_based_error_rate(y, found, labels=[label])),
+            float(event_based_f_score(y, found, labels=[label], zero_division=0.0)),
+        )
+    return {
+        "scores": scores,
+        "held_out_er": float(min(rates)),
+        "n_parameters": estimator.n_parameters_,
+        "epochs": len(estimator.history_),
+        "minutes": round((time.time() - started) / 60, 2),
+    }
+
+
+def key(args, name, target, seed):
+    size = f"{args.train_clips}x{args.epochs}-{args.recipe}-{args.lr:g}"
+    safe = "".join(c if c.isalnum() else "_" for c in name)
+    return f"table{args.table}-{safe}-{target}-{size}-seed{seed}"
+
+
+def write_tables(args, cells):
+    """CSV of all cells, a Markdown table beside the paper's, and a bar chart."""
+    stem = args.work / f"table{args.table}"
+    with open(stem.with_suffix(".csv"), "w", newline="") as file:
+        writer = csv.writer(file)
+        head = ["system", "detector", "seed", "class", "ER", "F1"]
+        writer.writerow([*head, "held-out ER", "parameters", "epochs", "minutes"])
+        for (name, target, seed), cell in cells.items():
+            rest = [cell[k] for k in ("held_out_er", "n_parameters", "epochs", "minutes")]
+            for label, scores in cell["scores"].items():
+                writer.writerow([name, target, seed, label, *scores, *rest])
+    rows = {}
+    for (name, target, _), cell in cells.items():
+        kind = "all classes at once" if target == "all" else "one class each"
+        for label, (rate, _) in cell["scores"].items():
+            rows.setdefault((name, kind), {}).setdefault(label, []).append(rate)
+    lines = [
+        "| system | detector | babycry | glassbreak | gunshot | mean | paper's mean |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    means = {}
+    for (name, kind), by_label in rows.items():
+        rates = [np.mean(by_label[label]) if label in by_label else np.nan for label in CLASSES]
+        means[name, kind] = np.mean(rates)
+        texts = [f"{rate:.2f}" if np.isfinite(rate) else "" for rate in (*rates, np.mean(rates))]
+        theirs = PAPER[args.table].get(name, (None,) * 4)[3]
+        lines.append(f"| {name} | {kind} | {' | '.join(texts)} | {theirs or ''} |")
+    stem.with_suffix(".md").write_text("\n".join(lines) + "\n")
+    draw(means, stem.with_suffix(".png"))
+    return "\n".join(lines)
+
+
+def draw(means, path):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    known = {key: mean for key, mean in means.items() if np.isfinite(mean)}
+    if not known:
+        return
+    figure, axes = plt.subplots(figsize=(7, 0.6 + 0.4 * len(known)), layout="constrained")
+    names = [f"{name} ({kind})" for name, kind in known]
+    axes.barh(names[::-1], list(known.values())[::-1])
+    axes.set(xlabel="mean error rate on devtest")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def main() -> None:
+    args = parse_args()
+    (args.work / "cells").mkdir(parents=True, exist_ok=True)
+    memory = joblib.Memory(args.work / "features", verbose=0)
+    split = split_by_recording(args.root, args.work / "split")
+    features = memory.cache(mixtures, ignore=["jobs"])
+
+    def load_data(seed, settings):
+        def part(root, subset, n, presence, own_seed):
+            return features(root, subset, n, presence, own_seed, settings, args.jobs)
+
+        return {
+            "pretrain": part(split, "fit", args.train_clips, 0.5, seed),
+            "train": part(split, "fit", args.train_clips, 0.99, seed + 1000),
+            "valid": part(split, "hold", args.valid_clips, 0.5, 7),
+            "test": part(Path(args.root), "devtest", args.test_clips, 0.5, 42),
+        }
+
+    cells = {}
+    print(
+        f"Table {args.table}: {args.train_clips} mixtures a class and stage, {args.epochs} epochs"
+    )
+    for seed in args.seeds:
+        for target in args.classes:
+            for name, estimator, settings in systems(args, target, seed):
+                path = args.work / "cells" / f"{key(args, name, target, seed)}.json"
+                if not path.exists():
+                    cell = run_cell(args, target, seed, estimator, load_data(seed, settings))
+                    path.write_text(json.dumps(cell, indent=2))
+                    print(f"  {name}, {target}, seed {seed}: {cell['minutes']} min", flush=True)
+                cells[name, target, seed] = json.loads(path.read_text())
+                table = write_tables(args, cells)
+    print(f"\n{table}\n\n{vars(args)}\n{platform.machine()}, {os.cpu_count()} cores")
+
+
+if __name__ == "__main__":
+    main()

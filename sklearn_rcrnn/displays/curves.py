@@ -1,0 +1,300 @@
+"""Curves and histograms of many clips, and of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+
+from ..evaluation import onset_errors, threshold_curves
+from ..events import Label
+from .drawing import colours_of, new_axes, split_pipeline
+
+
+class ThresholdDisplay:
+    """Error rate and F-score of each label over the score threshold.
+
+    Parameters
+    ----------
+    curves : sklearn.utils.Bunch
+        From :func:`sklearn_rcrnn.evaluation.threshold_curves`.
+
+    Attributes
+    ----------
+    figure_ : matplotlib.figure.Figure
+    ax_ : matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> ThresholdDisplay.from_estimator(pipe, X, y)  # doctest: +SKIP
+    """
+
+    def __init__(self, *, curves: Any):
+        self.curves = curves
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, X: Any, y: Any, *, ax: Any = None, **params: Any
+    ) -> ThresholdDisplay:
+        """Draw the curves of a fitted pipeline.
+
+        Parameters
+        ----------
+        estimator : Pipeline
+        X : recordings
+        y : list of lists of (onset, offset, label)
+        ax : matplotlib axes, default=None
+        **params
+            For :func:`sklearn_rcrnn.evaluation.threshold_curves`.
+
+        Returns
+        -------
+        ThresholdDisplay
+        """
+        steps, detector = split_pipeline(estimator)
+        candidates = detector.predict_candidates(steps.transform(X))
+        return cls.from_predictions(y, candidates, ax=ax, **params)
+
+    @classmethod
+    def from_predictions(
+        cls, y_true: Any, y_candidates: Any, *, ax: Any = None, **params: Any
+    ) -> ThresholdDisplay:
+        """Draw the curves of scored events.
+
+        Parameters
+        ----------
+        y_true : list of lists of (onset, offset, label)
+        y_candidates : list of lists of Event
+            From ``predict_candidates``.
+        ax : matplotlib axes, default=None
+        **params
+            For :func:`sklearn_rcrnn.evaluation.threshold_curves`.
+
+        Returns
+        -------
+        ThresholdDisplay
+        """
+        return cls(curves=threshold_curves(y_true, y_candidates, **params)).plot(ax=ax)
+
+    def plot(self, *, ax: Any = None) -> ThresholdDisplay:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib axes, default=None
+
+        Returns
+        -------
+        ThresholdDisplay
+        """
+        ax, figure = new_axes(ax, figsize=(6, 4))
+        colours = colours_of(self.curves.labels)
+        for i, label in enumerate(self.curves.labels):
+            ax.plot(
+                self.curves.thresholds,
+                self.curves.error_rate[i],
+                color=colours[label],
+                label=f"{label}: error rate",
+            )
+            ax.plot(
+                self.curves.thresholds,
+                self.curves.f_score[i],
+                color=colours[label],
+                linestyle="--",
+                label=f"{label}: F-score",
+            )
+        ax.set(xlabel="score threshold", ylim=(0, 1.05))
+        ax.legend(fontsize=8)
+        self.figure_, self.ax_ = figure, ax
+        return self
+
+
+class EventPrecisionRecallDisplay(ThresholdDisplay):
+    """Precision over recall of each label, a point for each score threshold.
+
+    Parameters
+    ----------
+    curves : sklearn.utils.Bunch
+        From :func:`sklearn_rcrnn.evaluation.threshold_curves`.
+
+    Attributes
+    ----------
+    figure_ : matplotlib.figure.Figure
+    ax_ : matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> EventPrecisionRecallDisplay.from_estimator(pipe, X, y)  # doctest: +SKIP
+    """
+
+    def plot(self, *, ax: Any = None) -> EventPrecisionRecallDisplay:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib axes, default=None
+
+        Returns
+        -------
+        EventPrecisionRecallDisplay
+        """
+        ax, figure = new_axes(ax, figsize=(5, 4.5))
+        colours = colours_of(self.curves.labels)
+        for i, label in enumerate(self.curves.labels):
+            ax.plot(
+                self.curves.recall[i],
+                self.curves.precision[i],
+                marker=".",
+                color=colours[label],
+                label=str(label),
+            )
+        ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
+        ax.legend(fontsize=8)
+        self.figure_, self.ax_ = figure, ax
+        return self
+
+
+class OnsetErrorDisplay:
+    """Histogram of how far found onsets are from true ones.
+
+    Parameters
+    ----------
+    errors : dict of label to array of shape (n_pairs,)
+        From :func:`sklearn_rcrnn.evaluation.onset_errors`.
+    collar : float, default=0.5
+        Seconds, drawn as the limits of what counts as right.
+
+    Attributes
+    ----------
+    figure_ : matplotlib.figure.Figure
+    ax_ : matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> OnsetErrorDisplay.from_predictions(y, pipe.predict(X))  # doctest: +SKIP
+    """
+
+    def __init__(self, *, errors: Mapping[Label, NDArray[np.float64]], collar: float = 0.5):
+        self.errors = errors
+        self.collar = collar
+
+    @classmethod
+    def from_predictions(
+        cls, y_true: Any, y_pred: Any, *, collar: float = 0.5, ax: Any = None
+    ) -> OnsetErrorDisplay:
+        """Draw the errors of predicted events.
+
+        Parameters
+        ----------
+        y_true, y_pred : list of lists of (onset, offset, label)
+        collar : float, default=0.5
+            Seconds.
+        ax : matplotlib axes, default=None
+
+        Returns
+        -------
+        OnsetErrorDisplay
+        """
+        return cls(errors=onset_errors(y_true, y_pred), collar=collar).plot(ax=ax)
+
+    def plot(self, *, ax: Any = None) -> OnsetErrorDisplay:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib axes, default=None
+
+        Returns
+        -------
+        OnsetErrorDisplay
+        """
+        ax, figure = new_axes(ax, figsize=(6, 3.5))
+        colours = colours_of(list(self.errors))
+        limit = max(
+            [2 * self.collar, *(np.abs(own).max() for own in self.errors.values() if own.size)]
+        )
+        ax.hist(
+            list(self.errors.values()),
+            bins=np.linspace(-limit, limit, 41),
+            stacked=True,
+            color=[colours[label] for label in self.errors],
+            label=[str(label) for label in self.errors],
+        )
+        for edge in (-self.collar, self.collar):
+            ax.axvline(edge, color="grey", linestyle=":")
+        ax.set(xlabel="found minus true onset (s)", ylabel="events")
+        ax.legend(fontsize=8)
+        self.figure_, self.ax_ = figure, ax
+        return self
+
+
+class TrainingDisplay:
+    """Losses of a training, epoch by epoch.
+
+    Parameters
+    ----------
+    history : list of dict
+        ``history_`` of a fitted estimator.
+
+    Attributes
+    ----------
+    figure_ : matplotlib.figure.Figure
+    ax_ : matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> TrainingDisplay.from_estimator(pipe)  # doctest: +SKIP
+    """
+
+    def __init__(self, *, history: Sequence[Mapping[str, Any]]):
+        self.history = history
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> TrainingDisplay:
+        """Draw the losses of a fitted detector, pre-trainer, or pipeline that ends in one.
+
+        Parameters
+        ----------
+        estimator : estimator or Pipeline
+        ax : matplotlib axes, default=None
+
+        Returns
+        -------
+        TrainingDisplay
+        """
+        last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        return cls(history=list(last.history_)).plot(ax=ax)
+
+    def plot(self, *, ax: Any = None) -> TrainingDisplay:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib axes, default=None
+
+        Returns
+        -------
+        TrainingDisplay
+        """
+        if not self.history:
+            raise ValueError("The history is empty: a model that was loaded has no losses to draw")
+        ax, figure = new_axes(ax, figsize=(6, 4))
+        epochs = [row["epoch"] for row in self.history]
+        numbers = {k for k, v in self.history[0].items() if isinstance(v, float)}
+        shown = sorted(k for k in numbers if k != "dur" and not k.endswith("_best"))
+        for name in shown:
+            whole = name in ("train_loss", "valid_loss")
+            ax.plot(
+                epochs,
+                [row[name] for row in self.history],
+                label=name,
+                linewidth=2 if whole else 1,
+                linestyle="-" if whole else "--",
+            )
+        ax.set(xlabel="epoch", ylabel="loss", yscale="log")
+        ax.legend(fontsize=8)
+        self.figure_, self.ax_ = figure, ax
+        return self

@@ -1,0 +1,40 @@
+"""What the displays share: axes, colours, and the parts of a pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from ..events import Label
+
+
+def new_axes(ax: Any, n_rows: int = 1, **settings: Any) -> tuple[Any, Any]:
+    """The axes given, or new ones with their figure."""
+    if ax is not None:
+        return (ax if n_rows == 1 else list(ax)), np.ravel(ax)[0].figure
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError("Pictures need matplotlib: pip install 'sklearn-rcrnn[plot]'") from error
+    figure, axes = plt.subplots(n_rows, 1, layout="constrained", **settings)
+    return axes, figure
+
+
+def colours_of(labels: Sequence[Label]) -> dict[Label, Any]:
+    import matplotlib.pyplot as plt
+
+    colours = plt.colormaps["tab20" if len(labels) > 8 else "Set2"]
+    return {label: colours(i % colours.N) for i, label in enumerate(labels)}
+
+
+def split_pipeline(estimator: Any) -> tuple[Any, Any]:
+    """Feature steps and detector of a pipeline."""
+    if not isinstance(estimator, Pipeline):
+        raise TypeError(
+            f"estimator must be a Pipeline from recordings to events; got "
+            f"{type(estimator).__name__}. Use from_predictions for a detector alone"
+        )
+    return estimator[:-1], estimator[-1]

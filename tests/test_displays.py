@@ -1,0 +1,88 @@
+"""Displays draw what they were given."""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+import pytest
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+from sklearn_rcrnn import Event, make_rcrnn_pipeline
+from sklearn_rcrnn.displays import (
+    EventPrecisionRecallDisplay,
+    EventsDisplay,
+    OnsetErrorDisplay,
+    ThresholdDisplay,
+    TrainingDisplay,
+)
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def pipe(clips):
+    X, y = clips
+    return make_rcrnn_pipeline(
+        gru_units=4, dense_units=8, max_epochs=2, batch_size=8, score_threshold=0.0, random_state=0
+    ).fit(X[:8], y[:8])
+
+
+def test_events_stand_where_they_are():
+    true = [(1.0, 2.5, "dog"), (0.5, 0.8, "cat")]
+    found = [Event(1.1, 2.4, "dog", 0.9)]
+    display = EventsDisplay.from_predictions(np.zeros((200, 64)), true, found)
+    bars = {
+        (round(bar.get_x(), 3), round(bar.get_width(), 3), bar.get_y() + bar.get_height() / 2)
+        for bar in display.ax_[1].patches
+    }
+    assert bars == {(1.0, 1.5, 1.0), (0.5, 0.3, 1.0), (1.1, 1.3, 0.0)}
+    assert [t.get_text() for t in display.ax_[1].get_yticklabels()] == ["found", "true"]
+    assert display.ax_[0].get_xlim()[1] == pytest.approx(200 * 1024 / 44100)
+
+
+def test_events_of_a_pipeline(pipe, clips):
+    X, y = clips
+    display = EventsDisplay.from_estimator(pipe, X[0], y[0], proposals=5)
+    names = [t.get_text() for t in display.ax_[1].get_yticklabels()]
+    assert names == ["proposals", "found", "true"]
+    n_found = len(pipe.predict(X[:1])[0])
+    assert len(display.ax_[1].patches) == 5 + n_found + len(y[0])
+
+
+def test_curves(pipe, clips):
+    X, y = clips
+    display = ThresholdDisplay.from_estimator(pipe, X[:8], y[:8], thresholds=[0.2, 0.5])
+    lines = display.ax_.get_lines()
+    assert len(lines) == 2 * len(display.curves.labels)
+    np.testing.assert_array_equal(lines[0].get_ydata(), display.curves.error_rate[0])
+    ax = plt.figure().add_subplot()
+    other = EventPrecisionRecallDisplay(curves=display.curves).plot(ax=ax)
+    assert other.ax_ is ax
+    np.testing.assert_array_equal(ax.get_lines()[0].get_xdata(), display.curves.recall[0])
+
+
+def test_histogram_counts_every_pair():
+    true = [[(1.0, 2.0, "dog")], [(1.0, 2.0, "cat")], [(3.0, 5.0, "dog")]]
+    found = [[(1.1, 2.0, "dog")], [(0.6, 1.6, "cat")], [(4.9, 6.0, "dog")]]
+    display = OnsetErrorDisplay.from_predictions(true, found)
+    assert sum(patch.get_height() for patch in display.ax_.patches if patch.get_height()) >= 3
+    assert display.errors["dog"].size == 2
+
+
+def test_training(pipe):
+    display = TrainingDisplay.from_estimator(pipe)
+    names = {line.get_label() for line in display.ax_.get_lines()}
+    assert {"train_loss", "valid_loss", "head_cls", "rpn_reg"} <= names
+    with pytest.raises(ValueError, match="history is empty"):
+        TrainingDisplay(history=[]).plot()
+
+
+def test_a_detector_alone_has_no_recordings(pipe, clips):
+    with pytest.raises(TypeError, match="Pipeline"):
+        EventsDisplay.from_estimator(pipe["detector"], clips[0][0])
