@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .pipeline import make_rcrnn_pipeline
     from .pretrained import list_pretrained, load_pretrained
     from .pretraining import CRNNPretrainer
+    from .streaming import detect_file, detect_stream
     from .streams import ClipStream
     from .tuning import TunedThresholdDetectorCV
 
@@ -41,6 +42,8 @@ _HOMES = {
     "TunedThresholdDetectorCV": "tuning",
     "load": "persistence",
     "save": "persistence",
+    "detect_file": "streaming",
+    "detect_stream": "streaming",
     "list_pretrained": "pretrained",
     "load_pretrained": "pretrained",
 }
@@ -57,6 +60,8 @@ __all__ = [
     "RCRNNDetector",
     "TunedThresholdDetectorCV",
     "datasets",
+    "detect_file",
+    "detect_stream",
     "displays",
     "evaluation",
     "list_pretrained",

@@ -113,18 +113,42 @@ def read_audio(
     import soundfile
 
     name = os.fspath(path)
-    if not os.path.exists(name):
-        raise FileNotFoundError(f"No such audio file: {name!r}")
-    try:
-        samples, rate = soundfile.read(name, dtype=dtype, always_2d=True)
-    except (soundfile.SoundFileError, OSError, TypeError) as error:
-        raise ValueError(
-            f"{name!r} cannot be read as audio ({error}); WAV, FLAC, Ogg and MP3 are supported"
-        ) from error
+    with open_audio(path) as file:
+        try:
+            samples, rate = file.read(dtype=dtype, always_2d=True), file.samplerate
+        except (soundfile.SoundFileError, OSError) as error:
+            raise _unreadable(name, error) from error
     if not len(samples):
         raise ValueError(f"{name!r} is empty: it has 0 samples")
     mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
     return resample(mono, rate, sample_rate)
+
+
+def open_audio(path: str | os.PathLike[str]) -> Any:
+    """Open a file for reading, as a :class:`soundfile.SoundFile`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no audio.
+    """
+    import soundfile
+
+    name = os.fspath(path)
+    if not os.path.exists(name):
+        raise FileNotFoundError(f"No such audio file: {name!r}")
+    try:
+        return soundfile.SoundFile(name)
+    except (soundfile.SoundFileError, OSError, TypeError) as error:
+        raise _unreadable(name, error) from error
+
+
+def _unreadable(name: str, error: Exception) -> ValueError:
+    return ValueError(
+        f"{name!r} cannot be read as audio ({error}); WAV, FLAC, Ogg and MP3 are supported"
+    )
 
 
 def resample(samples: NDArray[np.floating], rate: int, sample_rate: int) -> NDArray[np.floating]:

@@ -269,3 +269,24 @@ class NetworkEstimator(BaseEstimator):
         tags.target_tags.required = True
         tags.target_tags.one_d_labels = False
         return tags
+
+
+class EventScoreMixin:
+    """``score`` of an estimator whose ``predict`` gives events."""
+
+    def score(self: Any, X: Any, y: Any) -> float:
+        """Event-based F-score of ``predict(X)``: onset only, collar 0.5 s, micro average.
+
+        Parameters
+        ----------
+        X : as for :meth:`predict`
+        y : list of lists of (onset, offset, label)
+
+        Returns
+        -------
+        float
+            Between 0 and 1.
+        """
+        from .metrics import event_based_f_score
+
+        return float(event_based_f_score(y, self.predict(X), zero_division=0.0))

@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .augmentation import FeatureAugmentation
-from .base import NetworkEstimator
+from .base import Clips, EventScoreMixin, NetworkEstimator
 from .conversion import to_events, to_target
 from .events import Event, Label, check_threshold, select_events
 from .nn.crnn import EXTRACTORS, FRAMES_PER_STEP
@@ -25,9 +25,10 @@ from .nn.rcrnn import RCRNN, count_parameters
 from .nn.recipe import RECIPES, Recipe
 from .pretraining import CRNNPretrainer, fit_pretrainer
 from .training import DetectionNet, collate_detection, seeded, set_normalisation, train
+from .windows import in_windows
 
 
-class RCRNNDetector(NetworkEstimator):
+class RCRNNDetector(EventScoreMixin, NetworkEstimator):
     """Detect sound events in features of recordings with R-CRNN.
 
     A convolutional recurrent network turns the features of a clip, which it normalises,
@@ -271,7 +272,7 @@ class RCRNNDetector(NetworkEstimator):
         return self
 
     def predict(self, X: Any) -> list[list[Event]]:
-        """Detect the events of every clip.
+        """Detect the events of every clip; those over a minute go through in windows.
 
         Parameters
         ----------
@@ -312,29 +313,12 @@ class RCRNNDetector(NetworkEstimator):
             Onset and offset in seconds, and objectness; by falling objectness.
         """
         proposals: dict[int, NDArray[np.float32]] = {}
-        for places, found in self._detect(X):
+        for places, found in self._detect(self._check_clips(X)):
             times = found.proposals * self._step_seconds()
             rows = torch.cat([times, found.objectness[..., None]], -1).cpu()
             for place, row, valid in zip(places, rows, found.valid.cpu(), strict=True):
                 proposals[place] = row[valid].numpy()
         return [proposals[i] for i in range(len(proposals))]
-
-    def score(self, X: Any, y: Any) -> float:
-        """Event-based F-score of ``predict(X)``: onset only, collar 0.5 s, micro average.
-
-        Parameters
-        ----------
-        X : as for :meth:`predict`
-        y : list of lists of (onset, offset, label)
-
-        Returns
-        -------
-        float
-            Between 0 and 1.
-        """
-        from .metrics import event_based_f_score
-
-        return float(event_based_f_score(y, self.predict(X), zero_division=0.0))
 
     def _check_together(self) -> None:
         """Parameters that contradict each other."""
@@ -379,20 +363,29 @@ class RCRNNDetector(NetworkEstimator):
         """Seconds in a step of the feature map."""
         return self.frame_shift * FRAMES_PER_STEP
 
-    def _detect(self, X: Any) -> Any:
-        """Places in X and network output of each batch."""
-        check_is_fitted(self)
-        self._validate_params()
-        clips = self._check_features(X, reset=False)
+    def _detect(self, clips: Clips) -> Any:
+        """Places in `clips` and network output of each batch."""
         for places, batch in self._batches(clips):
             with self._inference() as network:
                 found = network(**batch)
             yield places, found
 
+    def _check_clips(self, X: Any) -> Clips:
+        check_is_fitted(self)
+        self._validate_params()
+        return self._check_features(X, reset=False)
+
     def _candidates(self, X: Any) -> list[list[Event]]:
-        clips: dict[int, list[Event]] = {}
-        for places, found in self._detect(X):
-            labels, step = self.classes_.tolist(), self._step_seconds()
-            events = to_events(found, labels, step, self.nms_threshold)
-            clips.update(zip(places, events, strict=True))
-        return [clips[i] for i in range(len(clips))]
+        """Scored events of each clip; those of long ones from overlapping windows."""
+        clips = self._check_clips(X)
+        if self.extractor == "precomputed":
+            return self._candidates_of(clips)
+        return in_windows(self._candidates_of, clips, self.frame_shift, self.nms_threshold)
+
+    def _candidates_of(self, clips: Clips) -> list[list[Event]]:
+        found: dict[int, list[Event]] = {}
+        labels, step = self.classes_.tolist(), self._step_seconds()
+        for places, batch in self._detect(clips):
+            events = to_events(batch, labels, step, self.nms_threshold)
+            found.update(zip(places, events, strict=True))
+        return [found[i] for i in range(len(found))]

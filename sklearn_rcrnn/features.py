@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import partial
 from numbers import Integral, Real
 from typing import Any
@@ -158,6 +159,58 @@ class LFBETransformer(TransformerMixin, BaseEstimator):
             rows = list(parallel(work(clip, i, *filters) for i, clip in enumerate(clips)))
         return _stack(rows)
 
+    def transform_blocks(self, blocks: Iterable[NDArray]) -> Iterator[NDArray[np.float32]]:
+        """Compute the features of one recording that comes in blocks.
+
+        Parameters
+        ----------
+        blocks : iterable of float arrays of shape (n_samples_i,)
+            The recording at `sample_rate`, cut anywhere.
+
+        Yields
+        ------
+        float32 array of shape (n_frames_i, n_mels)
+            Joined, they are the features of the whole recording.
+
+        Raises
+        ------
+        ValueError
+            If there is no sample at all, or one is not finite; names the time.
+
+        Examples
+        --------
+        >>> noise = np.random.default_rng(0).normal(size=44100)
+        >>> blocks = LFBETransformer().transform_blocks([noise[:10000], noise[10000:]])
+        >>> np.concatenate(list(blocks)).shape
+        (44, 64)
+        """
+        self._check()
+        window, mel = self._filters()
+        rest = np.zeros(self.n_fft // 2, np.float32)
+        n_samples = 0
+        for block in blocks:
+            n_samples += len(block)
+            rest = np.concatenate([rest, block])
+            n_frames = (len(rest) - self.n_fft) // self.hop_length + 1
+            if n_frames > 0:
+                stop = (n_frames - 1) * self.hop_length + self.n_fft
+                yield self._finite(self._energies(rest[:stop], window, mel), n_samples)
+                rest = rest[n_frames * self.hop_length :]
+        if not n_samples:
+            raise ValueError("The recording is empty: it has 0 samples")
+        n_frames = (len(rest) + self.n_fft // 2 - self.n_fft) // self.hop_length + 1
+        if n_frames > 0:
+            padded = np.pad(rest, (0, self.n_fft // 2))
+            yield self._finite(self._energies(padded, window, mel), n_samples)
+
+    def _finite(self, features: NDArray, n_samples: int) -> NDArray:
+        if not np.isfinite(features).all():
+            raise ValueError(
+                f"There are NaN or infinite samples before {n_samples / self.sample_rate:.2f} s; "
+                "samples must be finite"
+            )
+        return features
+
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Names of the bands, ``lfbe0``, ``lfbe1``, ..., from low to high.
 
@@ -207,11 +260,15 @@ class LFBETransformer(TransformerMixin, BaseEstimator):
         return features
 
     def _lfbe(self, samples: NDArray, window: NDArray, mel: NDArray) -> NDArray[np.float32]:
-        import scipy.fft
-
         padded = np.pad(samples, self.n_fft // 2)
         if len(padded) < self.n_fft:  # an odd window over a clip of no length
             padded = np.pad(padded, (0, self.n_fft - len(padded)))
+        return self._energies(padded, window, mel)
+
+    def _energies(self, padded: NDArray, window: NDArray, mel: NDArray) -> NDArray[np.float32]:
+        """Features of all frames that lie in samples whose ends are padded already."""
+        import scipy.fft
+
         frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop_length]
         energies = np.empty((len(frames), self.n_mels), np.float32)
         # Overflow is reported by the caller, with the clip's name.

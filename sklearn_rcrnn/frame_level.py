@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .augmentation import FeatureAugmentation
-from .base import NetworkEstimator
+from .base import EventScoreMixin, NetworkEstimator
 from .conversion import to_target
 from .events import Event, Label, select_events
 from .nn.frame_networks import NETWORKS, FrameNetwork
@@ -83,7 +83,7 @@ def frames_to_events(
     return sorted(events)
 
 
-class FrameDetector(NetworkEstimator):
+class FrameDetector(EventScoreMixin, NetworkEstimator):
     """Detect sound events frame by frame, as the systems do that R-CRNN was compared with.
 
     Takes the same `X` and `y` as :class:`RCRNNDetector` and returns the same events.
@@ -293,22 +293,6 @@ gradient_clip, callbacks, net_params, device, precision, random_state, verbose
                 for place, row in zip(places, network(**batch).cpu().numpy(), strict=True):
                     rows[place] = row[: len(clips[place])]
         return np.stack(rows) if len({len(row) for row in rows}) == 1 else rows
-
-    def score(self, X: Any, y: Any) -> float:
-        """Event-based F-score of ``predict(X)``: onset only, collar 0.5 s, micro average.
-
-        Parameters
-        ----------
-        X : as for :meth:`predict`
-        y : list of lists of (onset, offset, label)
-
-        Returns
-        -------
-        float
-        """
-        from .metrics import event_based_f_score
-
-        return float(event_based_f_score(y, self.predict(X), zero_division=0.0))
 
     def _frame_seconds(self) -> float:
         return self.frame_shift

@@ -1,0 +1,194 @@
+"""Long recordings in overlapping windows, and one list of events out of theirs.
+
+Windows begin at fixed places of the recording, a whole number of feature steps apart. From
+each come the events whose centre lies in its inner part; the margins give the network
+context on both sides. Neighbouring inner parts overlap a little, so that no event falls
+between them, and what both find is kept once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from .events import Event
+from .nn.crnn import FRAMES_PER_STEP
+from .nn.intervals import nms
+
+# Seconds. A clip that is not longer than a window is one piece and needs no merging.
+WINDOW = 60.0
+MARGIN = 10.0
+_OVERLAP = 1.0
+
+
+class Piece(NamedTuple):
+    """A window of a recording: its frames, and the part whose events are kept, in seconds."""
+
+    start: int
+    stop: int
+    keep_from: float
+    keep_to: float
+
+
+class Windows:
+    """Where the windows of recordings lie.
+
+    Parameters
+    ----------
+    frame_shift : float
+        Seconds between frames.
+    window, margin : float, default=60, 10
+        Seconds; a margin is at least as long as most events.
+    """
+
+    def __init__(self, frame_shift: float, window: float = WINDOW, margin: float = MARGIN):
+        step = FRAMES_PER_STEP * frame_shift
+        self.frame_shift = frame_shift
+        self.length = round(window / step) * FRAMES_PER_STEP
+        self.margin = round(margin / step) * FRAMES_PER_STEP
+        self.hop = self.length - 2 * self.margin
+        if not 0 < self.margin < self.length // 2:
+            raise ValueError(
+                f"window={window} s must be more than twice margin={margin} s, and both more "
+                f"than a feature step of {step:.3f} s"
+            )
+
+    def piece(self, start: int, stop: int | None) -> Piece:
+        """The window that begins at frame `start`; `stop` where the recording ends in it."""
+        last = stop is not None
+        stop = start + self.length if stop is None else stop
+        first_kept = (start + self.margin) * self.frame_shift - _OVERLAP if start else 0.0
+        last_kept = stop * self.frame_shift
+        if not last:
+            last_kept -= self.margin * self.frame_shift - _OVERLAP
+        return Piece(start, stop, first_kept, last_kept)
+
+    def cut(self, n_frames: int) -> Iterator[Piece]:
+        """The windows of a recording of `n_frames` frames."""
+        start = 0
+        while n_frames - start > self.length:
+            yield self.piece(start, None)
+            start += self.hop
+        yield self.piece(start, n_frames)
+
+    def settled(self, start: int, nms_threshold: float) -> float:
+        """Time by which an event must end so that windows from `start` on cannot suppress it.
+
+        They bring events whose centre is not before their kept part. Such an event cannot
+        overlap one that ended before by more than an IoU of 1/2.
+        """
+        kept = self.piece(start, None).keep_from
+        return kept if nms_threshold >= 0.5 else kept - self.length * self.frame_shift / 2
+
+
+def in_windows(
+    detect: Callable[[Any], list[list[Event]]],
+    clips: Any,
+    frame_shift: float,
+    nms_threshold: float,
+) -> list[list[Event]]:
+    """Events of clips of any length, from a function for clips of at most a window.
+
+    Parameters
+    ----------
+    detect : callable
+        Gives the scored events of each clip that it is given.
+    clips : array of shape (n_clips, n_frames, n_bands) or list of (n_frames_i, n_bands)
+    frame_shift : float
+        Seconds between frames.
+    nms_threshold : float
+        IoU above which the weaker of two events of a label is dropped.
+    """
+    windows = Windows(frame_shift)
+    if max(map(len, clips)) <= windows.length:
+        return detect(clips)
+    cuts = [list(windows.cut(len(clip))) for clip in clips]
+    pieces = [
+        clip[piece.start : piece.stop]
+        for clip, own in zip(clips, cuts, strict=True)
+        for piece in own
+    ]
+    found = iter(detect(pieces))
+    joined = []
+    for own in cuts:
+        kept = [event for piece in own for event in keep(next(found), piece, frame_shift)]
+        joined.append(kept if len(own) == 1 else merge(kept, nms_threshold))
+    return joined
+
+
+def keep(events: Sequence[Event], piece: Piece, frame_shift: float) -> list[Event]:
+    """Events of a window in the time of the recording, if they belong to its inner part."""
+    begin = piece.start * frame_shift
+    moved = [e._replace(onset=e.onset + begin, offset=e.offset + begin) for e in events]
+    return [e for e in moved if piece.keep_from <= (e.onset + e.offset) / 2 <= piece.keep_to]
+
+
+def merge(events: Sequence[Event], nms_threshold: float) -> list[Event]:
+    """Non-maximum suppression within each label of what several windows found; by onset."""
+    kept: list[Event] = []
+    for label in {event.label for event in events}:
+        own = sorted((event for event in events if event.label == label), key=lambda e: -e.score)
+        times = torch.tensor([[[e.onset, e.offset] for e in own]], dtype=torch.float64)
+        scores = torch.tensor([[e.score for e in own]], dtype=torch.float64)
+        indices, valid = nms(times, scores, nms_threshold)
+        kept += [own[i] for i in indices[valid].tolist()]
+    return sorted(kept)
+
+
+class Pending:
+    """Events of a stream between being found and being certain.
+
+    Parameters
+    ----------
+    nms_threshold : float
+        IoU above which the weaker of two events of a label is dropped.
+    """
+
+    def __init__(self, nms_threshold: float):
+        self.nms_threshold = nms_threshold
+        self.events: list[Event] = []
+        self.given: set[Event] = set()
+
+    def add(self, events: Sequence[Event]) -> None:
+        """Take in what a window has found."""
+        self.events += events
+
+    def take(self, settled: float) -> list[Event]:
+        """Events that nothing that begins later can suppress any more, each once; by onset.
+
+        `settled` is from :meth:`Windows.settled`.
+        """
+        certain = self._certain(settled)
+        kept = [e for e in merge(self.events, self.nms_threshold) if e in certain]
+        chosen = [event for event in kept if event not in self.given]
+        waiting = [event for event in self.events if event not in certain]
+        # Events that were given out still suppress those that wait; what they suppressed
+        # itself is gone.
+        first = min((event.onset for event in waiting), default=settled)
+        self.given = {event for event in kept if event.offset > first}
+        self.events = [*waiting, *self.given]
+        return chosen
+
+    def _certain(self, settled: float) -> set[Event]:
+        """Events whose fate does not hang on one that is not settled, however indirectly."""
+        open_ = [event for event in self.events if event.offset > settled]
+        undecided = set(open_)
+        while open_:
+            stronger = open_.pop()
+            for event in self.events:
+                if (
+                    event not in undecided
+                    and event.label == stronger.label
+                    and event.score <= stronger.score
+                    and _iou(event, stronger) > self.nms_threshold
+                ):
+                    undecided.add(event)
+                    open_.append(event)
+        return set(self.events) - undecided
+
+
+def _iou(first: Event, second: Event) -> float:
+    common = min(first.offset, second.offset) - max(first.onset, second.onset)
+    return max(0.0, common) / (max(first.offset, second.offset) - min(first.onset, second.onset))
