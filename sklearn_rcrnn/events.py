@@ -147,10 +147,11 @@ def _check_clip(clip: Any, where: str) -> list[Event]:
             f"{where} must be the list of the events of one clip, each "
             f"(onset, offset, label); got {clip!r}"
         )
-    return [_check_event(event, f"{where}[{j}]") for j, event in enumerate(clip)]
+    return [check_event(event, f"{where}[{j}]") for j, event in enumerate(clip)]
 
 
-def _check_event(event: Any, where: str) -> Event:
+def check_event(event: Any, where: str) -> Event:
+    """Check one event and return it as :class:`Event`; errors begin with `where`."""
     kinds: Any = (Sequence, np.ndarray, np.void)
     if isinstance(event, (str, bytes)) or not isinstance(event, kinds):
         raise TypeError(

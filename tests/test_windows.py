@@ -73,7 +73,7 @@ def test_events_do_not_depend_on_the_borders(seed, shift):
     onsets = np.cumsum(rng.uniform(0.2, 9, 60)) + shift
     true = [Event(t, t + rng.uniform(0.1, 8), "x", rng.uniform(0.5, 1)) for t in onsets.tolist()]
     true = merge(true, 0.5)
-    n_frames = int((true[-1].offset + 5) / FRAME)
+    n_frames = int((max(event.offset for event in true) + 5) / FRAME)
     clip = np.arange(n_frames, dtype=float)[:, None]
     found = in_windows(perfect(true), [clip], FRAME, 0.5)[0]
     np.testing.assert_allclose([e[:2] for e in found], [e[:2] for e in true], atol=1e-6)

@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from ..annotations import read_events
+
 CLASSES = ("babycry", "glassbreak", "gunshot")
 DEVELOPMENT = "TUT-rare-sound-events-2017-development"
 EVALUATION = "TUT-rare-sound-events-2017-evaluation"
@@ -76,20 +78,7 @@ def read_event_list(path: Path) -> list[tuple[str, list[tuple[float, float, str]
 
     Lines are ``file``, or ``file onset offset label`` separated by tabs.
     """
-    events: dict[str, list[tuple[float, float, str]]] = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        if not line.strip():
-            continue
-        name, *rest = line.rstrip("\r").split("\t")
-        own = events.setdefault(name, [])
-        if not any(field.strip() for field in rest):
-            continue
-        try:
-            onset, offset, label = rest
-            own.append((float(onset), float(offset), label.strip()))
-        except ValueError as error:
-            raise ValueError(
-                f"{path}, row {number}: expected file, onset, offset and label separated by "
-                f"tabs, or a file name alone; got {line!r}"
-            ) from error
-    return list(events.items())
+    events = read_events(path, "dcase")
+    return [
+        (name, [(e.onset, e.offset, str(e.label)) for e in own]) for name, own in events.items()
+    ]

@@ -1,0 +1,111 @@
+"""Tables of events: round trips, guesses, and errors that name the row."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sklearn_rcrnn import Event
+from sklearn_rcrnn.annotations import FORMATS, match_files, read_events, suffix_of, write_events
+
+TEXT = st.text(
+    st.characters(codec="utf-8", exclude_characters="\t\r\n\x85\x0b\x0c\x1c\x1d\x1e\u2028\u2029\0"),
+    min_size=1,
+    max_size=12,
+).filter(lambda text: text.strip() == text and not text.startswith("\\"))
+TIMES = st.tuples(st.integers(0, 10**6), st.integers(1, 10**5))
+
+
+def event(times, label, score):
+    return Event(times[0] / 1000, (times[0] + times[1]) / 1000, label, score / 1000)
+
+
+EVENTS = st.builds(event, TIMES, TEXT, st.integers(0, 1000))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@given(data=st.data())
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_round_trip(name, data, tmp_path):
+    files = st.just("a b é.wav") if name == "audacity" else TEXT
+    minimum = 1 if name in ("audacity", "raven") else 0
+    events = data.draw(
+        st.dictionaries(files, st.lists(EVENTS, min_size=minimum, max_size=4), min_size=1)
+    )
+    path = tmp_path / "a b é.txt"
+    write_events(events, path, name)
+    again = read_events(path, name)
+    if name == "audacity":
+        events = {"a b é": next(iter(events.values()))}
+    if name in ("audacity", "dcase"):  # no scores
+        events = {file: [e._replace(score=1.0) for e in own] for file, own in events.items()}
+    assert again == {file: sorted(own) for file, own in events.items()}
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_formats_are_told_apart(name, tmp_path):
+    events = {"x": [Event(1.0, 2.0, "dog", 0.5), Event(3.0, 4.5, "cat", 0.25)]}
+    path = tmp_path / f"x{suffix_of(name)}"
+    write_events(events, path, name)
+    assert [e[:3] for e in read_events(path)["x"]] == [e[:3] for e in events["x"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,onset,offset,label\na.wav,1,2,dog\na.wav,3,2,dog\n", r"row 3: the onset 3 s"),
+        ("file,onset,offset,label\na.wav,one,2,dog\n", r"row 2: onset, offset and score must"),
+        ("file,onset,offset,label\na.wav,1,2,\n", r"row 2: the label is missing"),
+        ("a.wav\t1.0\t2.0\n", r"row 1: the label is missing"),
+        ("1.0\t0.5\tdog\n", r"row 1: the onset 1 s must be before"),
+        ('{"file": "a", "onset": -1, "offset": 2, "label": "x"}\n', r"row 1 has the negative"),
+        ('{"file": \n', r"cannot be read as a table"),
+    ],
+)
+def test_malformed_rows_are_named(text, message, tmp_path):
+    path = tmp_path / "events.table"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_events(path)
+
+
+def test_missing_column(tmp_path):
+    path = tmp_path / "events.csv"
+    path.write_text("file,onset,label\n")
+    with pytest.raises(ValueError, match="header lacks offset"):
+        read_events(path, "csv")
+
+
+def test_skipping_says_how_many(tmp_path):
+    path = tmp_path / "events.csv"
+    path.write_text("file,onset,offset,label\na,1,2,dog\na,x,2,dog\na,5,4,dog\n")
+    with pytest.warns(UserWarning, match=r"skipped 2 malformed"):
+        assert read_events(path, errors="skip") == {"a": [Event(1.0, 2.0, "dog")]}
+
+
+def test_wrong_use(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.csv"):
+        read_events(tmp_path / "nothing.csv")
+    with pytest.raises(ValueError, match="format must be one of"):
+        write_events({}, tmp_path / "x", "xls")
+    with pytest.raises(ValueError, match="belong to one recording"):
+        write_events({"a": [], "b": []}, tmp_path / "x", "audacity")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="not UTF-8"):
+        read_events(tmp_path / "binary")
+    with pytest.raises(ValueError, match="errors must be"):
+        read_events(tmp_path / "binary", errors="ignore")
+
+
+def test_a_spectral_selection_of_audacity(tmp_path):
+    path = tmp_path / "garden.txt"
+    path.write_text("1.0\t2.0\tdog\n\\\t100\t200\n3.0\t4.0\tcat\n")
+    assert [e.label for e in read_events(path)["garden"]] == ["dog", "cat"]
+
+
+def test_files_are_matched_by_name_then_stem():
+    events = {"deep/a.wav": [Event(1.0, 2.0, "x")], "b": [Event(3.0, 4.0, "y")]}
+    found = match_files(events, ["other/a.wav", "b.flac", "c.wav"])
+    assert [[e.label for e in own] for own in found] == [["x"], ["y"], []]
