@@ -1,6 +1,6 @@
 """Speed and memory, each as a ratio against a named reference in the same run.
 
-python benchmarks/speed.py [lfbe step predict memory import]
+python benchmarks/speed.py [lfbe step predict peer mixtures memory long import]
 """
 
 from __future__ import annotations
@@ -77,30 +77,36 @@ def _autocast(precision):
     return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def step(repeats):
-    import torch
-
+def _training_step(detector, features, y):
+    """A function that does one step of the detector's training on these clips."""
     from sklearn_rcrnn.conversion import to_target
     from sklearn_rcrnn.events import check_event_lists
     from sklearn_rcrnn.training import collate_detection
 
+    net = detector.net_
+    labels, step = detector.classes_.tolist(), 8 * detector.frame_shift
+    targets = [to_target(clip, labels, step) for clip in check_event_lists(y)]
+    batch = collate_detection(list(zip(features, targets, strict=True)))
+
+    def full():
+        net.history.new_epoch()
+        net.history.new_batch()
+        net.train_step(batch)
+
+    return full
+
+
+def step(repeats):
+    import torch
+
     features, y = _clips(16)
+    tensor = torch.from_numpy(features)
     for precision in ("float32", "bfloat16"):
         detector = _detector(features, y, precision)
         net = detector.net_
-        crnn = net.module_.crnn
-        events = check_event_lists(y)
-        labels, step = detector.classes_.tolist(), 8 * detector.frame_shift
-        targets = [to_target(clip, labels, step) for clip in events]
-        batch = collate_detection(list(zip(features, targets, strict=True)))
-        tensor = torch.from_numpy(features)
+        full = _training_step(detector, features, y)
 
-        def full(net=net, batch=batch):
-            net.history.new_epoch()
-            net.history.new_batch()
-            net.train_step(batch)
-
-        def bare(net=net, crnn=crnn, tensor=tensor, precision=precision):
+        def bare(net=net, crnn=net.module_.crnn, precision=precision):
             net.module_.train()
             net.module_.zero_grad()
             with _autocast(precision):
@@ -126,6 +132,94 @@ def predict(repeats):
 
         seconds, reference = interleaved([lambda d=detector: d.predict(features), bare], repeats)
         report(f"predict, 64 clips, {precision}", seconds, "bare CRNN", reference, 1.5)
+
+
+def peer(repeats):
+    """Events from features, beside the frame-level CRNN on the same clips."""
+    from sklearn_rcrnn import FrameDetector
+
+    features, y = _clips(64)
+    ours = _detector(features[:16], y[:16], "float32")
+    crnn = FrameDetector("crnn", max_epochs=1, validation_fraction=None, random_state=0)
+    crnn.fit(features[:16], y[:16])
+    seconds, reference = interleaved(
+        [lambda: ours.predict(features), lambda: crnn.predict(features)], repeats
+    )
+    report("predict, 64 clips", seconds, "frame-level CRNN", reference, "as it is")
+
+
+def mixtures(repeats):
+    """Fresh mixtures with their features by one process, beside the training that eats them."""
+    import tempfile
+    from pathlib import Path
+
+    from sklearn_rcrnn import LFBETransformer
+    from sklearn_rcrnn.datasets import FreshMixtures
+
+    with tempfile.TemporaryDirectory() as folder:
+        stream = FreshMixtures(_source_material(Path(folder)), mixture_length=10)
+    stream = LFBETransformer().transform(stream)
+    features = np.random.default_rng(0).normal(size=(16, 430, 64)).astype(np.float32)
+    y = [[(3.0, 5.0, "abc"[i % 3])] for i in range(16)]
+    step = _training_step(_detector(features, y, "float32"), features, y)
+    seconds, reference = interleaved(
+        [lambda: [stream.draw(1, i) for i in range(16)], step], repeats
+    )
+    report("16 fresh mixtures of 10 s", seconds, "training step", reference, "1 (one process)")
+
+
+def _source_material(folder):
+    """Ten events and four backgrounds of noise in the challenge's layout."""
+    import soundfile
+    import yaml
+
+    rng = np.random.default_rng(0)
+    source = folder / "source_data"
+    for name in ("events/noise", "bgs", "cv_setup"):
+        (source / name).mkdir(parents=True)
+    events, backgrounds = [], []
+    for i in range(10):
+        soundfile.write(source / f"events/noise/{i}.wav", rng.normal(size=88200) / 10, 44100)
+        events.append({"audio_filename": f"{i}.wav", "segment": [0.0, 2.0]})
+    for i in range(4):
+        soundfile.write(source / f"bgs/{i}.wav", rng.normal(size=30 * 44100) / 100, 44100)
+        backgrounds.append({"filepath": f"{i}.wav", "classname": "x", "classid": 1})
+    (source / "cv_setup/events_devtrain.yaml").write_text(yaml.safe_dump({"noise": events}))
+    (source / "cv_setup/bgs_devtrain.yaml").write_text(yaml.safe_dump(backgrounds))
+    return folder
+
+
+def long(repeats):
+    """Peak memory of a recording in blocks, of one minute and of 24 hours."""
+    seconds = os.environ.get("_SPEED_LONG")
+    if seconds is None:
+        peaks = []
+        for length in (60, 24 * 3600):
+            out = subprocess.run(
+                [sys.executable, __file__, "long"],
+                env={**os.environ, "_SPEED_LONG": str(length)},
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout.split()
+            peaks.append(float(out[-2]))
+            speed = length / float(out[-1])
+        print(
+            f"recording of 24 h: peak {peaks[1]:.0f} MB, of 1 min: {peaks[0]:.0f} MB, "
+            f"{peaks[1] - peaks[0]:.0f} MB more (at most 300); {speed:.0f} x real time",
+            flush=True,
+        )
+        return
+    from sklearn_rcrnn import detect_stream, load_pretrained
+
+    pipe = load_pretrained().set_params(detector__max_events_per_clip=None)
+    rng = np.random.default_rng(0)
+    minute = (0.01 * rng.normal(size=60 * 44100)).astype(np.float32)
+    started = time.perf_counter()
+    for _ in detect_stream(pipe, (minute for _ in range(int(seconds) // 60))):
+        pass
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(peak, time.perf_counter() - started, flush=True)
 
 
 def memory(repeats):
@@ -154,6 +248,15 @@ def import_(repeats):
 
     ours, reference = interleaved([run("import sklearn_rcrnn"), run("import numpy")], repeats)
     report("import sklearn_rcrnn", ours, "import numpy", reference, "300 ms")
+    command = [os.path.join(os.path.dirname(sys.executable), "rcrnn"), "--help"]
+    ours, reference = interleaved(
+        [
+            lambda: subprocess.run(command, check=True, capture_output=True),
+            run("import numpy"),
+        ],
+        repeats,
+    )
+    report("rcrnn --help", ours, "import numpy", reference, "700 ms")
 
 
 def main():
@@ -161,14 +264,17 @@ def main():
         "lfbe": lfbe,
         "step": step,
         "predict": predict,
+        "peer": peer,
+        "mixtures": mixtures,
         "memory": memory,
+        "long": long,
         "import": import_,
     }
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("sections", nargs="*", default=list(sections))
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
-    if os.environ.get("_SPEED_MEMORY") != "1":
+    if not {"_SPEED_MEMORY", "_SPEED_LONG"} & set(os.environ):
         print(f"{platform.machine()}, {os.cpu_count()} cores, seed 0, median of {args.repeats}")
     for name in args.sections:
         sections[name](args.repeats)

@@ -11,6 +11,7 @@ from sklearn_rcrnn import Event, RCRNNDetector, TunedThresholdDetectorCV
 from sklearn_rcrnn.evaluation import (
     bootstrap_interval,
     onset_errors,
+    psds,
     scores_by_group,
     threshold_curves,
 )
@@ -104,6 +105,19 @@ def test_onset_errors_pair_the_same_label():
     errors = onset_errors(true, found)
     assert errors["cat"].size == 0
     np.testing.assert_allclose(errors["dog"], [0.4])
+
+
+def test_psds_of_the_truth_and_of_nothing(scored):
+    pytest.importorskip("sed_scores_eval")
+    true, _ = scored
+    durations = [11.0] * len(true)
+    # Of events of a label that overlap, any detection joins them.
+    apart = [clip[:1] for clip in true]
+    sure = [[event._replace(score=0.9) for event in clip] for clip in apart]
+    assert psds(apart, sure, durations) == pytest.approx(1.0)
+    assert psds(apart, [[] for _ in true], durations) == pytest.approx(0.0)
+    late = [[e._replace(onset=e.onset + 3, offset=e.offset + 3) for e in c] for c in sure]
+    assert psds(apart, late, [20.0] * len(true)) < 0.1
 
 
 class TestTuning:
