@@ -293,7 +293,7 @@ def psds(
     """
     try:
         from sed_scores_eval import intersection_based
-        from sed_scores_eval.utils.scores import create_score_dataframe
+        from sed_scores_eval.base_modules.scores import create_score_dataframe
     except ImportError as error:
         raise ImportError(
             "psds needs sed_scores_eval: pip install 'sklearn-rcrnn[psds]'"

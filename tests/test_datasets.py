@@ -21,6 +21,7 @@ from sklearn_rcrnn.datasets import (
     generate_mixture_recipes,
     load_dcase2017_rare,
     make_rare_events,
+    split_by_recording,
     synthesize_mixtures,
 )
 from sklearn_rcrnn.datasets.layout import CLASSES, mixture_hashes
@@ -314,3 +315,60 @@ def test_corpus_in_the_challenges_layout(corpus):
     data = load_dcase2017_rare(corpus, "devtest", mixtures_per_class=2)
     assert len(data.X) == 6
     assert np.isfinite(LFBETransformer().transform(data.X[:2])).all()
+
+
+class TestSplitting:
+    @pytest.fixture
+    def root(self, tmp_path):
+        setup = tmp_path / "data" / "source_data" / "cv_setup"
+        setup.mkdir(parents=True)
+        for name in ("events", "bgs"):
+            (setup.parent / name).mkdir()
+        events = {
+            label: [
+                {"audio_filename": f"{label}{r}_{i}.wav", "segment": [0.0, 1.0]}
+                for r in range(10)
+                for i in range(3)
+            ]
+            for label in ("cat", "dog")
+        }
+        backgrounds = [
+            {"filepath": f"audio/b{r}_{t}_{t + 30}.wav", "classname": "home", "classid": 1}
+            for r in range(8)
+            for t in (0, 30)
+        ]
+        (setup / "events_devtrain.yaml").write_text(yaml.safe_dump(events))
+        (setup / "bgs_devtrain.yaml").write_text(yaml.safe_dump(backgrounds))
+        return tmp_path / "data"
+
+    def test_no_recording_in_both_parts_and_nothing_lost(self, root, tmp_path):
+        split = split_by_recording(root, tmp_path / "split", fraction=0.2, random_state=3)
+        setup = split / "source_data" / "cv_setup"
+        parts = [
+            {
+                e["audio_filename"]
+                for own in yaml.safe_load((setup / f"events_{part}.yaml").read_text()).values()
+                for e in own
+            }
+            for part in ("fit", "hold")
+        ]
+        assert [len(part) for part in parts] == [48, 12]
+        recordings = [{name.rsplit("_", 1)[0] for name in part} for part in parts]
+        assert not recordings[0] & recordings[1]
+        held = yaml.safe_load((setup / "bgs_hold.yaml").read_text())
+        assert len(held) == 4
+        assert len({entry["filepath"].split("_")[0] for entry in held}) == 2
+
+    def test_the_same_seed_splits_alike(self, root, tmp_path):
+        texts = [
+            (
+                split_by_recording(root, tmp_path / str(i), random_state=seed)
+                / "source_data/cv_setup/events_hold.yaml"
+            ).read_text()
+            for i, seed in enumerate((0, 0, 1))
+        ]
+        assert texts[0] == texts[1] != texts[2]
+
+    def test_wrong_fraction(self, root, tmp_path):
+        with pytest.raises(ValueError, match="fraction must be"):
+            split_by_recording(root, tmp_path / "split", fraction=1.0)
