@@ -23,6 +23,7 @@ autodoc_typehints = "none"
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]
 myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
 html_theme = "pydata_sphinx_theme"
 html_title = "sklearn_rcrnn"
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}

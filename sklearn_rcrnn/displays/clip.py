@@ -129,6 +129,7 @@ class EventsDisplay:
         top.set(ylabel="mel band")
         colours = colours_of(labels_of(self.lanes.values()))
         names = list(self.lanes)[::-1]
+        bottom.set_xlim(0, end)
         for row, name in enumerate(names):
             for event in self.lanes[name]:
                 self._draw(bottom, row, event, colours[event.label], crowded=name == "proposals")
@@ -136,7 +137,6 @@ class EventsDisplay:
             yticks=range(len(names)),
             yticklabels=names,
             ylim=(-0.5, len(names) - 0.5),
-            xlim=(0, end),
             xlabel="time (s)",
         )
         self.figure_, self.ax_ = figure, np.array([top, bottom])
@@ -150,5 +150,14 @@ class EventsDisplay:
         )
         if not crowded:
             text = str(event.label) if event.score == 1 else f"{event.label} {event.score:.2f}"
-            # From the onset on, so that the name of a short event can run past it.
-            ax.text(event.onset, row, " " + text, va="center", fontsize=8, clip_on=True)
+            # The name of a short event runs past it, to the side where there is room.
+            late = event.onset > 0.75 * ax.get_xlim()[1]
+            ax.text(
+                event.offset if late else event.onset,
+                row,
+                f" {text} ",
+                ha="right" if late else "left",
+                va="center",
+                fontsize=8,
+                clip_on=True,
+            )
