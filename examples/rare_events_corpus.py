@@ -33,7 +33,6 @@ from sklearn_rcrnn import (
     FeatureAugmentation,
     LFBETransformer,
     RCRNNDetector,
-    TunedThresholdDetectorCV,
     load,
     save,
 )
@@ -43,7 +42,7 @@ from sklearn_rcrnn.datasets import (
     split_by_recording,
     synthesize_mixtures,
 )
-from sklearn_rcrnn.evaluation import bootstrap_interval, scores_by_group
+from sklearn_rcrnn.evaluation import bootstrap_interval, scores_by_group, threshold_curves
 from sklearn_rcrnn.events import select_events
 from sklearn_rcrnn.metrics import (
     counts_by_clip,
@@ -84,6 +83,26 @@ def challenge_mixtures(root, subset, n_clips, seed=42):
     X, y = synthesize_mixtures(root, recipes, lazy=True)
     made_for = [label for label, own in recipes.items() for _ in own]
     return X, y, [recipe for own in recipes.values() for recipe in own], made_for
+
+
+def choose_thresholds(pipe, X, y, recipes, made_for, say):
+    """Of each class, on its own held-out mixtures, as the challenge scores it.
+
+    Held-out recordings are few, and a single background that sounds like an event of
+    another class would else decide.
+    """
+    candidates = pipe[-1].predict_candidates(pipe[:-1].transform(X))
+    thresholds, rates = {}, {}
+    for label in sorted(set(made_for)):
+        own = [i for i, name in enumerate(made_for) if name == label]
+        true, scored = [y[i] for i in own], [candidates[i] for i in own]
+        curves = threshold_curves(true, scored, labels=[label])
+        best = int(np.argmin(curves.error_rate[0]))
+        thresholds[label] = float(curves.thresholds[best])
+        rates[label] = round(float(curves.error_rate[0, best]), 3)
+    pipe.set_params(detector__score_threshold=thresholds)
+    say(f"thresholds {thresholds}")
+    say(f"error rates on held-out recordings {rates}")
 
 
 def own_class(clips, made_for):
@@ -191,6 +210,7 @@ def train(args, split, say):
         dense_units=args.dense_units,
         recipe=args.recipe,
         pretrainer=pretrainer,
+        nms_threshold=0.3,  # 0.5 was worse on held-out recordings: ER 0.360 against 0.347
         max_epochs=args.epochs,
         callbacks=[Checkpoint(args.work / "detector.pt")],
         **shared,
@@ -211,15 +231,11 @@ def main() -> None:
     split = split_by_recording(
         args.root, args.work / "split", fraction=args.held_out, random_state=args.seed
     )
-    if not (args.work / "model").exists():
-        pipe = train(args, split, say)
-        X, y, _, _ = challenge_mixtures(split, "hold", args.valid_clips, args.seed)
-        pipe.set_params(detector__max_events_per_clip=1)
-        tuned = TunedThresholdDetectorCV(pipe, cv="prefit").fit(X, y)
-        say(f"thresholds {tuned.best_threshold_}")
-        say(f"error rates on held-out recordings {tuned.best_score_}")
-        save(pipe, args.work / "model")
-    pipe = load(args.work / "model")
+    if not (args.work / "detector").exists():
+        save(train(args, split, say), args.work / "detector")
+    pipe = load(args.work / "detector")
+    choose_thresholds(pipe, *challenge_mixtures(split, "hold", args.valid_clips, args.seed), say)
+    save(pipe, args.work / "model")
 
     X, y, recipes, made_for = challenge_mixtures(args.root, "devtest", args.test_clips)
     candidates = pipe[-1].predict_candidates(pipe[:-1].transform(X))
