@@ -47,8 +47,8 @@ def detect_stream(
         Seconds: the network looks at windows, and hears a margin to both sides. Shorter
         windows are certain earlier and cost more: an event is yielded at most
         ``window - margin + 1`` seconds after its end, or after that of stronger events that
-        overlap it; half a window later with an ``nms_threshold`` under 0.5. With other values than these the events may differ from those of
-        ``predict`` a little.
+        overlap it; half a window later with an ``nms_threshold`` under 0.5. With other
+        values than these the events may differ from those of ``predict`` a little.
 
     Yields
     ------
