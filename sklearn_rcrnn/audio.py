@@ -117,7 +117,7 @@ def read_audio(
         try:
             samples, rate = file.read(dtype=dtype, always_2d=True), file.samplerate
         except (soundfile.SoundFileError, OSError) as error:
-            raise _unreadable(name, error) from error
+            raise unreadable(name, error) from error
     if not len(samples):
         raise ValueError(f"{name!r} is empty: it has 0 samples")
     mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
@@ -142,10 +142,11 @@ def open_audio(path: str | os.PathLike[str]) -> Any:
     try:
         return soundfile.SoundFile(name)
     except (soundfile.SoundFileError, OSError, TypeError) as error:
-        raise _unreadable(name, error) from error
+        raise unreadable(name, error) from error
 
 
-def _unreadable(name: str, error: Exception) -> ValueError:
+def unreadable(name: str, error: Exception) -> ValueError:
+    """What to raise for a file that libsndfile gives up on."""
     return ValueError(
         f"{name!r} cannot be read as audio ({error}); WAV, FLAC, Ogg and MP3 are supported"
     )

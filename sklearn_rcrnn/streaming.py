@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from .audio import open_audio
+from .audio import open_audio, unreadable
 from .detector import RCRNNDetector
 from .events import Event, check_threshold, select_events
 from .features import LFBETransformer
@@ -96,13 +96,20 @@ def detect_file(estimator: Pipeline, path: str | os.PathLike[str]) -> list[Event
     --------
     >>> detect_file(load_pretrained(), "night.flac")  # doctest: +SKIP
     """
-    most = estimator[-1].max_events_per_clip
+    import soundfile
+
     lfbe, detector = _check(estimator, any_number=True)
+    name = os.fspath(path)
     with open_audio(path) as file:
         blocks = file.blocks(round(_BLOCK * file.samplerate), dtype="float32", always_2d=True)
         samples = _at_rate(blocks, file.samplerate, lfbe.sample_rate)
-        found = list(_detect(lfbe, detector, samples, WINDOW, MARGIN))
-    return select_events([found], 0.0, most)[0]
+        try:
+            found = list(_detect(lfbe, detector, samples, WINDOW, MARGIN))
+        except soundfile.SoundFileError as error:
+            raise unreadable(name, error) from error
+        except ValueError as error:
+            raise ValueError(f"{name!r}: {error}") from error
+    return select_events([found], 0.0, detector.max_events_per_clip)[0]
 
 
 def _check(estimator: Any, any_number: bool = False) -> tuple[LFBETransformer, RCRNNDetector]:

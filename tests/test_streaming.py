@@ -147,5 +147,19 @@ class TestWrongInput:
         with pytest.raises(ValueError, match=r"text\.wav.*cannot be read"):
             detect_file(pipe, path)
         soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
-        with pytest.raises(ValueError, match="0 samples"):
+        with pytest.raises(ValueError, match=r"empty\.wav.*0 samples"):
             detect_file(pipe, tmp_path / "empty.wav")
+        with pytest.raises(TypeError, match="Pipeline of"):
+            detect_file(pipe["detector"], path)
+
+    def test_a_file_that_breaks_off(self, pipe, recording, tmp_path):
+        """Broken in the middle, where only reading tells: named, and no stop for a batch."""
+        from sklearn_rcrnn.batch import detect_files
+
+        good, cut = tmp_path / "good.flac", tmp_path / "cut.flac"
+        soundfile.write(good, recording[: 20 * RATE], RATE)
+        content = good.read_bytes()
+        cut.write_bytes(content[: len(content) // 2])
+        outcomes = list(detect_files(pipe, [cut, good]))
+        assert "cut.flac' cannot be read" in outcomes[0].error
+        assert outcomes[1].error is None
