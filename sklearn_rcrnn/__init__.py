@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .augmentation import EventAugmentation, FeatureAugmentation
     from .detector import RCRNNDetector
     from .events import Event
+    from .exchange import export_onnx
     from .features import LFBETransformer
     from .frame_level import FrameDetector
     from .persistence import load, save
@@ -34,6 +35,7 @@ _HOMES = {
     "CRNNPretrainer": "pretraining",
     "LFBETransformer": "features",
     "Event": "events",
+    "export_onnx": "exchange",
     "ClipStream": "streams",
     "EventAugmentation": "augmentation",
     "FeatureAugmentation": "augmentation",
@@ -64,6 +66,7 @@ __all__ = [
     "detect_stream",
     "displays",
     "evaluation",
+    "export_onnx",
     "list_pretrained",
     "load",
     "load_pretrained",

@@ -6,24 +6,20 @@ import csv
 import io
 import json
 import os
+import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, Literal
 
 from .events import Event, check_event
+from .table_formats import HEADER, Format, Row, format_named, guess_format
 
-# A row of a table: its number, the file that it names or None, and what it says of an
-# event, or None for a file without events.
-_Row = tuple[int, str | None, tuple[Any, ...] | None]
-_HEADER = ("file", "onset", "offset", "label", "score")
+if TYPE_CHECKING:
+    import pandas
 
-
-class _Format(NamedTuple):
-    suffix: str
-    read: Callable[[TextIO], Iterator[_Row]]
-    write: Callable[[TextIO, Mapping[str, Sequence[Event]]], None]
+_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".jams")
 
 
 def read_events(
@@ -37,7 +33,8 @@ def read_events(
     Parameters
     ----------
     path : str or PathLike
-    format : {"csv", "tsv", "audacity", "raven", "jsonl", "dcase"}, default=None
+        A table, or a folder of tables, all of which are read.
+    format : {"csv", "tsv", "audacity", "raven", "jsonl", "dcase", "jams"}, default=None
         ``"csv"`` and ``"tsv"`` have a header with ``onset``, ``offset`` and ``label``, and
         perhaps ``file`` and ``score``; ``"dcase"`` is the challenge's event list.
         By default told by name and first line.
@@ -53,7 +50,9 @@ def read_events(
     Raises
     ------
     FileNotFoundError
-        If there is no such table.
+        If there is no such table, or none in the folder.
+    ImportError
+        For JAMS without the package ``jams``.
     ValueError
         For a malformed row; names table and row.
 
@@ -65,17 +64,32 @@ def read_events(
     if errors not in ("raise", "skip"):
         raise ValueError(f'errors must be "raise" or "skip"; got {errors!r}')
     path = Path(path)
+    if not path.is_dir():
+        return _read_table(path, format, errors)
+    tables = [p for p in sorted(path.iterdir()) if p.name.lower().endswith(_SUFFIXES)]
+    if not tables:
+        raise FileNotFoundError(f"No tables of events in {path} (looked for {' '.join(_SUFFIXES)})")
+    joined: dict[str, list[Event]] = {}
+    for table in tables:
+        for name, own in _read_table(table, format, errors).items():
+            joined[name] = sorted([*joined.get(name, []), *own])
+    return joined
+
+
+def _read_table(path: Path, format: str | None, errors: str) -> dict[str, list[Event]]:
     if not path.is_file():
         raise FileNotFoundError(f"No such table of events: {path}")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no table of events: it is not UTF-8 text") from error
-    chosen = _format(format or _guess(path, text))
-    events: dict[str, list[Event]] = {}
+    chosen = format_named(format or guess_format(path, text))
+    # Raven calls its tables garden.Table.1.selections.txt.
+    own_name = re.sub(r"(\.Table\.\d+)?\.selections$", "", path.stem)
+    events: dict[str, list[Event]] = {} if chosen.many else {own_name: []}
     skipped = 0
     for number, name, fields in _rows(chosen, text, path):
-        own = events.setdefault(name or path.stem, [])
+        own = events.setdefault(name or own_name, [])
         if fields is None:
             continue
         try:
@@ -85,7 +99,7 @@ def read_events(
                 raise
             skipped += 1
     if skipped:
-        warnings.warn(f"{path}: skipped {skipped} malformed row(s)", stacklevel=2)
+        warnings.warn(f"{path}: skipped {skipped} malformed row(s)", stacklevel=3)
     return {name: sorted(own) for name, own in events.items()}
 
 
@@ -102,9 +116,9 @@ def write_events(
         For each recording, its events.
     path : str, PathLike or None
         None: standard output.
-    format : {"csv", "tsv", "audacity", "raven", "jsonl", "dcase"}, default="csv"
-        Audacity's labels know no files, and only one recording can be written; only
-        ``"csv"``, ``"tsv"``, ``"jsonl"`` and ``"dcase"`` keep recordings without events.
+    format : {"csv", "tsv", "audacity", "raven", "jsonl", "dcase", "jams"}, default="csv"
+        Audacity's labels and JAMS are about one recording each, and no more can be
+        written; Raven's tables do not keep recordings without events.
 
     Raises
     ------
@@ -117,10 +131,11 @@ def write_events(
     file,onset,offset,label,score
     garden.wav,3.200,4.000,blackbird,0.900
     """
-    chosen = _format(format)
-    if format == "audacity" and len(events) > 1:
+    chosen = format_named(format)
+    if not chosen.many and len(events) > 1:
         raise ValueError(
-            f"Audacity's labels belong to one recording; got {len(events)}. Write one file each"
+            f"A table of the format {format} is about one recording; got {len(events)}. Write "
+            "one table each"
         )
     text = io.StringIO()
     chosen.write(text, events)
@@ -135,35 +150,13 @@ def write_events(
 
 def suffix_of(format: str) -> str:
     """How files of a format end, ``".txt"`` for example."""
-    return _format(format).suffix
+    return format_named(format).suffix
 
 
-def _format(name: str) -> _Format:
-    if name not in FORMATS:
-        raise ValueError(f"format must be one of {', '.join(FORMATS)}; got {name!r}")
-    return FORMATS[name]
-
-
-def _guess(path: Path, text: str) -> str:
-    first = text.split("\n", 1)[0]
-    if path.suffix.lower() in (".jsonl", ".ndjson") or first.startswith("{"):
-        return "jsonl"
-    if "Begin Time (s)" in first:
-        return "raven"
-    if "onset" in first and "offset" in first:
-        return "tsv" if "\t" in first else "csv"
-    fields = first.split("\t")
-    try:
-        float(fields[0]), float(fields[1])
-    except (ValueError, IndexError):
-        return "dcase"
-    return "audacity"
-
-
-def _rows(chosen: _Format, text: str, path: Path) -> Iterator[_Row]:
+def _rows(chosen: Format, text: str, path: Path) -> Iterator[Row]:
     try:
         yield from chosen.read(io.StringIO(text, newline=""))
-    except (csv.Error, KeyError, json.JSONDecodeError) as error:
+    except (csv.Error, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} cannot be read as a table of events: {error}") from error
 
 
@@ -179,126 +172,6 @@ def _event(fields: tuple[Any, ...], where: str) -> Event:
     if label in (None, ""):
         raise ValueError(f"{where}: the label is missing")
     return check_event((*times, str(label), *scores), where)
-
-
-def _read_table(delimiter: str, names: Mapping[str, str]) -> Callable[[TextIO], Iterator[_Row]]:
-    """Reader of a table with a header; `names` gives its column for each of ours."""
-
-    def read(file: TextIO) -> Iterator[_Row]:
-        table = csv.DictReader(file, delimiter=delimiter)
-        missing = {names[k] for k in ("onset", "offset", "label")} - set(table.fieldnames or ())
-        if missing:
-            raise KeyError(f"the header lacks {', '.join(sorted(missing))}")
-        for row in table:
-            values = [row.get(names[key]) for key in _HEADER[1:]]
-            empty = not any(values[:3])
-            yield table.line_num, row.get(names["file"]), None if empty else tuple(values)
-
-    return read
-
-
-def _write_table(delimiter: str) -> Callable[[TextIO, Mapping[str, Sequence[Event]]], None]:
-    def write(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
-        table = csv.writer(file, delimiter=delimiter, lineterminator="\n")
-        table.writerow(_HEADER)
-        for name, own in events.items():
-            for event in own:
-                times = (f"{event.onset:.3f}", f"{event.offset:.3f}")
-                table.writerow([name, *times, event.label, f"{event.score:.3f}"])
-            if not own:
-                table.writerow([name, "", "", "", ""])
-
-    return write
-
-
-def _read_audacity(file: TextIO) -> Iterator[_Row]:
-    for number, line in enumerate(file, 1):
-        # Lines of a spectral selection begin with a backslash.
-        if line.strip() and not line.startswith("\\"):
-            fields = line.rstrip("\r\n").split("\t")
-            yield number, None, tuple((fields + [""] * 3)[:3])
-
-
-def _write_audacity(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
-    for own in events.values():
-        for event in own:
-            file.write(f"{event.onset:.6f}\t{event.offset:.6f}\t{event.label}\n")
-
-
-_RAVEN = {
-    "file": "Begin File",
-    "onset": "Begin Time (s)",
-    "offset": "End Time (s)",
-    "label": "Annotation",
-    "score": "Score",
-}
-
-
-def _write_raven(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
-    table = csv.writer(file, delimiter="\t", lineterminator="\n")
-    table.writerow(
-        [
-            "Selection",
-            "View",
-            "Channel",
-            *(_RAVEN[k] for k in _HEADER[1:3]),
-            "Low Freq (Hz)",
-            "High Freq (Hz)",
-            *(_RAVEN[k] for k in ("file", "label", "score")),
-        ]
-    )
-    rows = ((name, event) for name, own in events.items() for event in own)
-    for number, (name, event) in enumerate(rows, 1):
-        times = (f"{event.onset:.6f}", f"{event.offset:.6f}")
-        # Raven wants a box; events have no frequencies, so it spans all that is audible.
-        table.writerow(
-            [number, "Spectrogram 1", 1, *times, 0, 20000, name, event.label, f"{event.score:.3f}"]
-        )
-
-
-def _read_jsonl(file: TextIO) -> Iterator[_Row]:
-    for number, line in enumerate(file, 1):
-        if line.strip():
-            row = json.loads(line)
-            empty = row.get("onset") is None and row.get("label") is None
-            values = tuple(row.get(key) for key in _HEADER[1:])
-            yield number, row.get("file"), None if empty else values
-
-
-def _write_jsonl(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
-    for name, own in events.items():
-        for event in own:
-            file.write(json.dumps({"file": name, **event._asdict()}, ensure_ascii=False) + "\n")
-        if not own:
-            file.write(json.dumps({"file": name}, ensure_ascii=False) + "\n")
-
-
-def _read_dcase(file: TextIO) -> Iterator[_Row]:
-    for number, line in enumerate(file, 1):
-        name, *rest = line.rstrip("\r\n").split("\t")
-        if any(field.strip() for field in rest):
-            yield number, name, tuple((rest + [""] * 3)[:3])
-        elif name.strip():
-            yield number, name, None
-
-
-def _write_dcase(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
-    for name, own in events.items():
-        for event in own:
-            file.write(f"{name}\t{event.onset:.3f}\t{event.offset:.3f}\t{event.label}\n")
-        if not own:
-            file.write(f"{name}\n")
-
-
-_PLAIN = dict(zip(_HEADER, _HEADER, strict=True))
-FORMATS = {
-    "csv": _Format(".csv", _read_table(",", _PLAIN), _write_table(",")),
-    "tsv": _Format(".tsv", _read_table("\t", _PLAIN), _write_table("\t")),
-    "audacity": _Format(".txt", _read_audacity, _write_audacity),
-    "raven": _Format(".selections.txt", _read_table("\t", _RAVEN), _write_raven),
-    "jsonl": _Format(".jsonl", _read_jsonl, _write_jsonl),
-    "dcase": _Format(".txt", _read_dcase, _write_dcase),
-}
 
 
 def match_files(
@@ -326,3 +199,80 @@ def match_files(
     by_stem = {Path(name).stem: own for name, own in events.items()}
     names = [Path(path) for path in paths]
     return [list(by_name.get(p.name, by_stem.get(p.stem, []))) for p in names]
+
+
+def events_to_frame(events: Mapping[str, Sequence[Event]]) -> pandas.DataFrame:
+    """Events of recordings as a data frame of pandas, a row for each.
+
+    Parameters
+    ----------
+    events : dict of str to list of Event
+
+    Returns
+    -------
+    pandas.DataFrame
+        With the columns ``file``, ``onset``, ``offset``, ``label`` and ``score``. A
+        recording without events has one row, in which all but ``file`` is missing:
+        ``frame.dropna()`` has only events.
+
+    Examples
+    --------
+    >>> from sklearn_rcrnn.annotations import events_to_frame
+    >>> events_to_frame({"a.wav": [Event(1.0, 2.0, "dog", 0.5)], "b.wav": []})
+        file  onset  offset label  score
+    0  a.wav    1.0     2.0   dog    0.5
+    1  b.wav    NaN     NaN  None    NaN
+    """
+    import pandas
+
+    none = (float("nan"), float("nan"), None, float("nan"))
+    rows: list[tuple[Any, ...]] = []
+    for name, own in events.items():
+        rows += [(name, *event) for event in own] or [(name, *none)]
+    return pandas.DataFrame(rows, columns=list(HEADER))
+
+
+def events_from_frame(frame: pandas.DataFrame) -> dict[str, list[Event]]:
+    """Events of recordings from a data frame of pandas.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        With the columns ``file``, ``onset``, ``offset`` and ``label``, and perhaps
+        ``score``. A row without onset, offset and label says that the file has no events.
+
+    Returns
+    -------
+    dict of str to list of Event
+        Files in the order of the frame, events by onset.
+
+    Raises
+    ------
+    ValueError
+        For a missing column, or a malformed row; names its index.
+
+    Examples
+    --------
+    >>> import pandas
+    >>> from sklearn_rcrnn.annotations import events_from_frame
+    >>> row = {"file": "a.wav", "onset": 1.0, "offset": 2.0, "label": "dog"}
+    >>> events_from_frame(pandas.DataFrame([row]))
+    {'a.wav': [Event(onset=1.0, offset=2.0, label='dog', score=1.0)]}
+    """
+    missing = [name for name in HEADER[:4] if name not in frame.columns]
+    if missing:
+        raise ValueError(
+            f"The frame lacks the column(s) {', '.join(missing)}; it has "
+            f"{', '.join(map(str, frame.columns))}"
+        )
+    columns = [name for name in HEADER if name in frame.columns]
+    present = frame[columns].astype(object).where(frame[columns].notna(), None)
+    events: dict[str, list[Event]] = {}
+    for index, (name, *fields) in zip(present.index, present.to_numpy().tolist(), strict=True):
+        where = f"row {index!r} of the frame"
+        if name is None:
+            raise ValueError(f"{where}: the file is missing")
+        own = events.setdefault(str(name), [])
+        if any(field is not None for field in fields[:3]):
+            own.append(_event(tuple(fields), where))
+    return {name: sorted(own) for name, own in events.items()}

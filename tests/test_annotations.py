@@ -7,7 +7,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sklearn_rcrnn import Event
-from sklearn_rcrnn.annotations import FORMATS, match_files, read_events, suffix_of, write_events
+from sklearn_rcrnn.annotations import (
+    events_from_frame,
+    events_to_frame,
+    match_files,
+    read_events,
+    suffix_of,
+    write_events,
+)
+from sklearn_rcrnn.table_formats import FORMATS
 
 TEXT = st.text(
     st.characters(codec="utf-8", exclude_characters="\t\r\n\x85\x0b\x0c\x1c\x1d\x1e\u2028\u2029\0"),
@@ -28,19 +36,20 @@ EVENTS = st.builds(event, TIMES, TEXT, st.integers(0, 1000))
 @given(data=st.data())
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_round_trip(name, data, tmp_path):
-    files = st.just("a b é.wav") if name == "audacity" else TEXT
-    minimum = 1 if name in ("audacity", "raven") else 0
-    events = data.draw(
-        st.dictionaries(files, st.lists(EVENTS, min_size=minimum, max_size=4), min_size=1)
-    )
+    single = not FORMATS[name].many
+    files = st.just("a b é") if single else TEXT
+    own = st.lists(EVENTS, min_size=1 if name == "raven" else 0, max_size=4)
+    events = data.draw(st.dictionaries(files, own, min_size=1))
     path = tmp_path / "a b é.txt"
     write_events(events, path, name)
     again = read_events(path, name)
-    if name == "audacity":
-        events = {"a b é": next(iter(events.values()))}
     if name in ("audacity", "dcase"):  # no scores
         events = {file: [e._replace(score=1.0) for e in own] for file, own in events.items()}
-    assert again == {file: sorted(own) for file, own in events.items()}
+    assert list(again) == list(events)
+    for file, own in events.items():
+        assert [e[2:] for e in again[file]] == [e[2:] for e in sorted(own)]
+        for found, written in zip(again[file], sorted(own), strict=True):
+            assert found[:2] == pytest.approx(written[:2], abs=1e-9)
     assert not list(tmp_path.glob("*.part"))
 
 
@@ -90,7 +99,7 @@ def test_wrong_use(tmp_path):
         read_events(tmp_path / "nothing.csv")
     with pytest.raises(ValueError, match="format must be one of"):
         write_events({}, tmp_path / "x", "xls")
-    with pytest.raises(ValueError, match="belong to one recording"):
+    with pytest.raises(ValueError, match="is about one recording"):
         write_events({"a": [], "b": []}, tmp_path / "x", "audacity")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match="not UTF-8"):
@@ -109,3 +118,56 @@ def test_files_are_matched_by_name_then_stem():
     events = {"deep/a.wav": [Event(1.0, 2.0, "x")], "b": [Event(3.0, 4.0, "y")]}
     found = match_files(events, ["other/a.wav", "b.flac", "c.wav"])
     assert [[e.label for e in own] for own in found] == [["x"], ["y"], []]
+
+
+def test_a_folder_of_tables(tmp_path):
+    (tmp_path / "a.txt").write_text("1.0\t2.0\tdog\n")
+    (tmp_path / "b.Table.1.selections.txt").write_text(
+        "Selection\tBegin Time (s)\tEnd Time (s)\tAnnotation\n1\t3\t4\tcat\n"
+    )
+    (tmp_path / "c.csv").write_text("file,onset,offset,label\na,5,6,cat\nc,,,\n")
+    (tmp_path / "notes.md").write_text("no table")
+    found = read_events(tmp_path)
+    assert {name: [e.label for e in own] for name, own in found.items()} == {
+        "a": ["dog", "cat"],
+        "b": ["cat"],
+        "c": [],
+    }
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="No tables of events in"):
+        read_events(tmp_path / "empty")
+
+
+def test_foregrounds_of_scaper(tmp_path):
+    jams = pytest.importorskip("jams")
+    content = jams.JAMS()
+    content.file_metadata.duration = 10.0
+    annotation = jams.Annotation("scaper")
+    for role, label in (("background", "street"), ("foreground", "dog")):
+        value = {"label": label, "role": role}
+        annotation.append(time=1.0, duration=2.0, value=value, confidence=1.0)
+    content.annotations.append(annotation)
+    (tmp_path / "scene.jams").write_text(content.dumps())
+    assert read_events(tmp_path / "scene.jams") == {"scene": [Event(1.0, 3.0, "dog")]}
+    (tmp_path / "cut.jams").write_text(content.dumps()[:100])
+    with pytest.raises(ValueError, match=r"cut\.jams cannot be read"):
+        read_events(tmp_path / "cut.jams")
+
+
+@given(events=st.dictionaries(TEXT, st.lists(EVENTS, max_size=4)))
+@settings(deadline=None)
+def test_data_frames(events):
+    again = events_from_frame(events_to_frame(events))
+    assert again == {file: sorted(own) for file, own in events.items()}
+
+
+def test_malformed_frames():
+    frame = events_to_frame({"a": [Event(1.0, 2.0, "dog")], "b": [Event(3.0, 4.0, "cat")]})
+    with pytest.raises(ValueError, match=r"lacks the column.*offset"):
+        events_from_frame(frame.drop(columns="offset"))
+    frame.loc[1, "offset"] = 2.5
+    with pytest.raises(ValueError, match="row 1 of the frame: the onset 3 s must be before"):
+        events_from_frame(frame)
+    frame.loc[0, "file"] = None
+    with pytest.raises(ValueError, match="row 0 of the frame: the file is missing"):
+        events_from_frame(frame)

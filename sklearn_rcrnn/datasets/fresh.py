@@ -14,7 +14,7 @@ from ..audio import read_audio
 from ..augmentation import EventAugmentation
 from ..events import Label
 from ..streams import ClipStream
-from .layout import data_folder, read_cv_setup
+from .layout import data_folder, read_cv_setup, recording_of
 from .mixer import HEADROOM, SAMPLE_RATE
 
 # Root mean square below which a background counts as silent: about 16-bit noise. Events are
@@ -42,12 +42,19 @@ class FreshMixtures(ClipStream):
         Seconds. Shorter mixtures train faster and serve as well: the network takes any
         length at ``predict``.
     event_counts : sequence of float, default=(0.25, 0.5, 0.25)
-        Probabilities of 0, 1, 2, ... events in a mixture. Classes are equally likely.
-        Events that find no room are left out.
+        Probabilities of 0, 1, 2, ... events in a mixture. Classes are equally likely, and
+        so are recordings of a class, however many segments they have. Events that find no
+        room are left out.
     ebr : (float, float), default=(-9.0, 9.0)
         Event-to-background ratio in dB, drawn evenly from this range.
     second_background : float, default=0.3
         Probability to add another background, 0 to 12 dB weaker.
+    distractors : float, default=0.0
+        Probability that a piece of another background stands out of the mixture as an
+        event does: not all that comes and goes is an event.
+    blend : float, default=0.0
+        Probability that another event of its class, 0 to 12 dB weaker, sounds within an
+        event: recordings are few, pairs of them are many.
     augmentation : EventAugmentation or None, default=EVENT_AUGMENTATION
         How events are changed; by default as :class:`EventAugmentation` does by default.
     classes : sequence of str, default=None
@@ -95,6 +102,8 @@ class FreshMixtures(ClipStream):
         event_counts: Sequence[float] = (0.25, 0.5, 0.25),
         ebr: tuple[float, float] = (-9.0, 9.0),
         second_background: float = 0.3,
+        distractors: float = 0.0,
+        blend: float = 0.0,
         augmentation: EventAugmentation | None = EVENT_AUGMENTATION,
         classes: Sequence[str] | None = None,
         n_jobs: int | None = None,
@@ -113,6 +122,8 @@ class FreshMixtures(ClipStream):
         self.event_counts = counts / counts.sum()
         self.ebr = ebr
         self.second_background = second_background
+        self.distractors = distractors
+        self.blend = blend
         self.augmentation = augmentation
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -130,14 +141,18 @@ class FreshMixtures(ClipStream):
             delayed(read_audio)(source / "bgs" / entry["filepath"], SAMPLE_RATE)
             for entry in backgrounds
         )
-        self._events = {
-            label: parallel(
+        self._recordings: dict[Label, list[list[NDArray[np.float32]]]] = {}
+        for label in self.labels:
+            segments = parallel(
                 delayed(_segment)(source / "events" / label / entry["audio_filename"], entry)
                 for entry in events[label]
             )
-            for label in self.labels
-        }
-        longest = max(len(event) for own in self._events.values() for event in own) / SAMPLE_RATE
+            groups: dict[str, list[NDArray[np.float32]]] = {}
+            for entry, segment in zip(events[label], segments, strict=True):
+                groups.setdefault(recording_of(entry), []).append(segment)
+            self._recordings[label] = list(groups.values())
+        recordings = (own for groups in self._recordings.values() for own in groups)
+        longest = max(len(segment) for own in recordings for segment in own) / SAMPLE_RATE
         if longest >= self.mixture_length:
             raise ValueError(
                 f"The longest event lasts {longest:.2f} s and does not fit into mixtures of "
@@ -165,6 +180,9 @@ class FreshMixtures(ClipStream):
         """
         rng = np.random.default_rng([self.random_state, epoch, index])
         mixture = self._background(rng)
+        if rng.random() < self.distractors:
+            piece = self._distractor(rng)
+            _add(mixture, piece, int(rng.integers(len(mixture) - len(piece))), self._ratio(rng))
         events: list[tuple[float, float, Label]] = []
         background = mixture.copy()
         for _ in range(rng.choice(len(self.event_counts), p=self.event_counts)):
@@ -173,9 +191,7 @@ class FreshMixtures(ClipStream):
             start = _free_start(events, len(event), len(mixture), rng)
             if start is None:
                 continue
-            under = max(_rms(background[start : start + len(event)]), _SILENCE)
-            ratio = 10 ** (rng.uniform(*self.ebr) / 20)
-            mixture[start : start + len(event)] += np.float32(ratio * under / _rms(event)) * event
+            _add(mixture, event, start, self._ratio(rng), background)
             events.append((start / SAMPLE_RATE, (start + len(event)) / SAMPLE_RATE, label))
         mixture *= np.float32(HEADROOM)
         peak = np.abs(mixture).max()
@@ -199,11 +215,32 @@ class FreshMixtures(ClipStream):
         return samples[start : start + size]
 
     def _event(self, label: str, rng: np.random.Generator) -> NDArray[np.float32]:
-        own = self._events[label]
-        event = own[int(rng.integers(len(own)))]
-        if self.augmentation is not None:
-            event = self.augmentation(event, SAMPLE_RATE, rng)
+        event = self._segment(label, rng)
+        if rng.random() < self.blend:
+            other = self._segment(label, rng)[: len(event)]
+            event = event.copy()
+            start = int(rng.integers(len(event) - len(other) + 1))
+            _add(event, other, start, rng.uniform(-12, 0), event.copy())
         return event[: round(self.mixture_length * SAMPLE_RATE) - 1]
+
+    def _segment(self, label: str, rng: np.random.Generator) -> NDArray[np.float32]:
+        """A segment of a recording of the class, changed by the augmentation."""
+        recordings = self._recordings[label]
+        own = recordings[int(rng.integers(len(recordings)))]
+        segment = own[int(rng.integers(len(own)))]
+        return (
+            segment if self.augmentation is None else self.augmentation(segment, SAMPLE_RATE, rng)
+        )
+
+    def _distractor(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        """A tenth of a second to three of a background, faded in and out."""
+        duration = min(0.1 * 30 ** rng.random(), self.mixture_length / 2)
+        piece = self._stretch(rng)[: round(duration * SAMPLE_RATE)]
+        fade = np.minimum(np.arange(1, len(piece) + 1, dtype=np.float32) / (0.01 * SAMPLE_RATE), 1)
+        return piece * fade * fade[::-1]
+
+    def _ratio(self, rng: np.random.Generator) -> float:
+        return float(rng.uniform(*self.ebr))
 
 
 def _segment(path: Any, entry: dict[str, Any]) -> NDArray[np.float32]:
@@ -214,6 +251,20 @@ def _segment(path: Any, entry: dict[str, Any]) -> NDArray[np.float32]:
             f"{path} is silent from {entry['segment'][0]} s to {entry['segment'][1]} s"
         )
     return event
+
+
+def _add(
+    mixture: NDArray[np.float32],
+    sound: NDArray[np.float32],
+    start: int,
+    ratio: float,
+    background: NDArray[np.float32] | None = None,
+) -> None:
+    """Lay a sound over the mixture in place, `ratio` dB over the background under it."""
+    place = slice(start, start + len(sound))
+    under = _rms((mixture if background is None else background)[place])
+    gain = 10 ** (ratio / 20) * max(under, _SILENCE) / max(_rms(sound), _SILENCE)
+    mixture[place] += np.float32(gain) * sound
 
 
 def _free_start(

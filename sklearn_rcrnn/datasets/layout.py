@@ -42,6 +42,17 @@ def _read(path: Path) -> Any:
     return yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
+def recording_of(entry: Mapping[str, Any]) -> str:
+    """The recording that an entry of a ``cv_setup`` list is a piece of.
+
+    The challenge numbers the pieces of a recording with one number for events and two for
+    backgrounds, at the end of the file names.
+    """
+    if "audio_filename" in entry:
+        return str(entry["audio_filename"]).rsplit("_", 1)[0]
+    return str(entry["filepath"]).rsplit("_", 2)[0]
+
+
 def mixture_hashes(
     mixtures_per_class: int, event_presence_prob: float, ebrs: Any, seed: int
 ) -> tuple[str, ...]:

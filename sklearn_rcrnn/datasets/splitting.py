@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from .layout import data_folder, read_cv_setup
+from .layout import data_folder, read_cv_setup, recording_of
 
 
 def split_by_recording(
@@ -69,10 +69,10 @@ def split_by_recording(
     rng = np.random.RandomState(random_state)
     divided: tuple[dict[str, list], dict[str, list]] = ({}, {})
     for label, entries in sorted(events.items()):
-        for second, entry in _divide(entries, "audio_filename", 1, fraction, rng):
+        for second, entry in _divide(entries, fraction, rng):
             divided[second].setdefault(label, []).append(entry)
     background_parts: tuple[list, list] = ([], [])
-    for second, entry in _divide(backgrounds, "filepath", 2, fraction, rng):
+    for second, entry in _divide(backgrounds, fraction, rng):
         background_parts[second].append(entry)
     for name, own_events, own_backgrounds in zip(parts, divided, background_parts, strict=True):
         (setup / f"events_{name}.yaml").write_text(yaml.safe_dump(own_events))
@@ -82,14 +82,11 @@ def split_by_recording(
 
 def _divide(
     entries: list[dict[str, Any]],
-    key: str,
-    n_numbers: int,
     fraction: float,
     rng: np.random.RandomState,
 ) -> Iterator[tuple[bool, dict[str, Any]]]:
     """Each entry, and whether its recording is in the second part."""
-    recordings = [entry[key].rsplit("_", n_numbers)[0] for entry in entries]
-    names = sorted(set(recordings))
+    names = sorted({recording_of(entry) for entry in entries})
     held = set(rng.permutation(names)[: max(1, round(fraction * len(names)))])
-    for recording, entry in zip(recordings, entries, strict=True):
-        yield recording in held, entry
+    for entry in entries:
+        yield recording_of(entry) in held, entry

@@ -6,6 +6,9 @@ pooling is padded symmetrically along time, so no half step of delay builds up.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,6 +22,13 @@ MIN_BANDS = 11
 def n_steps(n_frames: Tensor | int) -> Tensor | int:
     """Length of the feature map of a clip of `n_frames` frames: an eighth, rounded up."""
     return -(-n_frames // FRAMES_PER_STEP)
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """Compute in float32 inside, whatever autocast says outside."""
+    # An exported graph knows no autocast, and the exporter stumbles over it.
+    exporting = torch.compiler.is_compiling()
+    return nullcontext() if exporting else torch.autocast(device.type, enabled=False)
 
 
 class CRNN(nn.Module):
@@ -102,7 +112,7 @@ class CRNN(nn.Module):
             return valid.mask_steps(x.float())
         # The recurrence stays in float32: it is a small part of the time, and rounding
         # would build up along the clip.
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x.device):
             return self._recur(x.float(), valid.lengths)
 
     def _recur(self, x: Tensor, lengths: Tensor | None) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import intervals as iv
-from .crnn import CRNN, FRAMES_PER_STEP, n_steps
+from .crnn import CRNN, FRAMES_PER_STEP, full_precision, n_steps
 from .heads import DenseHead, PositionSensitiveHead
 from .losses import Truth, focal_mean, masked_mean
 from .recipe import Recipe
@@ -83,6 +83,9 @@ class RCRNN(nn.Module):
         self.anchor_sizes = tuple(anchor_sizes)
         self.n_proposals = n_proposals
         self.proposal_nms = proposal_nms
+        self.suppress: Callable[..., tuple[Tensor, Tensor]] = (
+            iv.nms
+        )  # an exported graph has an operator of its own
         self.frozen = freeze_extractor and self.crnn is not None
         if self.frozen:
             self.crnn.requires_grad_(False)  # type: ignore[union-attr]
@@ -117,7 +120,7 @@ class RCRNN(nn.Module):
         else:
             with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
                 feature_map = self.crnn(features, lengths)
-        with torch.autocast(features.device.type, enabled=False):
+        with full_precision(features.device):
             if lengths is None:
                 lengths = torch.full((len(features),), features.shape[1], device=features.device)
             return self._detect(feature_map, lengths, None if truth is None else Truth(*truth))
@@ -163,7 +166,7 @@ class RCRNN(nn.Module):
         """Best proposals (n_clips, p, 2), their objectness and validity (n_clips, p)."""
         proposals = iv.clip(iv.decode(codes, grid, self.recipe.anchor_weights), limits)
         valid = (grid.mean(-1) < steps[:, None]) & (proposals[..., 1] > proposals[..., 0])
-        best, kept = iv.nms(proposals, logits, self.proposal_nms, self.n_proposals, valid)
+        best, kept = self.suppress(proposals, logits, self.proposal_nms, self.n_proposals, valid)
         found = proposals.gather(1, best[..., None].expand(-1, -1, 2))
         return found, logits.gather(1, best).sigmoid(), kept
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+MOST_LEVELS = 12
 
 
 def roi_max_pool(
@@ -42,7 +45,9 @@ def roi_max_pool(
     n_clips, n_steps, n_channels = feature_map.shape
     start, end = _bins(rois, lengths, n_bins, offset)
     level = torch.log2((end - start).to(rois.dtype)).floor().long()
-    table = _windowed_maxima(feature_map, int(level.max()) if level.numel() else 0)
+    # An exported graph has the levels that any RoI of less than two hours needs.
+    known = level.numel() and not torch.compiler.is_compiling()
+    table = _windowed_maxima(feature_map, int(level.max()) if known else MOST_LEVELS)
     clip = torch.arange(n_clips, device=rois.device).view(-1, 1, 1)
     row = (level * n_clips + clip) * n_steps
     flat = table.reshape(-1, n_channels)
@@ -82,7 +87,7 @@ def position_sensitive_pool(
     n_bins = score_maps.shape[2]
     start, end = _bins(rois, lengths, n_bins, offset)
     # Sums over any range are differences of running sums, in float64 to keep them exact.
-    sums = torch.nn.functional.pad(score_maps.double().cumsum(1), (0, 0, 0, 0, 1, 0))
+    sums = F.pad(score_maps.double().cumsum(1), (0, 0, 0, 0, 1, 0))
     clip = torch.arange(len(rois), device=rois.device).view(-1, 1, 1)
     bins = torch.arange(n_bins, device=rois.device)
     total = sums[clip, end, bins] - sums[clip, start, bins]
@@ -101,11 +106,10 @@ def _bins(rois: Tensor, lengths: Tensor, n_bins: int, offset: float) -> tuple[Te
 
 
 def _windowed_maxima(feature_map: Tensor, top_level: int) -> Tensor:
-    """Maxima over ``[i, i + 2**level)`` for each level; ends are not used by the caller."""
+    """Maxima over ``[i, i + 2**level)``, as far as the map goes, for each level."""
     levels = [feature_map]
     for level in range(top_level):
         previous = levels[-1]
-        shift = 2**level
-        joined = torch.maximum(previous[:, :-shift], previous[:, shift:])
-        levels.append(torch.cat([joined, previous[:, -shift:]], 1))
+        later = F.pad(previous, (0, 0, 0, 2**level), value=-torch.inf)[:, 2**level :]
+        levels.append(torch.maximum(previous, later))
     return torch.stack(levels)

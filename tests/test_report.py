@@ -1,0 +1,124 @@
+"""The HTML report: self-contained, and, in a browser, it plays, seeks and filters."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import soundfile
+
+from sklearn_rcrnn import Event
+from sklearn_rcrnn.datasets import make_rare_events
+from sklearn_rcrnn.report import write_report
+
+pytest.importorskip("matplotlib")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
+EVENTS = [
+    [Event(1.0, 2.0, "<b>dog</b>", 0.9), Event(4.0, 4.5, "кошка", 0.4)],
+    [Event(3.0, 3.2, "кошка", 0.8)],
+]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    root = tmp_path_factory.mktemp("report")
+    X, _ = make_rare_events(2, duration=6.0, random_state=0)
+    paths = [root / "a & b.wav", root / "c\n<d>.wav", root / "broken.wav"]
+    for path, samples in zip(paths, X, strict=False):
+        soundfile.write(path, samples, 44100)
+    paths[2].write_text("no audio")
+    truth = [[(1.1, 2.0, "<b>dog</b>")], [], []]
+    return write_report(paths, [*EVENTS, []], root / "report.html", y_true=truth)
+
+
+def test_all_is_in_the_page(page):
+    text = page.read_text()
+    assert not re.search(r"(src|href)=.?(https?:|//|file:)", text)
+    assert text.count("data:audio/mpeg;base64,") == 2
+    assert text.count("data:image/png;base64,") == 2
+    assert "<b>dog" not in text
+    assert "cannot be read as audio" in text
+    assert "3 events in 3 recordings" in text
+    assert not list(page.parent.glob("*.part"))
+
+
+def test_without_audio(tmp_path):
+    clip = np.zeros(44100, np.float32)
+    out = write_report([clip], [[]], tmp_path / "x.html", audio=False, names=["silence"])
+    assert "data:audio" not in out.read_text()
+    assert "No events." in out.read_text()
+
+
+def test_wrong_use(tmp_path):
+    with pytest.raises(ValueError, match="event lists for 2 clips"):
+        write_report(["a.wav"], [[], []], tmp_path / "x.html")
+    with pytest.raises(ValueError, match="names has 1 entries"):
+        write_report(["a.wav", "b.wav"], [[], []], tmp_path / "x.html", names=["a"])
+
+
+SCRIPT = """
+<script>
+(async () => {
+  const out = {}, wait = ms => new Promise(done => setTimeout(done, ms));
+  const shown = selector => all(selector).filter(e => e.offsetParent !== null).length;
+  const audio = all("audio");
+  await Promise.all(audio.map(a => a.readyState ? 0 : new Promise(d => a.onloadedmetadata = d)));
+  out.durations = audio.map(a => a.duration);
+  out.events = shown(".event"); out.rows = shown("tbody tr");
+  all(".event")[1].click(); await wait(300);
+  out.seek = audio[0].currentTime;
+  out.current = document.querySelector(".current").textContent;
+  all("tbody tr")[2].click(); await wait(300);
+  out.seekOther = audio[1].currentTime; out.firstPaused = audio[0].paused;
+  document.body.dispatchEvent(new KeyboardEvent("keydown", {key: "k", bubbles: true}));
+  await wait(50);
+  out.afterKey = document.querySelector(".current").id;
+  const score = document.getElementById("score");
+  score.value = 0.5; score.dispatchEvent(new Event("input"));
+  out.over = shown("tbody tr"); out.overLanes = shown(".event");
+  all(".by-label")[0].click();
+  out.oneLabel = shown("tbody tr"); out.count = document.getElementById("shown").textContent;
+  out.sideways = document.documentElement.scrollWidth > window.innerWidth;
+  document.title = JSON.stringify(out);
+})();
+</script>
+"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+@pytest.mark.parametrize("width", [1200, 390])
+def test_in_a_browser(page, width, tmp_path):
+    tested = tmp_path / "tested.html"
+    tested.write_text(page.read_text().replace("</body>", SCRIPT + "</body>"))
+    command = [
+        CHROMIUM,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--autoplay-policy=no-user-gesture-required",
+        f"--user-data-dir={tmp_path / 'profile'}",
+        f"--window-size={width},800",
+        "--virtual-time-budget=20000",
+        "--dump-dom",
+        tested.as_uri(),
+    ]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+    title = re.search(r"<title>(.*)</title>", dom)[1]
+    assert title.startswith("{"), title
+    out = json.loads(title)
+    assert out["durations"] == pytest.approx([6.0, 6.0], abs=0.1)
+    assert (out["events"], out["rows"]) == (4, 3)
+    # The second event of the first lane, and the first of the second recording.
+    assert out["seek"] == pytest.approx(4.0, abs=0.45)
+    assert "кошка" in out["current"]
+    assert out["seekOther"] == pytest.approx(3.0, abs=0.45)
+    assert out["firstPaused"]
+    assert out["afterKey"] == "e0-1"
+    assert (out["over"], out["overLanes"]) == (2, 3)
+    assert (out["oneLabel"], out["count"]) == (1, "1")
+    assert not out["sideways"]
