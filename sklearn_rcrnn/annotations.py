@@ -131,6 +131,33 @@ def write_events(
     file,onset,offset,label,score
     garden.wav,3.200,4.000,blackbird,0.900
     """
+    text = format_events(events, format)
+    if path is None:
+        sys.stdout.write(text)
+        return
+    target = Path(path)
+    partial = target.with_name(target.name + ".part")
+    partial.write_text(text, encoding="utf-8", newline="")
+    partial.replace(target)
+
+
+def format_events(events: Mapping[str, Sequence[Event]], format: str = "csv") -> str:
+    """The text that :func:`write_events` writes.
+
+    Parameters
+    ----------
+    events : dict of str to list of Event
+    format : str, default="csv"
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> print(format_events({"garden": [Event(3.2, 4.0, "blackbird")]}, "audacity"), end="")
+    3.200000\t4.000000\tblackbird
+    """
     chosen = format_named(format)
     if not chosen.many and len(events) > 1:
         raise ValueError(
@@ -139,13 +166,7 @@ def write_events(
         )
     text = io.StringIO()
     chosen.write(text, events)
-    if path is None:
-        sys.stdout.write(text.getvalue())
-        return
-    target = Path(path)
-    partial = target.with_name(target.name + ".part")
-    partial.write_text(text.getvalue(), encoding="utf-8", newline="")
-    partial.replace(target)
+    return text.getvalue()
 
 
 def suffix_of(format: str) -> str:

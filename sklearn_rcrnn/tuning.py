@@ -129,6 +129,12 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         if isinstance(self.cv, str):
             check_is_fitted(self.estimator)
             self.estimator_ = self.estimator
+            unknown = sorted(set(labels) - set(self.estimator.classes_.tolist()))
+            if unknown:
+                raise ValueError(
+                    f"y has the labels {unknown}, which the estimator has not learnt; it knows "
+                    f"{self.estimator.classes_.tolist()}"
+                )
             candidates = _candidates(self.estimator_, X)
         else:
             if not self.refit:

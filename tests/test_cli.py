@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,11 @@ RATE = 8000
 RCRNN = Path(sys.executable).with_name("rcrnn")
 
 
-def rcrnn(*args):
-    return subprocess.run([RCRNN, *map(str, args)], capture_output=True, text=True)
+def rcrnn(*args, data=None):
+    out = subprocess.run([RCRNN, *map(str, args)], capture_output=True, input=data)
+    return subprocess.CompletedProcess(
+        out.args, out.returncode, out.stdout.decode(), out.stderr.decode()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +151,126 @@ def test_shipped_weights_with_nothing_but_a_file_name(tmp_path):
     assert out.returncode == 0, out.stderr
     out = rcrnn("detect", path, "-o", tmp_path / "x.csv")
     assert list(read_events(tmp_path / "x.csv")) == [str(path)]
+
+
+def test_standard_input(folder):
+    data = (folder / "in" / "a.wav").read_bytes()
+    out = rcrnn("detect", "-", "--model", folder / "model", "--format", "json", data=data)
+    assert out.returncode == 0, out.stderr
+    rows = [json.loads(line) for line in out.stdout.splitlines()]
+    expected = load(folder / "model").predict([folder / "in" / "a.wav"])[0]
+    assert [row["onset"] for row in rows] == pytest.approx([e.onset for e in expected])
+    assert {row["file"] for row in rows} == {"stdin"}
+    broken = rcrnn("detect", "-", "--model", folder / "model", data=b"no audio")
+    assert broken.returncode == 1
+    assert "cannot be read as audio" in broken.stderr
+
+
+def test_raw_samples_from_standard_input(folder):
+    samples = soundfile.read(folder / "in" / "a.wav", dtype="int16")[0]
+    args = ("detect", "-", "--model", folder / "model", "--raw", RATE)
+    out = rcrnn(*args, data=samples.astype("<i2").tobytes())
+    assert out.returncode == 0, out.stderr
+    whole = rcrnn("detect", folder / "in" / "a.wav", "--model", folder / "model")
+    times = [line.split(",")[1:3] for line in out.stdout.splitlines()]
+    assert times == [line.split(",")[1:3] for line in whole.stdout.splitlines()]
+    assert rcrnn(*args, "--format", "raven").returncode == 2
+    assert rcrnn("detect", "a.wav", "--model", folder / "model", "--raw", RATE).returncode == 2
+
+
+def test_logs_for_programs(folder):
+    out = rcrnn("detect", folder / "in", "--model", folder / "model", "--json")
+    rows = [json.loads(line) for line in out.stderr.splitlines()]
+    assert sorted(row["event"] for row in rows) == ["detected", "detected", "error", "finished"]
+    assert rows[-1]["n_files"] == 3
+    assert rows[-1]["n_failed"] == 1
+
+
+def test_killed_in_the_middle_and_run_again(folder, tmp_path):
+    many = tmp_path / "in"
+    many.mkdir()
+    data = (folder / "in" / "a.wav").read_bytes()
+    for i in range(40):
+        (many / f"{i:02}.wav").write_bytes(data)
+    args = ("detect", many, "--model", folder / "model", "--output")
+    target, clean = tmp_path / "tables", tmp_path / "clean"
+    target.mkdir()
+    clean.mkdir()
+    process = subprocess.Popen([RCRNN, *map(str, args), str(target)])
+    deadline = time.time() + 60
+    while len(list(target.glob("*.csv"))) < 3 and time.time() < deadline:
+        time.sleep(0.01)
+    process.kill()  # SIGKILL
+    process.wait()
+    done = len(list(target.glob("*.csv")))
+    assert 3 <= done < 40
+    assert rcrnn(*args, target).returncode == 0
+    assert rcrnn(*args, clean).returncode == 0
+    written = {path.name: path.read_text() for path in target.glob("*.csv")}
+    assert written == {path.name: path.read_text() for path in clean.glob("*.csv")}
+    assert len(written) == 40
+
+
+def test_output_that_cannot_be_written(folder, tmp_path):
+    out = rcrnn("detect", folder / "in" / "a.wav", "--model", folder / "model", "-o", "/proc/x.csv")
+    assert out.returncode == 2
+    assert "Traceback" not in out.stderr
+    (tmp_path / "file").write_text("")
+    out = rcrnn("detect", folder / "in", "-m", folder / "model", "-o", f"{tmp_path}/file/tables/")
+    assert out.returncode == 2
+    assert "Traceback" not in out.stderr
+
+
+def test_report(folder, tmp_path):
+    pytest.importorskip("matplotlib")
+    args = ("report", folder / "in" / "a.wav", "-m", folder / "model", "-o", tmp_path / "x.html")
+    out = rcrnn(*args)
+    assert out.returncode == 0, out.stderr
+    n_events = len(load(folder / "model").predict([folder / "in" / "a.wav"])[0])
+    assert f"{n_events} events in 1 recordings" in (tmp_path / "x.html").read_text()
+    write_events({"a.wav": [Event(1.0, 2.0, "dog")]}, tmp_path / "events.csv")
+    out = rcrnn(*args, "--events", tmp_path / "events.csv", "--no-audio", "--quiet")
+    assert out.returncode == 0
+    assert "1 events in 1 recordings" in (tmp_path / "x.html").read_text()
+
+
+@pytest.mark.slow
+def test_from_nothing_to_a_model(tmp_path):
+    clips, table = tmp_path / "clips", tmp_path / "clips" / "events.csv"
+    out = rcrnn("synthesize", clips, "--clips", 8, "--length", 3, "--presence", 1)
+    assert out.returncode == 0, out.stderr
+    assert len(read_events(table)) == 8
+    (clips / "broken.wav").write_text("no audio")
+    train = ("train", clips, table, "-o", tmp_path / "model", "--epochs", 1, "--gru-units", 4)
+    out = rcrnn(*train, "--dense-units", 8, "--json", "--held-out", 0.4, "--pretrain-epochs", 1)
+    assert out.returncode == 0, out.stderr
+    rows = [json.loads(line) for line in out.stderr.splitlines()]
+    kinds = [row["event"] for row in rows]
+    assert kinds[:2] == ["error", "read"]
+    assert {"epoch", "score", "finished"} <= set(kinds)
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "held out by: recording" in card
+    scores = json.loads((tmp_path / "model" / "scores.json").read_text())
+    pipe = load(tmp_path / "model")
+    assert {label: row["threshold"] for label, row in scores.items()}.items() <= {
+        label: round(value, 3) for label, value in pipe[-1].score_threshold.items()
+    }.items()
+    args = ("tune", clips, table, "-p", "dense_units=4,8", "--epochs", 1, "--folds", 2)
+    out = rcrnn(*args, "-p", "gru_units=4", "-o", tmp_path / "results.csv")
+    assert out.returncode == 0, out.stderr
+    assert out.stdout.split()[:2] == ["dense_units", "gru_units"]
+    assert len((tmp_path / "results.csv").read_text().splitlines()) == 3
+    out = rcrnn(*args, "-p", "units=4")
+    assert out.returncode == 2
+    assert "no parameter 'units'" in out.stderr
+    write_events({"other.wav": [Event(1.0, 2.0, "dog")]}, tmp_path / "other.csv")
+    out = rcrnn("train", clips, tmp_path / "other.csv", "-o", tmp_path / "model2")
+    assert out.returncode == 2
+    assert "belongs to a recording" in out.stderr
+
+
+@pytest.mark.parametrize("name", ["detect", "train", "tune", "evaluate", "synthesize", "report"])
+def test_help_has_examples(name):
+    text = rcrnn(name, "--help").stdout
+    assert f"rcrnn {name} " in text
+    assert max(map(len, text.splitlines())) <= 80

@@ -226,6 +226,41 @@ class TestFreshMixtures:
             power = np.mean(samples[start:end] ** 2) / np.mean(background**2)
             assert 10 * np.log10(power - 1) == pytest.approx(6, abs=0.3)
 
+    def test_recordings_are_equally_likely(self, root, tmp_path):
+        import shutil
+
+        copy = tmp_path / "copy"
+        shutil.copytree(root, copy)
+        folder = copy / "source_data"
+        setup = folder / "cv_setup" / "events_devtrain.yaml"
+        events = yaml.safe_load(setup.read_text())
+        # One recording in four pieces of half a second, one in a single piece of a second.
+        pieces = [{"audio_filename": f"b_{i}.wav", "segment": [0.5, 1.0]} for i in range(4)]
+        for piece in pieces:
+            shutil.copy(
+                folder / "events/low/a.wav", folder / "events/low" / piece["audio_filename"]
+            )
+        setup.write_text(yaml.safe_dump({"low": [*events["low"], *pieces]}))
+        stream = FreshMixtures(copy, mixture_length=6, event_counts=(0, 1), augmentation=None)
+        lengths = [round(e[1] - e[0], 2) for i in range(60) for e in stream.draw(1, i)[1]]
+        assert 15 <= lengths.count(0.5) <= 45
+
+    def test_distractors_and_blends(self, root):
+        settings = {"mixture_length": 6, "second_background": 0, "random_state": 1}
+        plain = FreshMixtures(root, event_counts=(1,), **settings)
+        distracted = FreshMixtures(root, event_counts=(1,), distractors=1.0, **settings)
+        louder = [
+            np.std(distracted.draw(1, i)[0]) > 1.001 * np.std(plain.draw(1, i)[0])
+            for i in range(20)
+        ]
+        assert np.mean(louder) > 0.5
+        assert all(distracted.draw(1, i)[1] == [] for i in range(20))
+        blended = FreshMixtures(root, event_counts=(0, 1), blend=1.0, **settings)
+        for i in range(5):
+            samples, [(onset, offset, _)] = blended.draw(1, i)
+            assert np.isfinite(samples).all()
+            assert 0.8 < offset - onset < 1.2
+
     @pytest.mark.parametrize(
         ("params", "message"),
         [

@@ -1,6 +1,7 @@
 """Recordings with events: DCASE 2017 task 2, its mixer, and synthesised ones."""
 
 from .dcase2017 import load_dcase2017_rare
+from .excerpts import Excerpt, cut_recordings
 from .fetch import fetch_dcase2017_rare
 from .fresh import FreshMixtures
 from .mixer import Mixture, generate_mixture_recipes, synthesize_mixtures
@@ -8,8 +9,10 @@ from .splitting import split_by_recording
 from .synthetic import make_rare_events
 
 __all__ = [
+    "Excerpt",
     "FreshMixtures",
     "Mixture",
+    "cut_recordings",
     "fetch_dcase2017_rare",
     "generate_mixture_recipes",
     "load_dcase2017_rare",

@@ -1,0 +1,233 @@
+"""``rcrnn detect``, ``report`` and ``models``."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .common import (
+    JsonLogs,
+    Log,
+    Model,
+    Quiet,
+    TableFormat,
+    app,
+    fail,
+    load_model,
+    recordings_in,
+)
+
+Recordings = Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")]
+_STDIN = Path("-")
+
+
+@app.command()
+def detect(
+    files: Annotated[
+        list[Path], typer.Argument(help="Recordings, or folders of them; - is standard input.")
+    ],
+    model: Model = "rare-events",
+    format: Annotated[TableFormat, typer.Option(help="Of the tables.")] = TableFormat.csv,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Lowest score; by default the model's.")
+    ] = None,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="A table; a folder, for a table each; - prints.")
+    ] = "-",
+    raw: Annotated[
+        int | None,
+        typer.Option(min=1, help="Standard input is 16-bit mono samples at this rate, endless."),
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Recordings to work on side by side.")] = 1,
+    overwrite: Annotated[bool, typer.Option(help="Do recordings again that have a table.")] = False,
+    quiet: Quiet = False,
+    as_json: JsonLogs = False,
+) -> None:
+    """Find events and write them to a table.
+
+    A recording that cannot be read is reported, and the rest goes on. With a folder as
+    output, recordings that have their table there already are passed over, so that an
+    interrupted run goes on when it is repeated. Exit code 1: some recordings failed.
+
+    \b
+    rcrnn detect street.wav
+    rcrnn detect nights/ --output tables/ --format raven --jobs 2
+    ffmpeg -i film.mkv -f wav - | rcrnn detect -
+    arecord -t raw -f S16_LE -r 44100 | rcrnn detect - --raw 44100
+    """
+    pipe = load_model(model)
+    log = Log(quiet, as_json)
+    if threshold is not None:
+        pipe[-1].set_params(score_threshold=threshold)
+    if raw is not None:
+        if files != [_STDIN] or output != "-":
+            fail("--raw is for standard input to standard output: rcrnn detect - --raw 44100")
+        _detect_raw(pipe, raw, format, log)
+        return
+    if files == [_STDIN]:
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / "stdin"
+            with open(copy, "wb") as file:
+                shutil.copyfileobj(sys.stdin.buffer, file)
+            _detect_files(pipe, [copy], None, format, output, 1, True, log)
+        return
+    folder_out = Path(output) if output.endswith("/") or Path(output).is_dir() else None
+    paths = recordings_in(files)
+    _detect_files(pipe, paths, folder_out, format, output, jobs, overwrite, log)
+
+
+def _detect_files(
+    pipe: Any,
+    paths: list[Path],
+    folder: Path | None,
+    format: TableFormat,
+    output: str,
+    jobs: int,
+    overwrite: bool,
+    log: Log,
+) -> None:
+    from ..annotations import write_events
+    from ..batch import detect_files
+    from ..table_formats import format_named
+
+    if folder is None and not format_named(format.known_as).many and len(paths) > 1:
+        fail(f"{format.value} tables are about one recording each: give a folder, -o tables/")
+    found, failed, seconds = {}, 0, 0.0
+    try:
+        outcomes = detect_files(
+            pipe,
+            paths,
+            output_dir=folder,
+            format=format.known_as,
+            overwrite=overwrite,
+            n_jobs=jobs,
+        )
+        with log.progress(len(paths), "detecting") as bar:
+            for outcome in outcomes:
+                seconds += outcome.duration
+                speed = seconds / max(time.time() - log.started, 1e-9)
+                bar.update(bar.task_ids[0], advance=1, speed=f"{speed:.0f} x real time")
+                path = str(outcome.path)
+                if outcome.error:
+                    failed += 1
+                    log.say("error", outcome.error, file=path, error=outcome.error)
+                elif outcome.events is None:
+                    log.say("skipped", file=path)
+                else:
+                    log.say(
+                        "detected",
+                        file=path,
+                        n_events=len(outcome.events),
+                        duration=round(outcome.duration, 3),
+                    )
+                    if folder is None:
+                        found[path if outcome.path.name != "stdin" else "stdin"] = outcome.events
+        if folder is None:
+            write_events(found, None if output == "-" else output, format.known_as)
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as error:
+        fail(str(error))
+    log.say("finished", n_files=len(paths), n_failed=failed, duration=round(seconds, 3))
+    raise typer.Exit(1 if failed else 0)
+
+
+def _detect_raw(pipe: Any, rate: int, format: TableFormat, log: Log) -> None:
+    """Print each event as soon as it is certain."""
+    from ..annotations import format_events
+    from ..streaming import detect_stream
+
+    name = format.known_as
+    if name in ("raven", "jams"):
+        fail(f"{name} tables are written as a whole: choose another --format for a stream")
+    if name in ("csv", "tsv"):
+        typer.echo(format_events({}, name), nl=False)
+    n_events = 0
+    try:
+        for event in detect_stream(pipe, _raw_blocks(rate), sample_rate=rate):
+            n_events += 1
+            lines = format_events({"stdin": [event]}, name).splitlines(keepends=True)
+            typer.echo(lines[-1], nl=False)
+            sys.stdout.flush()
+    except ValueError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        log.say("interrupted", "stopped")
+    log.say("finished", n_files=1, n_failed=0, n_events=n_events)
+
+
+def _raw_blocks(rate: int) -> Iterator[Any]:
+    import numpy as np
+
+    rest = b""
+    while data := sys.stdin.buffer.read1(2 * rate):  # type: ignore[union-attr]
+        data = rest + data
+        whole = len(data) // 2 * 2
+        rest = data[whole:]
+        if whole:
+            yield np.frombuffer(data[:whole], "<i2").astype(np.float32) / 32768
+
+
+@app.command()
+def report(
+    files: Recordings,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page.")] = Path("report.html"),
+    model: Model = "rare-events",
+    events: Annotated[
+        Path | None, typer.Option(help="Table or folder of events, instead of detecting them.")
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="Table or folder of the true events, for a second lane.")
+    ] = None,
+    audio: Annotated[bool, typer.Option(help="Put the recordings into the page.")] = True,
+    quiet: Quiet = False,
+    as_json: JsonLogs = False,
+) -> None:
+    """Write a page to listen to the events: one HTML file that needs nothing else.
+
+    \b
+    rcrnn report street.wav
+    rcrnn report nights/ --events tables/ --truth truth.csv -o nights.html
+    """
+    from ..annotations import match_files, read_events
+    from ..batch import detect_files
+    from ..report import write_report
+
+    log = Log(quiet, as_json)
+    paths = recordings_in(files)
+    failed = 0
+    try:
+        true = None if truth is None else match_files(read_events(truth), paths)
+        if events is not None:
+            found: list[Any] = match_files(read_events(events), paths)
+        else:
+            found = []
+            with log.progress(len(paths), "detecting") as bar:
+                for outcome in detect_files(load_model(model), paths):
+                    bar.update(bar.task_ids[0], advance=1)
+                    found.append(outcome.events or [])
+                    if outcome.error:
+                        failed += 1
+                        log.say("error", outcome.error, file=str(outcome.path), error=outcome.error)
+        write_report(paths, found, output, y_true=true, audio=audio, title=f"Events: {output.stem}")
+    except (ImportError, OSError, ValueError) as error:
+        fail(str(error))
+    n_events = sum(map(len, found))
+    log.say("finished", f"{output}: {n_events} events", file=str(output), n_events=n_events)
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def models() -> None:
+    """List the models that come with the package."""
+    from .. import list_pretrained, load_pretrained
+
+    for name in list_pretrained():
+        typer.echo(f"{name}: {', '.join(map(str, load_pretrained(name)[-1].classes_))}")

@@ -1,0 +1,163 @@
+"""Recordings of any length cut into clips that a training can take."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+
+from ..audio import open_audio, resample, unreadable
+from ..events import Event, check_event_lists
+
+# What a cut leaves of an event may be too little to tell what it was.
+_SHORTEST = 0.1
+
+
+class Excerpt:
+    """A part of a recording that is read when its samples are asked for.
+
+    Estimators take it as a clip; ``np.asarray(excerpt)`` gives its samples.
+
+    Parameters
+    ----------
+    path : str or PathLike
+    start, stop : float
+        Seconds.
+    sample_rate : int, default=44100
+        In Hz; other rates are resampled.
+
+    Examples
+    --------
+    >>> from sklearn_rcrnn.datasets import Excerpt
+    >>> np.asarray(Excerpt("night.flac", 3600, 3630)).shape  # doctest: +SKIP
+    (1323000,)
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], start: float, stop: float, sample_rate: int = 44100
+    ):
+        self.path = os.fspath(path)
+        self.start = start
+        self.stop = stop
+        self.sample_rate = sample_rate
+
+    def samples(self) -> NDArray[np.float32]:
+        """The samples, averaged over channels.
+
+        Returns
+        -------
+        float32 array of shape (n_samples,)
+        """
+        import soundfile
+
+        with open_audio(self.path) as file:
+            rate = file.samplerate
+            first, last = round(self.start * rate), round(self.stop * rate)
+            try:
+                file.seek(min(first, len(file)))
+                samples = file.read(last - first, dtype="float32", always_2d=True)
+            except (soundfile.SoundFileError, OSError) as error:
+                raise unreadable(self.path, error) from error
+        return resample(samples.mean(axis=1), rate, self.sample_rate)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
+        return self.samples().astype(dtype or np.float32, copy=False)
+
+    def __repr__(self) -> str:
+        return f"Excerpt({self.path!r}, {self.start:g}, {self.stop:g})"
+
+
+def cut_recordings(
+    paths: Sequence[str | os.PathLike[str]],
+    y: Any,
+    *,
+    clip_length: float = 30.0,
+    empty_ratio: float | None = None,
+    sample_rate: int = 44100,
+    random_state: Any = None,
+) -> tuple[list[Excerpt], list[list[Event]], NDArray[np.int64]]:
+    """Cut recordings into clips of about equal length, with their events.
+
+    Parameters
+    ----------
+    paths : sequence of n_recordings paths
+    y : list of n_recordings lists of (onset, offset, label)
+    clip_length : float, default=30.0
+        Seconds that a clip has at most. Shorter recordings stay whole.
+    empty_ratio : float, default=None
+        Keep at most so many clips without an event for each clip with one, drawn by
+        chance. None: keep all.
+    sample_rate : int, default=44100
+        Of the clips, in Hz.
+    random_state : int, RandomState instance or None, default=None
+        Which clips without an event are kept.
+
+    Returns
+    -------
+    X : list of n_clips Excerpt
+        Read when they are needed.
+    y : list of n_clips lists of Event
+        In seconds from the start of the clip. An event that a cut goes through is in both
+        clips, if at least 0.1 s of it is.
+    groups : int array of shape (n_clips,)
+        The recording of each clip, for :class:`sklearn.model_selection.GroupKFold`: clips
+        of one recording must not be on both sides of a split.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If a recording cannot be read or is empty, or an event ends after it.
+
+    Examples
+    --------
+    >>> X, y, groups = cut_recordings(paths, y, clip_length=20)  # doctest: +SKIP
+    >>> pipe.fit(X, y)  # doctest: +SKIP
+    """
+    if not clip_length > _SHORTEST:
+        raise ValueError(f"clip_length must be more than {_SHORTEST} s; got {clip_length!r}")
+    clips = check_event_lists(y, n_clips=len(paths))
+    X, events, groups = [], [], []
+    for group, (path, own) in enumerate(zip(paths, clips, strict=True)):
+        duration = _duration(path)
+        check_event_lists([own], durations=[duration], name=repr(os.fspath(path)))
+        edges = np.linspace(0, duration, math.ceil(duration / clip_length) + 1).tolist()
+        for start, stop in pairwise(edges):
+            X.append(Excerpt(path, start, stop, sample_rate))
+            events.append(_between(own, start, stop))
+            groups.append(group)
+    kept = _kept(events, empty_ratio, check_random_state(random_state))
+    return [X[i] for i in kept], [events[i] for i in kept], np.array([groups[i] for i in kept])
+
+
+def _duration(path: str | os.PathLike[str]) -> float:
+    with open_audio(path) as file:
+        if not len(file):
+            raise ValueError(f"{os.fspath(path)!r} is empty: it has 0 samples")
+        return len(file) / file.samplerate
+
+
+def _between(events: Sequence[Event], start: float, stop: float) -> list[Event]:
+    """What lies of events between two times, counted from the first."""
+    inside = []
+    for event in events:
+        onset, offset = max(event.onset, start), min(event.offset, stop)
+        if offset - onset >= min(_SHORTEST, event.offset - event.onset):
+            inside.append(event._replace(onset=onset - start, offset=offset - start))
+    return inside
+
+
+def _kept(
+    events: Sequence[Sequence[Event]], empty_ratio: float | None, rng: np.random.RandomState
+) -> list[int]:
+    if empty_ratio is None:
+        return list(range(len(events)))
+    empty = [i for i, own in enumerate(events) if not own]
+    most = round(empty_ratio * (len(events) - len(empty)))
+    chosen = set(rng.permutation(empty)[:most].tolist())
+    return [i for i, own in enumerate(events) if own or i in chosen]

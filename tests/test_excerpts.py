@@ -1,0 +1,73 @@
+"""Long recordings cut into clips with their events."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+
+from sklearn_rcrnn import Event, LFBETransformer
+from sklearn_rcrnn.datasets import cut_recordings
+
+RATE = 8000
+
+
+@pytest.fixture
+def paths(tmp_path):
+    lengths = (9.0, 4.0, 2.5)
+    paths = [tmp_path / f"{i} é.wav" for i in range(len(lengths))]
+    for path, seconds in zip(paths, lengths, strict=True):
+        ramp = np.arange(int(seconds * RATE)) / (10 * RATE)
+        soundfile.write(path, np.stack([ramp, ramp], 1), RATE, subtype="FLOAT")
+    return paths
+
+
+def test_clips_and_their_events(paths):
+    y = [[(1.0, 2.0, "a"), (4.0, 5.0, "b"), (5.97, 6.5, "c")], [], [(0.0, 2.5, "a")]]
+    X, events, groups = cut_recordings(paths, y, clip_length=3, sample_rate=RATE)
+    assert groups.tolist() == [0, 0, 0, 1, 1, 2]
+    assert [(e.start, e.stop) for e in X[:3]] == [(0, 3), (3, 6), (6, 9)]
+    assert events[0] == [Event(1.0, 2.0, "a")]
+    # Only 0.03 s of "c" lie before the cut.
+    assert events[1] == [Event(1.0, 2.0, "b")]
+    assert [e.label for e in events[2]] == ["c"]
+    assert events[5] == [Event(0.0, 2.5, "a")]
+    samples = np.asarray(X[1])
+    assert samples.shape == (3 * RATE,)
+    assert samples.dtype == np.float32
+    assert samples[0] == pytest.approx(0.3, abs=1e-4)
+    features = LFBETransformer(sample_rate=RATE, n_fft=512, hop_length=256, n_mels=16).transform(X)
+    assert len(features) == 6
+
+
+def test_an_event_over_a_cut_is_in_both_clips(paths):
+    _, events, _ = cut_recordings(paths[:1], [[(2.0, 4.0, "a")]], clip_length=5, sample_rate=RATE)
+    _, thirds, _ = cut_recordings(paths[:1], [[(2.0, 4.0, "a")]], clip_length=3, sample_rate=RATE)
+    assert events == [[Event(2.0, 4.0, "a")], []]
+    assert thirds == [[Event(2.0, 3.0, "a")], [Event(0.0, 1.0, "a")], []]
+
+
+def test_resampled(paths):
+    X, _, _ = cut_recordings(paths[:1], [[]], clip_length=3)
+    assert np.asarray(X[1]).shape == (3 * 44100,)
+
+
+def test_few_clips_without_events(paths):
+    y = [[(1.0, 2.0, "a")], [], []]
+    _, events, _ = cut_recordings(paths, y, clip_length=1, empty_ratio=2, random_state=0)
+    assert [bool(own) for own in events].count(True) == 1
+    assert len(events) == 3
+
+
+def test_wrong_use(paths, tmp_path):
+    with pytest.raises(ValueError, match=r"1 é\.wav'\[0\]\[0\] ends at 5 s"):
+        cut_recordings(paths, [[], [(1.0, 5.0, "a")], []])
+    with pytest.raises(ValueError, match="event lists for 1 clips"):
+        cut_recordings(paths, [[]])
+    with pytest.raises(ValueError, match="clip_length"):
+        cut_recordings(paths, [[], [], []], clip_length=0)
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
+    with pytest.raises(ValueError, match="empty"):
+        cut_recordings([tmp_path / "empty.wav"], [[]])
+    with pytest.raises(FileNotFoundError):
+        cut_recordings([tmp_path / "no.wav"], [[]])
