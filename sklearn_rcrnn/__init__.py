@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import datasets, displays, evaluation, metrics
     from .augmentation import EventAugmentation, FeatureAugmentation
+    from .averaging import average_weights
     from .detector import RCRNNDetector
     from .events import Event
     from .exchange import export_onnx
@@ -32,6 +33,7 @@ __version__ = "0.1.0"
 # Torch and scikit-learn take seconds to import: a module is loaded when first asked for.
 _HOMES = {
     "RCRNNDetector": "detector",
+    "average_weights": "averaging",
     "CRNNPretrainer": "pretraining",
     "LFBETransformer": "features",
     "Event": "events",
@@ -61,6 +63,7 @@ __all__ = [
     "LFBETransformer",
     "RCRNNDetector",
     "TunedThresholdDetectorCV",
+    "average_weights",
     "datasets",
     "detect_file",
     "detect_stream",

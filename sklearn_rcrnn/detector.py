@@ -23,7 +23,7 @@ from .nn.crnn import EXTRACTORS, FRAMES_PER_STEP
 from .nn.heads import HEADS
 from .nn.rcrnn import RCRNN, count_parameters
 from .nn.recipe import RECIPES, Recipe
-from .pretraining import CRNNPretrainer, fit_pretrainer
+from .pretraining import CRNNPretrainer, copy_weights, fit_pretrainer
 from .training import DetectionNet, collate_detection, seeded, set_normalisation, train
 from .windows import in_windows
 
@@ -48,10 +48,12 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
     extractor : {"crnn_bigru", "crnn_gru", "cnn", "precomputed"}, default="crnn_bigru"
         The network of Table 1, or ``"precomputed"`` when `X` holds feature maps of a
         :class:`CRNNPretrainer`.
-    pretrainer : CRNNPretrainer or FrozenEstimator of a fitted one, default=None
+    pretrainer : CRNNPretrainer or FrozenEstimator, default=None
         Gives the extractor its first weights. A :class:`CRNNPretrainer` is cloned and
         fitted on the same clips, with the `extractor` and `gru_units` of the detector,
-        and its `random_state` if it has none of its own. None: start from random weights.
+        and its `random_state` if it has none of its own. Fitted ones come in a
+        FrozenEstimator, as may a fitted RCRNNDetector, of these or other labels, which
+        gives all weights that fit. None: start from random weights.
     freeze_extractor : bool, default=False
         Keep the extractor as pre-trained, instead of tuning it.
     memory : str, PathLike or joblib.Memory, default=None
@@ -119,8 +121,8 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
         Labels, sorted.
     net_ : skorch.NeuralNet
         The trained net; ``net_.module_`` is the network.
-    pretrainer_ : CRNNPretrainer or None
-        The fitted pre-trainer.
+    pretrainer_ : CRNNPretrainer, RCRNNDetector or None
+        What was fitted before.
     n_parameters_ : int
         As the paper counts them in Table 2.
     history_ : skorch.history.History
@@ -261,11 +263,10 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
         net = self._build_net(train_set, valid_set)
         with seeded(seed):
             self.net_ = net.initialize()
-            crnn = net.module_.crnn
             if self.pretrainer_ is not None:
-                crnn.load_state_dict(self.pretrainer_.net_.module_.crnn.state_dict())
-            elif crnn is not None:
-                set_normalisation(crnn, clips)
+                copy_weights(net.module_, self.pretrainer_, self.classes_.tolist())
+            elif net.module_.crnn is not None:
+                set_normalisation(net.module_.crnn, clips)
             train(net, train_set, valid_set)
         self.history_ = net.history
         self.n_parameters_ = count_parameters(net.module_)

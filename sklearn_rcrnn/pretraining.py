@@ -24,8 +24,11 @@ from .base import NetworkEstimator
 from .conversion import to_presence
 from .events import Label, check_event_lists
 from .nn.crnn import EXTRACTORS, PresenceNetwork, n_steps
-from .nn.rcrnn import count_parameters
+from .nn.rcrnn import RCRNN, count_parameters
 from .training import PresenceNet, collate_presence, seeded, set_normalisation, train
+
+# Layers that have a place for each label.
+_OF_LABELS = ("head.classes.", "head.regression.", "head.maps.", "frames.")
 
 
 class CRNNPretrainer(TransformerMixin, NetworkEstimator):
@@ -279,8 +282,8 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
 
 def fit_pretrainer(
     detector: Any, data: tuple[Any, Any], validation: tuple[Any, Any], seed: int
-) -> CRNNPretrainer | None:
-    """The fitted pre-trainer that a detector's parameters ask for.
+) -> NetworkEstimator | None:
+    """The fitted pre-trainer, or detector, that a detector's parameters ask for.
 
     Parameters
     ----------
@@ -293,16 +296,21 @@ def fit_pretrainer(
     Raises
     ------
     TypeError, ValueError
-        If what is frozen is no pre-trainer, or one for another extractor.
+        If what is frozen has no such extractor, or another one.
     """
     pretrainer = detector.pretrainer
     if pretrainer is None:
         return None
     if isinstance(pretrainer, FrozenEstimator):
         fitted = pretrainer.estimator
-        if not isinstance(fitted, CRNNPretrainer):
-            raise TypeError(f"pretrainer must freeze a CRNNPretrainer; got {type(fitted).__name__}")
         check_is_fitted(fitted)
+        if getattr(getattr(fitted, "net_", None), "module_", None) is None or not hasattr(
+            fitted.net_.module_, "crnn"
+        ):
+            raise TypeError(
+                "pretrainer must freeze a CRNNPretrainer or an RCRNNDetector; got "
+                f"{type(fitted).__name__}"
+            )
     else:
         fitted = clone(pretrainer)
         fitted.set_params(gru_units=detector.gru_units, extractor=detector.extractor)
@@ -317,6 +325,26 @@ def fit_pretrainer(
                 f"{name}={ours!r}: they must agree"
             )
     return fitted
+
+
+def copy_weights(network: RCRNN, source: NetworkEstimator, labels: list[Label]) -> None:
+    """Start a network from what was fitted before, as far as it fits.
+
+    Of a pre-trainer that is the extractor. Of a detector it is all but, where the labels
+    are others, what tells them apart.
+    """
+    theirs = source.net_.module_
+    if isinstance(source, CRNNPretrainer):
+        network.crnn.load_state_dict(theirs.crnn.state_dict())  # type: ignore[union-attr]
+        return
+    own = network.state_dict()
+    dropped = () if source.classes_.tolist() == labels else _OF_LABELS
+    taken = {
+        name: weights
+        for name, weights in theirs.state_dict().items()
+        if name in own and own[name].shape == weights.shape and not name.startswith(dropped)
+    }
+    network.load_state_dict(taken, strict=False)
 
 
 def cached_fit(pretrainer: CRNNPretrainer, data: tuple[Any, ...], memory: Any) -> CRNNPretrainer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import detecting, learning, tables  # noqa: F401  (each adds its commands)
+from . import detecting, tables, train, tune  # noqa: F401  (each adds its commands)
 from .common import app
 
 

@@ -1,0 +1,163 @@
+"""``rcrnn tune``: settings by cross-validation."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .clips import (
+    ClipLength,
+    Clips,
+    EmptyRatio,
+    Epochs,
+    Recordings,
+    Seed,
+    Table,
+    new_pipeline,
+    read_clips,
+)
+from .common import JsonLogs, Log, Quiet, app, fail
+
+
+class Search(str, Enum):
+    """How settings are tried: all at full length, or the better ones for longer."""
+
+    grid = "grid"
+    halving = "halving"
+
+
+@app.command()
+def tune(
+    recordings: Recordings,
+    events: Table,
+    param: Annotated[
+        list[str],
+        typer.Option("--param", "-p", help="A parameter of RCRNNDetector and values to try."),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="CSV of the results.")
+    ] = None,
+    search: Annotated[Search, typer.Option(help="All in full, or the better for longer.")] = (
+        Search.grid
+    ),
+    folds: Annotated[int, typer.Option(min=2, help="Of the cross-validation, by recording.")] = 3,
+    epochs: Epochs = 20,
+    clip_length: ClipLength = 10.0,
+    empty_ratio: EmptyRatio = 1.0,
+    seed: Seed = 0,
+    jobs: Annotated[int, typer.Option(help="Trainings side by side.")] = 1,
+    quiet: Quiet = False,
+    as_json: JsonLogs = False,
+) -> None:
+    """Try settings by cross-validation and print a table, the best first.
+
+    \b
+    rcrnn tune recordings/ events.csv -p gru_units=50,100 -p dense_units=64,128,256
+    rcrnn tune recordings/ events.csv -p lr=3e-4,1e-3 --search halving -o tuned.csv
+    """
+    log = Log(quiet, as_json)
+    try:
+        grid = _grid(param)
+        clips = read_clips(recordings, events, clip_length, empty_ratio, seed, log)
+        results = _search(clips, grid, search, folds, epochs, seed, jobs)
+    except (OSError, TypeError, ValueError) as error:
+        fail(str(error))
+    columns = [*grid, "error rate", "spread", "epochs"]
+    _print_table(columns, results)
+    if output is not None:
+        import csv
+
+        with open(output, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([columns, *results])
+    log.say("finished", n_settings=len(results))
+
+
+def _grid(texts: list[str]) -> dict[str, list[Any]]:
+    """Values of each parameter, from texts like ``gru_units=50,100``."""
+    import yaml
+
+    from .. import RCRNNDetector
+
+    known = sorted(RCRNNDetector().get_params())
+    grid = {}
+    for text in texts:
+        name, _, values = text.partition("=")
+        if not values:
+            raise ValueError(f"--param must be like gru_units=50,100; got {text!r}")
+        if name not in known:
+            raise ValueError(f"RCRNNDetector has no parameter {name!r}; it has {', '.join(known)}")
+        # YAML takes 1e-3 for a word.
+        grid[name] = [_number(yaml.safe_load(value)) for value in values.split(",")]
+    return grid
+
+
+def _number(value: Any) -> Any:
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _search(
+    clips: Clips,
+    grid: dict[str, list[Any]],
+    search: Search,
+    folds: int,
+    epochs: int,
+    seed: int,
+    jobs: int,
+) -> list[list[Any]]:
+    """Values, mean error rate over the folds, its deviation and epochs of each setting."""
+    from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+    from sklearn.model_selection import GridSearchCV, GroupKFold, HalvingGridSearchCV
+
+    from ..metrics import error_rate_scorer
+
+    if clips.n_recordings < folds:
+        raise ValueError(f"{clips.n_recordings} recordings cannot make {folds} folds")
+    settings: dict[str, Any] = {
+        "scoring": error_rate_scorer,
+        "cv": GroupKFold(folds),
+        "refit": False,
+        "n_jobs": jobs,
+        "error_score": "raise",
+    }
+    pipe = new_pipeline(epochs, seed, 1, score_threshold=0.5)
+    prefixed = {f"detector__{name}": values for name, values in grid.items()}
+    if search is Search.grid:
+        chosen = GridSearchCV(pipe, prefixed, **settings)
+    else:
+        chosen = HalvingGridSearchCV(
+            pipe,
+            prefixed,
+            resource="detector__max_epochs",
+            max_resources=epochs,
+            min_resources=max(1, epochs // 4),
+            factor=2,
+            random_state=seed,
+            **settings,
+        )
+    chosen.fit(clips.X, clips.y, groups=clips.groups)
+    results = chosen.cv_results_
+    rounds = results.get("n_resources", [epochs] * len(results["params"]))
+    rows = [
+        [*(params[name] for name in prefixed), round(-mean, 4), round(spread, 4), int(n)]
+        for params, mean, spread, n in zip(
+            results["params"],
+            results["mean_test_score"].tolist(),
+            results["std_test_score"].tolist(),
+            rounds,
+            strict=True,
+        )
+    ]
+    return sorted(rows, key=lambda row: (-row[-1], row[-3]))
+
+
+def _print_table(columns: list[str], rows: list[list[Any]]) -> None:
+    texts = [columns, *([str(value) for value in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    for row in texts:
+        typer.echo("  ".join(f"{text:>{width}}" for text, width in zip(row, widths, strict=True)))

@@ -1,0 +1,81 @@
+"""Starting from a fitted detector, and averaging what was tuned from one start."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+
+from sklearn_rcrnn import FrameDetector, LFBETransformer, RCRNNDetector, average_weights
+from sklearn_rcrnn.datasets import make_rare_events
+
+SETTINGS = {"gru_units": 4, "dense_units": 8, "max_epochs": 1, "score_threshold": 0.0}
+
+
+@pytest.fixture(scope="module")
+def features():
+    X, y = make_rare_events(8, duration=3.0, random_state=0)
+    return LFBETransformer().transform(X), y
+
+
+@pytest.fixture(scope="module")
+def fitted(features):
+    return RCRNNDetector(**SETTINGS, random_state=0).fit(*features)
+
+
+def weights(detector):
+    return detector.net_.module_.state_dict()
+
+
+def test_all_weights_of_a_detector_of_the_same_labels(fitted, features):
+    again = RCRNNDetector(**SETTINGS, pretrainer=FrozenEstimator(fitted), lr=1e-12, random_state=1)
+    again.fit(*features)
+    for name, value in weights(again).items():
+        if "running" not in name and "num_batches" not in name:
+            torch.testing.assert_close(value, weights(fitted)[name], rtol=0, atol=1e-8)
+    assert clone(again).pretrainer.estimator is fitted
+
+
+def test_what_tells_labels_apart_starts_anew(fitted, features):
+    X, y = features
+    other = [[(on, off, label.upper()) for on, off, label in clip] for clip in y]
+    again = RCRNNDetector(**SETTINGS, pretrainer=FrozenEstimator(fitted), lr=1e-12, random_state=1)
+    again.fit(X, other)
+    assert again.classes_.tolist() == [label.upper() for label in fitted.classes_]
+    ours, theirs = weights(again), weights(fitted)
+    assert torch.allclose(ours["rpn.window.weight"], theirs["rpn.window.weight"], atol=1e-8)
+    assert torch.allclose(ours["head.dense.0.weight"], theirs["head.dense.0.weight"], atol=1e-8)
+    assert not torch.allclose(ours["head.classes.weight"], theirs["head.classes.weight"])
+
+
+def test_frame_detectors_have_no_such_extractor(features):
+    frames = FrameDetector("mlp", max_epochs=1, random_state=0).fit(*features)
+    detector = RCRNNDetector(**SETTINGS, pretrainer=FrozenEstimator(frames))
+    with pytest.raises(TypeError, match="must freeze a CRNNPretrainer or an RCRNNDetector"):
+        detector.fit(*features)
+
+
+def test_the_mean_of_weights(fitted, features):
+    start = FrozenEstimator(fitted)
+    tuned = [
+        RCRNNDetector(**SETTINGS, pretrainer=start, lr=1e-3, random_state=i).fit(*features)
+        for i in range(2)
+    ]
+    mean = average_weights(tuned)
+    for name, value in weights(mean).items():
+        if value.is_floating_point():
+            expected = (weights(tuned[0])[name] + weights(tuned[1])[name]) / 2
+            torch.testing.assert_close(value, expected)
+    assert mean.net_ is not tuned[0].net_
+    X, _ = features
+    assert average_weights([fitted, fitted]).predict(X) == fitted.predict(X)
+
+
+def test_what_cannot_be_averaged(fitted, features):
+    X, y = features
+    larger = RCRNNDetector(**{**SETTINGS, "dense_units": 16}).fit(X, y)
+    with pytest.raises(ValueError, match="Detector 1 has other labels or another network"):
+        average_weights([fitted, larger])
+    with pytest.raises(ValueError, match="empty"):
+        average_weights([])
