@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+_UNKNOWN_SIZE = 2**31 - 2**16
 _PCM_FULL_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
 
 
@@ -133,6 +136,11 @@ def open_audio(path: str | os.PathLike[str]) -> Any:
         If there is no such file.
     ValueError
         If it is no audio.
+
+    Warns
+    -----
+    UserWarning
+        If a WAV is shorter than its header says.
     """
     import soundfile
 
@@ -140,9 +148,23 @@ def open_audio(path: str | os.PathLike[str]) -> Any:
     if not os.path.exists(name):
         raise FileNotFoundError(f"No such audio file: {name!r}")
     try:
-        return soundfile.SoundFile(name)
+        file = soundfile.SoundFile(name)
     except (soundfile.SoundFileError, OSError, TypeError) as error:
         raise unreadable(name, error) from error
+    _warn_if_cut_short(file)
+    return file
+
+
+def _warn_if_cut_short(file: Any) -> None:
+    """libsndfile reads a WAV as far as it goes, and tells only its log that there was more."""
+    told = re.search(r"^data : (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
+    # Programs that write into a pipe do not know the length, and promise the most there is.
+    if told and int(told[2]) < int(told[1]) < _UNKNOWN_SIZE:
+        warnings.warn(
+            f"{file.name!r} is cut short: its header promises {told[1]} bytes of samples, "
+            f"{told[2]} are there. What is there is used",
+            stacklevel=3,
+        )
 
 
 def unreadable(name: str, error: Exception) -> ValueError:

@@ -295,6 +295,6 @@ class TrainingDisplay:
                 linestyle="-" if whole else "--",
             )
         ax.set(xlabel="epoch", ylabel="loss", yscale="log")
-        ax.legend(fontsize=8)
+        ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
         self.figure_, self.ax_ = figure, ax
         return self

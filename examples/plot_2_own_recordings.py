@@ -1,0 +1,91 @@
+"""
+From a folder and a table to a model
+====================================
+
+Recordings in a folder, a CSV of their events, and in the end a folder with a model that
+``rcrnn detect`` takes. Recordings are of any length: they are cut into clips, and clips of one
+recording never lie on both sides of a split.
+"""
+
+# %%
+# A folder such as you may have
+# -----------------------------
+# Six recordings of forty seconds, and a table.
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from sklearn_rcrnn.datasets import make_rare_events
+
+folder = Path(tempfile.mkdtemp())
+rows = ["file,onset,offset,label"]
+for number in range(6):
+    pieces, events = make_rare_events(
+        10, duration=4.0, sample_rate=16000, ebr=(10, 20), random_state=number
+    )
+    soundfile.write(folder / f"night_{number}.wav", np.concatenate(pieces), 16000)
+    rows += [
+        f"night_{number}.wav,{4 * i + onset:.3f},{4 * i + offset:.3f},{label}"
+        for i, own in enumerate(events)
+        for onset, offset, label in own
+    ]
+(folder / "events.csv").write_text("\n".join(rows))
+print("\n".join(rows[:4]))
+
+# %%
+# Read and cut
+# ------------
+# ``read_events`` takes CSV, TSV, Raven, Audacity, JSON Lines, JAMS, and folders of tables.
+
+from sklearn_rcrnn.annotations import match_files, read_events
+from sklearn_rcrnn.datasets import cut_recordings
+
+paths = sorted(folder.glob("*.wav"))
+y = match_files(read_events(folder / "events.csv"), paths)
+X, y, groups = cut_recordings(paths, y, clip_length=4.0, sample_rate=16000)
+print(len(X), "clips of", len(paths), "recordings;", X[0])
+
+# %%
+# Train, and choose the threshold of each label by cross-validation
+# ------------------------------------------------------------------
+
+from sklearn.model_selection import GroupKFold
+
+from sklearn_rcrnn import TunedThresholdDetectorCV, make_rcrnn_pipeline
+
+pipe = make_rcrnn_pipeline(
+    sample_rate=16000,
+    n_fft=1024,
+    hop_length=512,
+    n_mels=32,
+    gru_units=16,
+    dense_units=32,
+    lr=2e-3,
+    lr_schedule="one_cycle",
+    patience=None,
+    validation_fraction=None,
+    batch_size=4,
+    max_epochs=15,
+    random_state=0,
+)
+splits = list(GroupKFold(2).split(X, groups=groups))
+tuned = TunedThresholdDetectorCV(pipe, cv=splits).fit(X, y)
+print(tuned.best_threshold_)
+print(tuned.best_score_)
+
+# %%
+# Sixty clips are few: the error rates say so. More recordings, or
+# :class:`~sklearn_rcrnn.datasets.FreshMixtures` of few events and many backgrounds, help most.
+#
+# Keep it
+# -------
+# Weights as safetensors and a JSON, without pickle; ``rcrnn detect --model`` takes the folder.
+
+from sklearn_rcrnn import load, save
+
+save(tuned.estimator_, folder / "my-sounds")
+found = load(folder / "my-sounds").predict(paths[:1])[0]
+print(len(found), "events in", paths[0].name)

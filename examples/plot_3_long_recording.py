@@ -1,0 +1,73 @@
+"""
+Long recordings and streams
+===========================
+
+Three ways to the same events: in memory, from a file block by block, and from a stream that
+has not ended yet.
+"""
+
+# %%
+# A detector
+# ----------
+
+from sklearn_rcrnn import make_rcrnn_pipeline
+from sklearn_rcrnn.datasets import make_rare_events
+
+settings = {"duration": 4.0, "sample_rate": 16000, "ebr": (10, 20)}
+X, y = make_rare_events(300, random_state=0, **settings)
+pipe = make_rcrnn_pipeline(
+    sample_rate=16000,
+    n_fft=1024,
+    hop_length=512,
+    n_mels=32,
+    gru_units=24,
+    dense_units=64,
+    lr=2e-3,
+    lr_schedule="one_cycle",
+    patience=None,
+    batch_size=8,
+    max_epochs=10,
+    score_threshold=0.5,
+    random_state=0,
+).fit(X, y)
+
+# %%
+# Five minutes in a file
+# ----------------------
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+pieces, _ = make_rare_events(75, random_state=1, **settings)
+path = Path(tempfile.mkdtemp()) / "night.wav"
+soundfile.write(path, np.concatenate(pieces), 16000, subtype="FLOAT")
+
+# %%
+# ``predict`` holds the recording in memory; ``detect_file`` reads blocks of ten seconds and needs
+# no more memory for a day than for a minute.
+
+from sklearn_rcrnn import detect_file, detect_stream
+
+in_memory = pipe.predict([path])[0]
+in_blocks = detect_file(pipe, path)
+print(len(in_memory), "events;", "equal" if in_memory == in_blocks else "not equal")
+
+# %%
+# A stream
+# --------
+# Blocks of any size, from a microphone or a socket. Events come as soon as nothing that follows
+# can change them; shorter windows are certain sooner.
+
+
+def microphone():
+    """Blocks of half a second."""
+    yield from np.split(np.concatenate(pieces), 600)
+
+
+for event in detect_stream(pipe, microphone(), window=20, margin=5):
+    print(f"{event.onset:7.2f} s  {event.label:<10} {event.score:.2f}")
+    if event.onset > 30:
+        break
