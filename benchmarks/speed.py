@@ -1,6 +1,6 @@
 """Speed and memory, each as a ratio against a named reference in the same run.
 
-python benchmarks/speed.py [lfbe step predict peer mixtures memory long import]
+python benchmarks/speed.py [lfbe step predict peer onnx mixtures memory long import]
 """
 
 from __future__ import annotations
@@ -242,6 +242,26 @@ def memory(repeats):
     )
 
 
+def onnx(repeats):
+    import tempfile
+
+    import onnxruntime
+
+    from sklearn_rcrnn import export_onnx, load_pretrained
+
+    detector = load_pretrained()[-1]
+    clip = _clips(1)[0][0]
+    with tempfile.TemporaryDirectory() as folder:
+        path = export_onnx(detector, os.path.join(folder, "model.onnx"))
+        session = onnxruntime.InferenceSession(path)
+    runs = [
+        lambda: session.run(None, {"features": clip}),
+        lambda: detector.predict([clip]),
+    ]
+    seconds, reference = interleaved(runs, repeats)
+    report("exported graph, 1 clip", seconds, "predict", reference, 1.5)
+
+
 def import_(repeats):
     def run(code):
         return lambda: subprocess.run([sys.executable, "-c", code], check=True)
@@ -265,6 +285,7 @@ def main():
         "step": step,
         "predict": predict,
         "peer": peer,
+        "onnx": onnx,
         "mixtures": mixtures,
         "memory": memory,
         "long": long,

@@ -239,10 +239,12 @@ def events_to_frame(events: Mapping[str, Sequence[Event]]) -> pandas.DataFrame:
     Examples
     --------
     >>> from sklearn_rcrnn.annotations import events_to_frame
-    >>> events_to_frame({"a.wav": [Event(1.0, 2.0, "dog", 0.5)], "b.wav": []})
+    >>> frame = events_to_frame({"a.wav": [Event(1.0, 2.0, "dog", 0.5)], "b.wav": []})
+    >>> frame.dropna()
         file  onset  offset label  score
     0  a.wav    1.0     2.0   dog    0.5
-    1  b.wav    NaN     NaN  None    NaN
+    >>> frame.file.tolist()
+    ['a.wav', 'b.wav']
     """
     import pandas
 
