@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .events import Event, check_event
+from .files import complete
 from .table_formats import HEADER, Format, Row, format_named, guess_format
 
 if TYPE_CHECKING:
@@ -135,10 +136,8 @@ def write_events(
     if path is None:
         sys.stdout.write(text)
         return
-    target = Path(path)
-    partial = target.with_name(target.name + ".part")
-    partial.write_text(text, encoding="utf-8", newline="")
-    partial.replace(target)
+    with complete(Path(path)) as partial:
+        partial.write_text(text, encoding="utf-8", newline="")
 
 
 def format_events(events: Mapping[str, Sequence[Event]], format: str = "csv") -> str:

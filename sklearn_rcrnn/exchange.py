@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .detector import RCRNNDetector
 from .features import LFBETransformer
+from .files import complete
 
 OPSET = 18
 
@@ -102,9 +103,8 @@ def export_onnx(
         _metadata(detector, *lfbe), ensure_ascii=False
     )
     path = Path(path)
-    partial = path.with_name(path.name + ".part")
-    program.save(partial, external_data=False)
-    partial.replace(path)
+    with complete(path) as partial:
+        program.save(partial, external_data=False)
     return path
 
 

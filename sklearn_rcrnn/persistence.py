@@ -98,9 +98,8 @@ def save(estimator: BaseEstimator, path: str | PathLike[str]) -> Path:
     text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
     # Weights first: a description whose weights are not there yet would not load.
     for name, content in ((WEIGHTS, data), (DESCRIPTION, text.encode())):
-        partial = folder / f"{name}.part"
-        partial.write_bytes(content)
-        partial.replace(folder / name)
+        with complete(folder / name) as partial:
+            partial.write_bytes(content)
     return folder
 
 

@@ -16,6 +16,7 @@ from .audio import load_clip
 from .displays.drawing import need_matplotlib
 from .events import Event, Label, check_event_lists, labels_of
 from .features import LFBETransformer
+from .files import complete
 
 _PIXELS_A_SECOND = 30
 _WIDEST = 16000
@@ -114,9 +115,8 @@ def write_report(
         recordings=sections,
     )
     path = Path(path)
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(path)
+    with complete(path) as partial:
+        partial.write_text(page, encoding="utf-8")
     return path
 
 

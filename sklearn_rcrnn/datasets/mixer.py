@@ -364,7 +364,7 @@ def _write(mixture: Mixture, folder: Path) -> Path:
 
     path = folder / mixture.recipe["mixture_audio_filename"]
     if not path.exists():
-        partial = path.with_suffix(".part")
-        soundfile.write(partial, mixture.samples(), SAMPLE_RATE, subtype="PCM_24", format="WAV")
-        partial.replace(path)
+        samples = mixture.samples()
+        with complete(path) as partial:
+            soundfile.write(partial, samples, SAMPLE_RATE, subtype="PCM_24", format="WAV")
     return path
