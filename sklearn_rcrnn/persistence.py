@@ -16,6 +16,8 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from .files import complete
+
 FORMAT_VERSION = 1
 DESCRIPTION = "model.json"
 WEIGHTS = "weights.safetensors"

@@ -15,6 +15,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from ..audio import read_audio
+from ..files import complete
 from .layout import CLASSES, data_folder, read_cv_setup, write_meta
 
 SAMPLE_RATE = 44100
