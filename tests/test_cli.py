@@ -163,7 +163,7 @@ def test_standard_input(folder):
     assert {row["file"] for row in rows} == {"stdin"}
     broken = rcrnn("detect", "-", "--model", folder / "model", data=b"no audio")
     assert broken.returncode == 1
-    assert "cannot be read as audio" in broken.stderr
+    assert "'standard input' cannot be read as audio" in broken.stderr
 
 
 def test_raw_samples_from_standard_input(folder):
@@ -212,8 +212,10 @@ def test_killed_in_the_middle_and_run_again(folder, tmp_path):
 
 
 def test_output_that_cannot_be_written(folder, tmp_path):
-    out = rcrnn("detect", folder / "in" / "a.wav", "--model", folder / "model", "-o", "/proc/x.csv")
+    args = ("detect", folder / "in" / "a.wav", "--model", folder / "model", "-o")
+    out = rcrnn(*args, tmp_path / "no" / "x.csv")
     assert out.returncode == 2
+    assert "x.csv cannot be written" in out.stderr
     assert "Traceback" not in out.stderr
     (tmp_path / "file").write_text("")
     out = rcrnn("detect", folder / "in", "-m", folder / "model", "-o", f"{tmp_path}/file/tables/")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +24,9 @@ from .common import (
     load_model,
     recordings_in,
 )
+
+if TYPE_CHECKING:
+    from ..batch import Outcome
 
 Recordings = Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")]
 _STDIN = Path("-")
@@ -62,6 +66,8 @@ def detect(
     ffmpeg -i film.mkv -f wav - | rcrnn detect -
     arecord -t raw -f S16_LE -r 44100 | rcrnn detect - --raw 44100
     """
+    from ..table_formats import format_named
+
     pipe = load_model(model)
     log = Log(quiet, as_json)
     if threshold is not None:
@@ -76,67 +82,86 @@ def detect(
             copy = Path(folder) / "stdin"
             with open(copy, "wb") as file:
                 shutil.copyfileobj(sys.stdin.buffer, file)
-            _detect_files(pipe, [copy], None, format, output, 1, True, log)
+            outcomes = _outcomes(pipe, [copy], None, format, 1, True)
+            renamed = (
+                outcome._replace(
+                    path=Path("stdin"),
+                    error=outcome.error and outcome.error.replace(str(copy), "standard input"),
+                )
+                for outcome in outcomes
+            )
+            _write(renamed, 1, format, output, log)
         return
     folder_out = Path(output) if output.endswith("/") or Path(output).is_dir() else None
     paths = recordings_in(files)
-    _detect_files(pipe, paths, folder_out, format, output, jobs, overwrite, log)
+    if folder_out is None:
+        if not format_named(format.known_as).many and len(paths) > 1:
+            fail(f"{format.value} tables are about one recording each: give a folder, -o tables/")
+        if output != "-" and not os.access(Path(output).absolute().parent, os.W_OK):
+            fail(f"{output} cannot be written: {Path(output).absolute().parent} is no such folder")
+    outcomes = _outcomes(pipe, paths, folder_out, format, jobs, overwrite)
+    _write(outcomes, len(paths), format, None if folder_out else output, log)
 
 
-def _detect_files(
+def _outcomes(
     pipe: Any,
     paths: list[Path],
     folder: Path | None,
     format: TableFormat,
-    output: str,
     jobs: int,
     overwrite: bool,
-    log: Log,
-) -> None:
-    from ..annotations import write_events
+) -> Iterator[Outcome]:
     from ..batch import detect_files
-    from ..table_formats import format_named
 
-    if folder is None and not format_named(format.known_as).many and len(paths) > 1:
-        fail(f"{format.value} tables are about one recording each: give a folder, -o tables/")
+    return detect_files(
+        pipe,
+        paths,
+        output_dir=folder,
+        format=format.known_as,
+        overwrite=overwrite,
+        n_jobs=jobs,
+    )
+
+
+def _write(
+    outcomes: Iterator[Outcome], total: int, format: TableFormat, output: str | None, log: Log
+) -> None:
+    """Follow the work; then, unless tables were written on the way, write one table."""
+    from ..annotations import write_events
+
     found, failed, seconds = {}, 0, 0.0
     try:
-        outcomes = detect_files(
-            pipe,
-            paths,
-            output_dir=folder,
-            format=format.known_as,
-            overwrite=overwrite,
-            n_jobs=jobs,
-        )
-        with log.progress(len(paths), "detecting") as bar:
+        with log.progress(total, "detecting") as bar:
             for outcome in outcomes:
                 seconds += outcome.duration
+                failed += outcome.error is not None
                 speed = seconds / max(time.time() - log.started, 1e-9)
                 bar.update(bar.task_ids[0], advance=1, speed=f"{speed:.0f} x real time")
-                path = str(outcome.path)
-                if outcome.error:
-                    failed += 1
-                    log.say("error", outcome.error, file=path, error=outcome.error)
-                elif outcome.events is None:
-                    log.say("skipped", file=path)
-                else:
-                    log.say(
-                        "detected",
-                        file=path,
-                        n_events=len(outcome.events),
-                        duration=round(outcome.duration, 3),
-                    )
-                    if folder is None:
-                        found[path if outcome.path.name != "stdin" else "stdin"] = outcome.events
-        if folder is None:
+                _tell(outcome, log)
+                if outcome.events is not None:
+                    found[str(outcome.path)] = outcome.events
+        if output is not None:
             write_events(found, None if output == "-" else output, format.known_as)
     except BrokenPipeError:
         raise
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         fail(str(error))
-    log.say("finished", n_files=len(paths), n_failed=failed, duration=round(seconds, 3))
+    log.say("finished", n_files=total, n_failed=failed, duration=round(seconds, 3))
     raise typer.Exit(1 if failed else 0)
+
+
+def _tell(outcome: Outcome, log: Log) -> None:
+    path = str(outcome.path)
+    if outcome.error:
+        log.say("error", outcome.error, file=path, error=outcome.error)
+    elif outcome.events is None:
+        log.say("skipped", file=path)
+    else:
+        facts: dict[str, Any] = {
+            "n_events": len(outcome.events),
+            "duration": round(outcome.duration, 3),
+        }
+        log.say("detected", file=path, **facts)
 
 
 def _detect_raw(pipe: Any, rate: int, format: TableFormat, log: Log) -> None:
@@ -215,7 +240,7 @@ def report(
                     found.append(outcome.events or [])
                     if outcome.error:
                         failed += 1
-                        log.say("error", outcome.error, file=str(outcome.path), error=outcome.error)
+                        _tell(outcome, log)
         write_report(paths, found, output, y_true=true, audio=audio, title=f"Events: {output.stem}")
     except (ImportError, OSError, ValueError) as error:
         fail(str(error))
