@@ -91,6 +91,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--mixture-length", type=float, default=10.0, help="with --minutes")
     parser.add_argument("--recipe", default="paper", choices=["paper", "refined"])
     parser.add_argument("--classes", nargs="+", default=[*CLASSES, "all"])
+    parser.add_argument("--systems", nargs="+", help="only these rows, by name")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--jobs", type=int, default=2, help="threads for features")
     parser.add_argument("--work", type=Path, default=Path("work/paper_tables"))
@@ -373,6 +374,8 @@ def main() -> None:
     for seed in args.seeds:
         for target in args.classes:
             for name, estimator, settings in systems(args, target, seed):
+                if args.systems and name not in args.systems:
+                    continue
                 path = args.work / "cells" / f"{key(args, name, target, seed)}.json"
                 if not path.exists():
                     cell = run_cell(args, target, seed, estimator, load_data(seed, settings))

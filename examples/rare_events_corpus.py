@@ -2,8 +2,8 @@
 
 One network of all classes, in the paper's two stages: the extractor is pre-trained on
 presence, then everything is tuned end to end. Every epoch has mixtures of its own. Then come
-rounds: two trainings from the same weights side by side, one on such mixtures, one on harder
-ones, and the mean of their weights. The score thresholds are chosen on mixtures of devtrain
+rounds: two trainings from the same weights side by side, on harder mixtures, and the mean of
+their weights. The score thresholds are chosen on mixtures of devtrain
 recordings that were held out of training; a last round may take those in, too. The devtest
 mixtures are only scored.
 
@@ -243,14 +243,18 @@ def train(args, split, say):
 
 
 def tune_branch(args, branch, start, name, epochs, lr, root, subset, seed):
-    """Go on from a model; the second branch on harder mixtures."""
+    """Go on from a model, on harder mixtures."""
     torch.set_num_threads(1)
-    harder = {
-        "distractors": 0.3,
-        "blend": 0.2,
-        "augmentation": EventAugmentation(speed=0.2, equalisation=6.0),
-    }
-    mixtures = stream(args, root, subset, COUNTS, seed + branch, **(harder if branch else {}))
+    mixtures = stream(
+        args,
+        root,
+        subset,
+        COUNTS,
+        seed + branch,
+        distractors=0.3,
+        blend=0.2,
+        augmentation=EventAugmentation(speed=0.2, equalisation=6.0),
+    )
     detector = new_detector(
         args,
         FrozenEstimator(load(start)[-1]),
