@@ -344,6 +344,10 @@ def draw(means, path):
 
 def main() -> None:
     args = parse_args()
+    names = [name for name, *_ in systems(args, "all", 0)]
+    unknown = set(args.systems or ()) - set(names)
+    if unknown:
+        raise SystemExit(f"Table {args.table} has no {sorted(unknown)}; it has {names}")
     (args.work / "cells").mkdir(parents=True, exist_ok=True)
     memory = joblib.Memory(args.work / "features", verbose=0)
     split = split_by_recording(args.root, args.work / "split")
