@@ -11,6 +11,7 @@ import pytest
 from sklearn_rcrnn import LFBETransformer, RCRNNDetector
 from sklearn_rcrnn.datasets import make_rare_events
 from sklearn_rcrnn.metrics import event_based_error_rate
+from sklearn_rcrnn.training import bfloat16_supported
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +27,10 @@ def sets():
     return lfbe.transform(X), y, lfbe.transform(X_test), y_test
 
 
-@pytest.fixture(scope="module", params=["float32", "auto"])
+PRECISIONS = ["float32"] + ["auto"] * bfloat16_supported("cpu")  # else they are the same
+
+
+@pytest.fixture(scope="module", params=PRECISIONS)
 def learnt(request, sets):
     X, y, *_ = sets
     detector = RCRNNDetector(
