@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .events import Event, check_event
+from .extras import need
 from .files import complete
 from .table_formats import HEADER, Format, Row, format_named, guess_format
 
@@ -245,6 +246,7 @@ def events_to_frame(events: Mapping[str, Sequence[Event]]) -> pandas.DataFrame:
     >>> frame.file.tolist()
     ['a.wav', 'b.wav']
     """
+    need("Data frames need", "pandas", "pandas")
     import pandas
 
     none = (float("nan"), float("nan"), None, float("nan"))

@@ -89,9 +89,14 @@ def load_clip(clip: Any, sample_rate: int, where: str) -> NDArray[np.float32]:
 
 
 def read_audio(
-    path: str | os.PathLike[str], sample_rate: int, dtype: str = "float32"
+    path: str | os.PathLike[str],
+    sample_rate: int,
+    dtype: str = "float32",
+    *,
+    start: float = 0.0,
+    stop: float | None = None,
 ) -> NDArray[np.floating]:
-    """Read a file as one channel at the given sample rate.
+    """Read a file, or a part of it, as one channel at the given sample rate.
 
     WAV, FLAC, Ogg, MP3 and whatever else libsndfile reads; channels are averaged.
 
@@ -101,6 +106,8 @@ def read_audio(
     sample_rate : int
         In Hz; other rates are resampled.
     dtype : {"float32", "float64"}, default="float32"
+    start, stop : float, default=0, None
+        Of the part, in seconds; None: to the end.
 
     Returns
     -------
@@ -117,14 +124,35 @@ def read_audio(
 
     name = os.fspath(path)
     with open_audio(path) as file:
+        rate = file.samplerate
+        first = min(round(start * rate), len(file))
+        n_samples = -1 if stop is None else round(stop * rate) - first
         try:
-            samples, rate = file.read(dtype=dtype, always_2d=True), file.samplerate
+            if first:
+                file.seek(first)
+            samples = file.read(n_samples, dtype=dtype, always_2d=True)
         except (soundfile.SoundFileError, OSError) as error:
             raise unreadable(name, error) from error
     if not len(samples):
         raise ValueError(f"{name!r} is empty: it has 0 samples")
     mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
     return resample(mono, rate, sample_rate)
+
+
+def audio_duration(path: str | os.PathLike[str]) -> float:
+    """Seconds in a file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no audio, or has no samples.
+    """
+    with open_audio(path) as file:
+        if not len(file):
+            raise ValueError(f"{os.fspath(path)!r} is empty: it has 0 samples")
+        return len(file) / file.samplerate
 
 
 def open_audio(path: str | os.PathLike[str]) -> Any:

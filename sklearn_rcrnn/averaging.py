@@ -54,14 +54,15 @@ def average_weights(detectors: Sequence[RCRNNDetector]) -> RCRNNDetector:
         check_is_fitted(detector)
     first = detectors[0]
     weights = [detector.net_.module_.state_dict() for detector in detectors]
-    for i, (detector, own) in enumerate(zip(detectors, weights, strict=True)):
-        shapes = {name: tensor.shape for name, tensor in own.items()}
-        if detector.classes_.tolist() != first.classes_.tolist() or shapes != {
-            name: tensor.shape for name, tensor in weights[0].items()
-        }:
+    kinds = [
+        (detector.classes_.tolist(), {name: tensor.shape for name, tensor in own.items()})
+        for detector, own in zip(detectors, weights, strict=True)
+    ]
+    for i, kind in enumerate(kinds):
+        if kind != kinds[0]:
             raise ValueError(
                 f"Detector {i} has other labels or another network than detector 0: "
-                f"{detector.classes_.tolist()} and {first.classes_.tolist()}"
+                f"{kind[0]} and {kinds[0][0]}"
             )
     averaged = copy.deepcopy(first)
     averaged.net_.module_.load_state_dict(

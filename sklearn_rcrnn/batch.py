@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from joblib import Parallel, delayed
 
 from .annotations import suffix_of, write_events
-from .audio import open_audio
+from .audio import audio_duration
 from .events import Event
 from .streaming import detect_file
 
@@ -104,8 +104,7 @@ def _detect(
     if table is not None and table.exists() and not overwrite:
         return Outcome(path, None, None, 0.0)
     try:
-        with open_audio(path) as file:
-            duration = len(file) / file.samplerate
+        duration = audio_duration(path)
         events = detect_file(estimator, path)
         if table is not None:
             write_events({path.name: events}, table, format)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch, check_random_state
 
 from .events import Label, check_event_lists, labels_of, select_events
+from .extras import need
 from .metrics import counts_by_clip, event_based_error_rate, event_based_f_score, event_counts
 
 # Thresholds at which curves are computed unless told otherwise.
@@ -291,13 +292,10 @@ def psds(
     --------
     >>> psds(y, pipe[-1].predict_candidates(features), [30.0] * len(y))  # doctest: +SKIP
     """
-    try:
-        from sed_scores_eval import intersection_based
-        from sed_scores_eval.base_modules.scores import create_score_dataframe
-    except ImportError as error:
-        raise ImportError(
-            "psds needs sed_scores_eval: pip install 'sklearn-rcrnn[psds]'"
-        ) from error
+    need("psds needs", "psds", "sed_scores_eval")
+    from sed_scores_eval import intersection_based
+    from sed_scores_eval.base_modules.scores import create_score_dataframe
+
     true = check_event_lists(y_true, durations=durations, name="y_true")
     found = check_event_lists(y_candidates, n_clips=len(true), name="y_candidates")
     labels = labels_of([*true, *found])

@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from .detector import RCRNNDetector
+from .extras import need
 from .features import LFBETransformer
 from .files import complete
 
@@ -70,7 +71,7 @@ def export_onnx(
     """
     from .nn.export import TRANSLATIONS, ExportedRCRNN
 
-    _need("onnx", "onnxscript")
+    need("ONNX export needs", "onnx", "onnx", "onnxscript")
     steps: list[Any] = [estimator]
     if isinstance(estimator, Pipeline):
         steps = [step for _, step in estimator.steps]
@@ -122,16 +123,6 @@ def _metadata(detector: RCRNNDetector, lfbe: LFBETransformer | None = None) -> d
         params.pop("n_jobs")
         known["features"] = params
     return known
-
-
-def _need(*packages: str) -> None:
-    from importlib.util import find_spec
-
-    missing = [name for name in packages if find_spec(name) is None]
-    if missing:
-        raise ImportError(
-            f"ONNX export needs {' and '.join(missing)}: pip install 'sklearn-rcrnn[onnx]'"
-        )
 
 
 @contextmanager

@@ -304,9 +304,8 @@ def fit_pretrainer(
     if isinstance(pretrainer, FrozenEstimator):
         fitted = pretrainer.estimator
         check_is_fitted(fitted)
-        if getattr(getattr(fitted, "net_", None), "module_", None) is None or not hasattr(
-            fitted.net_.module_, "crnn"
-        ):
+        network = getattr(getattr(fitted, "net_", None), "module_", None)
+        if not hasattr(network, "crnn"):
             raise TypeError(
                 "pretrainer must freeze a CRNNPretrainer or an RCRNNDetector; got "
                 f"{type(fitted).__name__}"

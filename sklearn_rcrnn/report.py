@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .audio import load_clip
-from .displays.drawing import need_matplotlib
 from .events import Event, Label, check_event_lists, labels_of
+from .extras import need
 from .features import LFBETransformer
 from .files import complete
 
@@ -77,7 +77,7 @@ def write_report(
     """
     import jinja2
 
-    need_matplotlib()
+    need("Pictures need", "plot", "matplotlib")
     found = check_event_lists(y_pred, n_clips=len(recordings), name="y_pred")
     true = (
         None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from .events import Event
+from .extras import need
 
 # A row of a table: its number, the file that it names or None, and what it says of an
 # event, or None for a file without events.
@@ -139,7 +140,9 @@ def _write_dcase(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
 
 
 def _read_jams(file: TextIO) -> Iterator[Row]:
-    jams = _import_jams()
+    need("JAMS files need", "jams", "jams")
+    import jams
+
     observations = [
         observation
         for annotation in jams.load(file, validate=False, fmt="jams").annotations
@@ -155,7 +158,9 @@ def _read_jams(file: TextIO) -> Iterator[Row]:
 
 
 def _write_jams(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
-    jams = _import_jams()
+    need("JAMS files need", "jams", "jams")
+    import jams
+
     content = jams.JAMS()
     annotation = jams.Annotation("tag_open")
     # JAMS wants a length; that of the recording is not known here.
@@ -172,14 +177,6 @@ def _write_jams(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
             content.file_metadata.duration = max(content.file_metadata.duration, event.offset)
     content.annotations.append(annotation)
     file.write(content.dumps(indent=2) + "\n")
-
-
-def _import_jams() -> Any:
-    try:
-        import jams
-    except ImportError as error:
-        raise ImportError("JAMS files need jams: pip install 'sklearn-rcrnn[jams]'") from error
-    return jams
 
 
 _JAMS_NAMESPACES = ("tag_open", "segment_open", "tag_urbansound", "scaper", "sound_event")

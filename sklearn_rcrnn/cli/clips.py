@@ -37,13 +37,13 @@ def read_clips(
 ) -> Clips:
     """Recordings with their events, cut into clips; those that cannot be read are reported."""
     from ..annotations import match_files, read_events
-    from ..audio import open_audio
+    from ..audio import audio_duration
     from ..datasets import cut_recordings
 
     usable = []
     for path in recordings_in([recordings]):
         try:
-            open_audio(path).close()
+            audio_duration(path)
             usable.append(path)
         except (OSError, ValueError) as error:
             log.say("error", f"left out: {error}", file=str(path), error=str(error))

@@ -78,19 +78,7 @@ def detect(
         _detect_raw(pipe, raw, format, log)
         return
     if files == [_STDIN]:
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder) / "stdin"
-            with open(copy, "wb") as file:
-                shutil.copyfileobj(sys.stdin.buffer, file)
-            outcomes = _outcomes(pipe, [copy], None, format, 1, True)
-            renamed = (
-                outcome._replace(
-                    path=Path("stdin"),
-                    error=outcome.error and outcome.error.replace(str(copy), "standard input"),
-                )
-                for outcome in outcomes
-            )
-            _write(renamed, 1, format, output, log)
+        _detect_stdin(pipe, format, output, log)
         return
     folder_out = Path(output) if output.endswith("/") or Path(output).is_dir() else None
     paths = recordings_in(files)
@@ -101,6 +89,22 @@ def detect(
             fail(f"{output} cannot be written: {Path(output).absolute().parent} is no such folder")
     outcomes = _outcomes(pipe, paths, folder_out, format, jobs, overwrite)
     _write(outcomes, len(paths), format, None if folder_out else output, log)
+
+
+def _detect_stdin(pipe: Any, format: TableFormat, output: str, log: Log) -> None:
+    """A copy on disk takes the place of standard input, which cannot be read twice."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "stdin"
+        with open(copy, "wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        outcomes = (
+            outcome._replace(
+                path=Path("stdin"),
+                error=outcome.error and outcome.error.replace(str(copy), "standard input"),
+            )
+            for outcome in _outcomes(pipe, [copy], None, format, 1, True)
+        )
+        _write(outcomes, 1, format, output, log)
 
 
 def _outcomes(
@@ -172,14 +176,13 @@ def _detect_raw(pipe: Any, rate: int, format: TableFormat, log: Log) -> None:
     name = format.known_as
     if name in ("raven", "jams"):
         fail(f"{name} tables are written as a whole: choose another --format for a stream")
-    if name in ("csv", "tsv"):
-        typer.echo(format_events({}, name), nl=False)
+    header = format_events({}, name)
+    typer.echo(header, nl=False)
     n_events = 0
     try:
         for event in detect_stream(pipe, _raw_blocks(rate), sample_rate=rate):
             n_events += 1
-            lines = format_events({"stdin": [event]}, name).splitlines(keepends=True)
-            typer.echo(lines[-1], nl=False)
+            typer.echo(format_events({"stdin": [event]}, name)[len(header) :], nl=False)
             sys.stdout.flush()
     except ValueError as error:
         fail(str(error))

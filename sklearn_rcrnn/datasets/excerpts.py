@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from ..audio import open_audio, resample, unreadable
+from ..audio import audio_duration, read_audio
 from ..events import Event, check_event_lists
 
 # What a cut leaves of an event may be too little to tell what it was.
@@ -47,24 +47,14 @@ class Excerpt:
         self.stop = stop
         self.sample_rate = sample_rate
 
-    def samples(self) -> NDArray[np.float32]:
+    def samples(self) -> NDArray[np.floating]:
         """The samples, averaged over channels.
 
         Returns
         -------
         float32 array of shape (n_samples,)
         """
-        import soundfile
-
-        with open_audio(self.path) as file:
-            rate = file.samplerate
-            first, last = round(self.start * rate), round(self.stop * rate)
-            try:
-                file.seek(min(first, len(file)))
-                samples = file.read(last - first, dtype="float32", always_2d=True)
-            except (soundfile.SoundFileError, OSError) as error:
-                raise unreadable(self.path, error) from error
-        return resample(samples.mean(axis=1), rate, self.sample_rate)
+        return read_audio(self.path, self.sample_rate, start=self.start, stop=self.stop)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
         return self.samples().astype(dtype or np.float32, copy=False)
@@ -124,7 +114,7 @@ def cut_recordings(
     clips = check_event_lists(y, n_clips=len(paths))
     X, events, groups = [], [], []
     for group, (path, own) in enumerate(zip(paths, clips, strict=True)):
-        duration = _duration(path)
+        duration = audio_duration(path)
         check_event_lists([own], durations=[duration], name=repr(os.fspath(path)))
         edges = np.linspace(0, duration, math.ceil(duration / clip_length) + 1).tolist()
         for start, stop in pairwise(edges):
@@ -133,13 +123,6 @@ def cut_recordings(
             groups.append(group)
     kept = _kept(events, empty_ratio, check_random_state(random_state))
     return [X[i] for i in kept], [events[i] for i in kept], np.array([groups[i] for i in kept])
-
-
-def _duration(path: str | os.PathLike[str]) -> float:
-    with open_audio(path) as file:
-        if not len(file):
-            raise ValueError(f"{os.fspath(path)!r} is empty: it has 0 samples")
-        return len(file) / file.samplerate
 
 
 def _between(events: Sequence[Event], start: float, stop: float) -> list[Event]:

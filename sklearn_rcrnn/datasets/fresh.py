@@ -184,14 +184,13 @@ class FreshMixtures(ClipStream):
             piece = self._distractor(rng)
             _add(mixture, piece, int(rng.integers(len(mixture) - len(piece))), self._ratio(rng))
         events: list[tuple[float, float, Label]] = []
-        background = mixture.copy()
         for _ in range(rng.choice(len(self.event_counts), p=self.event_counts)):
             label = self.labels[int(rng.integers(len(self.labels)))]
             event = self._event(label, rng)
             start = _free_start(events, len(event), len(mixture), rng)
             if start is None:
                 continue
-            _add(mixture, event, start, self._ratio(rng), background)
+            _add(mixture, event, start, self._ratio(rng))
             events.append((start / SAMPLE_RATE, (start + len(event)) / SAMPLE_RATE, label))
         mixture *= np.float32(HEADROOM)
         peak = np.abs(mixture).max()
@@ -220,7 +219,7 @@ class FreshMixtures(ClipStream):
             other = self._segment(label, rng)[: len(event)]
             event = event.copy()
             start = int(rng.integers(len(event) - len(other) + 1))
-            _add(event, other, start, rng.uniform(-12, 0), event.copy())
+            _add(event, other, start, rng.uniform(-12, 0))
         return event[: round(self.mixture_length * SAMPLE_RATE) - 1]
 
     def _segment(self, label: str, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -258,11 +257,10 @@ def _add(
     sound: NDArray[np.float32],
     start: int,
     ratio: float,
-    background: NDArray[np.float32] | None = None,
 ) -> None:
-    """Lay a sound over the mixture in place, `ratio` dB over the background under it."""
+    """Lay a sound over the mixture in place, `ratio` dB over what is there."""
     place = slice(start, start + len(sound))
-    under = _rms((mixture if background is None else background)[place])
+    under = _rms(mixture[place])
     gain = 10 ** (ratio / 20) * max(under, _SILENCE) / max(_rms(sound), _SILENCE)
     mixture[place] += np.float32(gain) * sound
 

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from sklearn.pipeline import Pipeline
 
 from ..events import Label
+from ..extras import need
 
 
 def new_axes(ax: Any, n_rows: int = 1, **settings: Any) -> tuple[Any, Any]:
     """The axes given, or new ones with their figure."""
     if ax is not None:
         return (ax if n_rows == 1 else list(ax)), np.ravel(ax)[0].figure
-    need_matplotlib()
+    need("Pictures need", "plot", "matplotlib")
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(n_rows, 1, layout="constrained", **settings)
     return axes, figure
-
-
-def need_matplotlib() -> None:
-    """Raise ImportError that says what to do where matplotlib is missing."""
-    if find_spec("matplotlib") is None:
-        raise ImportError("Pictures need matplotlib: pip install 'sklearn-rcrnn[plot]'")
 
 
 def colours_of(labels: Sequence[Label]) -> dict[Label, Any]:
