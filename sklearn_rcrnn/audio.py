@@ -191,7 +191,7 @@ def _warn_if_cut_short(file: Any) -> None:
         warnings.warn(
             f"{file.name!r} is cut short: its header promises {told[1]} bytes of samples, "
             f"{told[2]} are there. What is there is used",
-            stacklevel=3,
+            stacklevel=2,  # one place, so that a file is told of once
         )
 
 

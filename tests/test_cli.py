@@ -128,6 +128,15 @@ def test_scores(tmp_path):
     assert table.splitlines()[0] == "label  error rate  F-score"
 
 
+def test_a_label_without_true_events_has_no_error_rate(tmp_path):
+    write_events({"a.wav": [Event(1.0, 2.0, "dog")]}, tmp_path / "true.csv")
+    write_events({"a.wav": [Event(1.0, 2.0, "zebra")]}, tmp_path / "found.csv")
+    tables = (tmp_path / "true.csv", tmp_path / "found.csv")
+    assert "zebra           -    0.000" in rcrnn("evaluate", *tables).stdout
+    rows = json.loads(rcrnn("evaluate", *tables, "--json").stdout)
+    assert rows["zebra"] == {"error_rate": None, "f_score": 0.0}
+
+
 def test_help_loads_nothing_heavy():
     code = (
         "import sys; from sklearn_rcrnn import cli; "

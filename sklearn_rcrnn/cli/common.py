@@ -123,3 +123,29 @@ def recordings_in(paths: list[Path]) -> list[Path]:
     if not files:
         fail(f"no recordings in {', '.join(map(str, paths))} (looked for {' '.join(AUDIO)})")
     return files
+
+
+def label_scores(
+    y_true: Any, y_found: Any, labels: list[Any], **criteria: Any
+) -> dict[str, dict[str, Any]]:
+    """Number of true events, error rate and F-score of each label; no rate without events."""
+    from ..metrics import event_based_error_rate, event_based_f_score
+
+    criteria |= {"labels": labels, "average": None}
+    rates: Any = event_based_error_rate(y_true, y_found, **criteria)
+    scores: Any = event_based_f_score(y_true, y_found, zero_division=0, **criteria)
+    rows = {}
+    for label, rate, score in zip(labels, rates.tolist(), scores.tolist(), strict=True):
+        n_events = sum(event.label == label for clip in y_true for event in clip)
+        rows[str(label)] = {
+            "n_events": n_events,
+            # sed_eval divides by almost nothing there.
+            "error_rate": rate if n_events else None,
+            "f_score": score,
+        }
+    return rows
+
+
+def rate_text(rate: float | None, digits: int) -> str:
+    """An error rate for people; a dash where there is none."""
+    return "-" if rate is None else f"{rate:.{digits}f}"

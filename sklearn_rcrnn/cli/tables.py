@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import JsonLogs, Log, Quiet, app, fail
+from .common import JsonLogs, Log, Quiet, app, fail, label_scores, rate_text
 
 
 @app.command()
@@ -32,32 +32,23 @@ def evaluate(
         y_true = list(reference.values())
         y_found = match_files(estimate, reference)
         labels = sorted({event.label for clip in (*y_true, *y_found) for event in clip})
-        criteria: dict[str, Any] = {
-            "t_collar": collar,
-            "evaluate_offset": offsets,
-            "labels": labels,
+        criteria: dict[str, Any] = {"t_collar": collar, "evaluate_offset": offsets}
+        rows = label_scores(y_true, y_found, labels, **criteria)
+        rows["all"] = {
+            "error_rate": float(event_based_error_rate(y_true, y_found, **criteria)),
+            "f_score": float(event_based_f_score(y_true, y_found, zero_division=0, **criteria)),
         }
-        rates: Any = event_based_error_rate(y_true, y_found, average=None, **criteria)
-        scores: Any = event_based_f_score(
-            y_true, y_found, average=None, zero_division=0, **criteria
-        )
-        both = (
-            float(event_based_error_rate(y_true, y_found, **criteria)),
-            float(event_based_f_score(y_true, y_found, zero_division=0, **criteria)),
-        )
     except (OSError, TypeError, ValueError) as error:
         fail(str(error))
-    rows = dict(zip(labels, zip(rates, scores, strict=True), strict=True)) | {"all": both}
     if as_json:
-        table = {
-            str(k): {"error_rate": float(r), "f_score": float(f)} for k, (r, f) in rows.items()
-        }
-        typer.echo(json.dumps(table))
+        names = ("error_rate", "f_score")
+        typer.echo(json.dumps({k: {name: row[name] for name in names} for k, row in rows.items()}))
         return
-    width = max(len(str(label)) for label in rows)
+    width = max(len(label) for label in rows)
     typer.echo(f"{'label':<{width}}  error rate  F-score")
-    for label, (rate, score) in rows.items():
-        typer.echo(f"{label!s:<{width}}  {rate:10.3f}  {score:7.3f}")
+    for label, row in rows.items():
+        rate = rate_text(row["error_rate"], 3)
+        typer.echo(f"{label:<{width}}  {rate:>10}  {row['f_score']:7.3f}")
 
 
 @app.command()

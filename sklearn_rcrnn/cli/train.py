@@ -19,7 +19,7 @@ from .clips import (
     new_pipeline,
     read_clips,
 )
-from .common import JsonLogs, Log, Quiet, app, fail, load_model
+from .common import JsonLogs, Log, Quiet, app, fail, label_scores, load_model, rate_text
 
 # With fewer recordings than this none can be spared: clips are held out instead.
 _FEW_RECORDINGS = 5
@@ -150,27 +150,20 @@ def _epoch_log(log: Log, epochs: int) -> Any:
 def _choose_and_score(pipe: Any, X: list[Any], y: list[Any], log: Log) -> dict[str, Any]:
     """Set the threshold of each label, and say what it gives on the same clips."""
     from .. import TunedThresholdDetectorCV
-    from ..metrics import event_based_error_rate, event_based_f_score
 
     if not any(y):
         log.say("warning", "no event was held out: the thresholds stay at 0.8, without scores")
         return {}
     TunedThresholdDetectorCV(pipe, cv="prefit").fit(X, y)
     found = pipe.predict(X)
-    scores: dict[str, Any] = {}
-    for label in pipe[-1].classes_.tolist():
-        criteria: Any = {"labels": [label]}
-        scores[str(label)] = {
-            "threshold": round(pipe[-1].score_threshold[label], 3),
-            "n_events": sum(event.label == label for clip in y for event in clip),
-            "error_rate": float(event_based_error_rate(y, found, **criteria)),
-            "f_score": float(event_based_f_score(y, found, zero_division=0, **criteria)),
-        }
+    scores = label_scores(y, found, pipe[-1].classes_.tolist())
+    for label, threshold in pipe[-1].score_threshold.items():
         row = scores[str(label)]
+        row["threshold"] = round(threshold, 3)
         log.say(
             "score",
-            f"{label}: error rate {row['error_rate']:.2f}, F-score {row['f_score']:.2f} on "
-            f"{row['n_events']} held-out events",
+            f"{label}: error rate {rate_text(row['error_rate'], 2)}, F-score "
+            f"{row['f_score']:.2f} on {row['n_events']} held-out events",
         )
     return scores
 
@@ -197,8 +190,8 @@ def _write_model(pipe: Any, folder: Path, facts: dict[str, Any], scores: dict[st
             "| label | threshold | events | error rate | F-score |",
             "|---|---|---|---|---|",
             *(
-                f"| {label} | {row['threshold']} | {row['n_events']} | {row['error_rate']:.2f} | "
-                f"{row['f_score']:.2f} |"
+                f"| {label} | {row['threshold']} | {row['n_events']} | "
+                f"{rate_text(row['error_rate'], 2)} | {row['f_score']:.2f} |"
                 for label, row in scores.items()
             ),
         ]
