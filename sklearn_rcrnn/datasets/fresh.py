@@ -49,10 +49,10 @@ class FreshMixtures(ClipStream):
         Event-to-background ratio in dB, drawn evenly from this range.
     second_background : float, default=0.3
         Probability to add another background, 0 to 12 dB weaker.
-    distractors : float, default=0.0
-        Probability that a piece of another background stands out of the mixture as an
-        event does: not all that comes and goes is an event.
-    blend : float, default=0.0
+    distractors : float, default=0.3
+        Probability that a piece of another background, changed as events are, stands out
+        of the mixture as an event does: not all that comes and goes is an event.
+    blend : float, default=0.2
         Probability that another event of its class, 0 to 12 dB weaker, sounds within an
         event: recordings are few, pairs of them are many.
     augmentation : EventAugmentation or None, default=EVENT_AUGMENTATION
@@ -102,8 +102,8 @@ class FreshMixtures(ClipStream):
         event_counts: Sequence[float] = (0.25, 0.5, 0.25),
         ebr: tuple[float, float] = (-9.0, 9.0),
         second_background: float = 0.3,
-        distractors: float = 0.0,
-        blend: float = 0.0,
+        distractors: float = 0.3,
+        blend: float = 0.2,
         augmentation: EventAugmentation | None = EVENT_AUGMENTATION,
         classes: Sequence[str] | None = None,
         n_jobs: int | None = None,
@@ -226,17 +226,22 @@ class FreshMixtures(ClipStream):
         """A segment of a recording of the class, changed by the augmentation."""
         recordings = self._recordings[label]
         own = recordings[int(rng.integers(len(recordings)))]
-        segment = own[int(rng.integers(len(own)))]
-        return (
-            segment if self.augmentation is None else self.augmentation(segment, SAMPLE_RATE, rng)
-        )
+        return self._changed(own[int(rng.integers(len(own)))], rng)
 
     def _distractor(self, rng: np.random.Generator) -> NDArray[np.float32]:
         """A tenth of a second to three of a background, faded in and out."""
         duration = min(0.1 * 30 ** rng.random(), self.mixture_length / 2)
-        piece = self._stretch(rng)[: round(duration * SAMPLE_RATE)]
+        size = round(duration * SAMPLE_RATE)
+        piece = self._changed(self._stretch(rng)[:size], rng)[:size]
         fade = np.minimum(np.arange(1, len(piece) + 1, dtype=np.float32) / (0.01 * SAMPLE_RATE), 1)
         return piece * fade * fade[::-1]
+
+    def _changed(
+        self, samples: NDArray[np.float32], rng: np.random.Generator
+    ) -> NDArray[np.float32]:
+        if self.augmentation is None:
+            return samples
+        return self.augmentation(samples, SAMPLE_RATE, rng)
 
     def _ratio(self, rng: np.random.Generator) -> float:
         return float(rng.uniform(*self.ebr))
