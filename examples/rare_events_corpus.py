@@ -2,8 +2,8 @@
 
 One network of all classes, in the paper's two stages: the extractor is pre-trained on
 presence, then everything is tuned end to end. Every epoch has mixtures of its own. Then come
-rounds: two trainings from the same weights side by side, on harder mixtures, and the mean of
-their weights. The score thresholds are chosen on mixtures of devtrain
+rounds: two trainings from the same weights side by side, on harder and on still harder
+mixtures, and the mean of their weights. The score thresholds are chosen on mixtures of devtrain
 recordings that were held out of training; a last round may take those in, too. The devtest
 mixtures are only scored.
 
@@ -57,6 +57,27 @@ from sklearn_rcrnn.metrics import (
 
 # Probabilities of no, one and two events in a mixture.
 COUNTS = (0.3, 0.4, 0.3)
+# The first stages learn from plain mixtures; the branches of a round from the harder ones
+# that FreshMixtures makes by default, and from still harder ones.
+PLAIN = {
+    "distractors": 0.0,
+    "blend": 0.0,
+    "augmentation": EventAugmentation(speed=0.12, equalisation=5.0),
+}
+BRANCHES = (
+    ({}, FeatureAugmentation()),
+    (
+        {
+            "ebr": (-12.0, 9.0),
+            "distractors": 0.4,
+            "blend": 0.3,
+            "augmentation": EventAugmentation(
+                speed=0.25, equalisation=7.0, low_pass=0.3, reverberation=0.4
+            ),
+        },
+        FeatureAugmentation(equalisation=4.0, band_mask=0.2),
+    ),
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -232,35 +253,28 @@ def train(args, split, say):
                 **shared_settings(args),
             )
             # Half of the mixtures without an event, as in the paper.
-            mixtures = stream(args, split, "fit", (0.5, 0.5), args.seed, n_jobs=args.jobs)
+            mixtures = stream(args, split, "fit", (0.5, 0.5), args.seed, n_jobs=args.jobs, **PLAIN)
             save(pretrainer.fit(mixtures), args.work / "pretrainer")
             say(f"pre-training: {args.pretrain_epochs} epochs of {args.epoch_clips} mixtures")
         pretrainer = FrozenEstimator(load(args.work / "pretrainer"))
     detector = new_detector(args, pretrainer, "detector")
-    detector.fit(stream(args, split, "fit", COUNTS, args.seed + 1, n_jobs=args.jobs))
+    detector.fit(stream(args, split, "fit", COUNTS, args.seed + 1, n_jobs=args.jobs, **PLAIN))
     say(f"detector: {args.epochs} epochs of {args.epoch_clips} mixtures")
     return Pipeline([("lfbe", LFBETransformer()), ("detector", detector)])
 
 
 def tune_branch(args, branch, start, name, epochs, lr, root, subset, seed):
-    """Go on from a model, on harder mixtures."""
+    """Go on from a model, on the mixtures of the branch."""
     torch.set_num_threads(1)
-    mixtures = stream(
-        args,
-        root,
-        subset,
-        COUNTS,
-        seed + branch,
-        distractors=0.3,
-        blend=0.2,
-        augmentation=EventAugmentation(speed=0.2, equalisation=6.0),
-    )
+    changes, augmentation = BRANCHES[branch]
+    mixtures = stream(args, root, subset, COUNTS, seed + branch, **changes)
     detector = new_detector(
         args,
         FrozenEstimator(load(start)[-1]),
         f"{name}-{branch}",
         max_epochs=epochs,
         lr=lr,
+        augmentation=augmentation,
         random_state=seed + branch,
     )
     return detector.fit(mixtures)
@@ -272,7 +286,7 @@ def tune_round(args, start, name, epochs, lr, root, subset, seed, say):
     if not target.exists():
         branches = Parallel(n_jobs=2)(
             delayed(tune_branch)(args, branch, start, name, epochs, lr, root, subset, seed)
-            for branch in range(2)
+            for branch in range(len(BRANCHES))
         )
         mean = average_weights(branches)
         save(Pipeline([("lfbe", LFBETransformer()), ("detector", mean)]), target)
