@@ -44,8 +44,8 @@ from sklearn_rcrnn.annotations import match_files, read_events
 from sklearn_rcrnn.datasets import cut_recordings
 
 paths = sorted(folder.glob("*.wav"))
-y = match_files(read_events(folder / "events.csv"), paths)
-X, y, groups = cut_recordings(paths, y, clip_length=4.0, sample_rate=16000)
+events = match_files(read_events(folder / "events.csv"), paths)
+X, y, groups = cut_recordings(paths, events, clip_length=4.0, sample_rate=16000)
 print(len(X), "clips of", len(paths), "recordings;", X[0])
 
 # %%
@@ -85,7 +85,7 @@ print(tuned.best_score_)
 # Weights as safetensors and a JSON, without pickle; ``rcrnn detect --model`` takes the folder.
 
 from sklearn_rcrnn import load, save
+from sklearn_rcrnn.displays import EventsDisplay
 
 save(tuned.estimator_, folder / "my-sounds")
-found = load(folder / "my-sounds").predict(paths[:1])[0]
-print(len(found), "events in", paths[0].name)
+EventsDisplay.from_estimator(load(folder / "my-sounds"), paths[0], events[0])

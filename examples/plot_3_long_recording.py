@@ -41,7 +41,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-pieces, _ = make_rare_events(75, random_state=1, **settings)
+pieces, events = make_rare_events(75, random_state=1, **settings)
 path = Path(tempfile.mkdtemp()) / "night.wav"
 soundfile.write(path, np.concatenate(pieces), 16000, subtype="FLOAT")
 
@@ -71,3 +71,15 @@ for event in detect_stream(pipe, microphone(), window=20, margin=5):
     print(f"{event.onset:7.2f} s  {event.label:<10} {event.score:.2f}")
     if event.onset > 30:
         break
+
+# %%
+# The first half-minute, with the true events.
+
+from sklearn_rcrnn.displays import EventsDisplay
+
+true = [
+    (4 * i + onset, 4 * i + offset, label)
+    for i, own in enumerate(events[:8])
+    for onset, offset, label in own
+]
+EventsDisplay.from_estimator(pipe, np.concatenate(pieces[:8]), true)

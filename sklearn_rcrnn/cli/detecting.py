@@ -135,15 +135,11 @@ def _write(
 
     found, failed, seconds = {}, 0, 0.0
     try:
-        with log.progress(total, "detecting") as bar:
-            for outcome in outcomes:
-                seconds += outcome.duration
-                failed += outcome.error is not None
-                speed = seconds / max(time.time() - log.started, 1e-9)
-                bar.update(bar.task_ids[0], advance=1, speed=f"{speed:.0f} x real time")
-                _tell(outcome, log)
-                if outcome.events is not None:
-                    found[str(outcome.path)] = outcome.events
+        for outcome in _followed(outcomes, total, log):
+            seconds += outcome.duration
+            failed += outcome.error is not None
+            if outcome.events is not None:
+                found[str(outcome.path)] = outcome.events
         if output is not None:
             write_events(found, None if output == "-" else output, format.known_as)
     except BrokenPipeError:
@@ -152,6 +148,18 @@ def _write(
         fail(str(error))
     log.say("finished", n_files=total, n_failed=failed, duration=round(seconds, 3))
     raise typer.Exit(1 if failed else 0)
+
+
+def _followed(outcomes: Iterator[Outcome], total: int, log: Log) -> Iterator[Outcome]:
+    """The outcomes, each told of when it is there, under a bar."""
+    seconds = 0.0
+    with log.progress(total, "detecting") as bar:
+        for outcome in outcomes:
+            seconds += outcome.duration
+            speed = seconds / max(time.time() - log.started, 1e-9)
+            bar.update(bar.task_ids[0], advance=1, speed=f"{speed:.0f} x real time")
+            _tell(outcome, log)
+            yield outcome
 
 
 def _tell(outcome: Outcome, log: Log) -> None:
@@ -237,13 +245,9 @@ def report(
             found: list[Any] = match_files(read_events(events), paths)
         else:
             found = []
-            with log.progress(len(paths), "detecting") as bar:
-                for outcome in detect_files(load_model(model), paths):
-                    bar.update(bar.task_ids[0], advance=1)
-                    found.append(outcome.events or [])
-                    if outcome.error:
-                        failed += 1
-                        _tell(outcome, log)
+            for outcome in _followed(detect_files(load_model(model), paths), len(paths), log):
+                failed += outcome.error is not None
+                found.append(outcome.events or [])
         write_report(paths, found, output, y_true=true, audio=audio, title=f"Events: {output.stem}")
     except (ImportError, OSError, ValueError) as error:
         fail(str(error))
