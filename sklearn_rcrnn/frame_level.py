@@ -21,6 +21,7 @@ from .events import Event, Label, select_events
 from .nn.frame_networks import NETWORKS, FrameNetwork
 from .nn.rcrnn import count_parameters
 from .training import DetectionNet, collate_detection, seeded, set_normalisation, train
+from .windows import frames_in_windows
 
 
 def frames_to_events(
@@ -282,17 +283,22 @@ gradient_clip, callbacks, net_params, device, precision, random_state, verbose
         -------
         float32 array of shape (n_clips, n_frames, n_labels)
             When the clips have equal lengths, else a list of arrays (n_frames_i, n_labels).
-            Labels in the order of ``classes_``; they need not sum to 1.
+            Labels in the order of ``classes_``; they need not sum to 1. Clips over a minute
+            go through in overlapping windows.
         """
         check_is_fitted(self)
         self._validate_params()
         clips = self._check_features(X, reset=False)
+        rows = frames_in_windows(self._forward, clips, self.frame_shift)
+        return np.stack(rows) if len({len(row) for row in rows}) == 1 else rows
+
+    def _forward(self, clips: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         rows: list[Any] = [None] * len(clips)
         with self._inference() as network:
             for places, batch in self._batches(clips):
                 for place, row in zip(places, network(**batch).cpu().numpy(), strict=True):
                     rows[place] = row[: len(clips[place])]
-        return np.stack(rows) if len({len(row) for row in rows}) == 1 else rows
+        return rows
 
     def _frame_seconds(self) -> float:
         return self.frame_shift

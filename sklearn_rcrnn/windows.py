@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from .events import Event
 from .nn.crnn import FRAMES_PER_STEP
@@ -115,6 +117,35 @@ def in_windows(
     for own in cuts:
         kept = [event for piece in own for event in keep(next(found), piece, frame_shift)]
         joined.append(kept if len(own) == 1 else merge(kept, nms_threshold))
+    return joined
+
+
+def frames_in_windows(
+    compute: Callable[[Any], list[NDArray[np.float32]]], clips: Any, frame_shift: float
+) -> list[NDArray[np.float32]]:
+    """A row for each frame of clips of any length, from a function for at most a window.
+
+    Each row comes from the window in whose inner part its frame lies.
+    """
+    windows = Windows(frame_shift)
+    cuts = [list(windows.cut(len(clip))) for clip in clips]
+    rows = iter(
+        compute(
+            [
+                clip[piece.start : piece.stop]
+                for clip, own in zip(clips, cuts, strict=True)
+                for piece in own
+            ]
+        )
+    )
+    joined = []
+    for own in cuts:
+        parts = []
+        for piece in own:
+            first = windows.margin if piece.start else 0
+            last = piece.stop - piece.start - (windows.margin if piece is not own[-1] else 0)
+            parts.append(next(rows)[first:last])
+        joined.append(np.concatenate(parts))
     return joined
 
 

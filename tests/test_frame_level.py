@@ -136,6 +136,15 @@ class TestEstimator:
         assert [len(row) for row in rows] == [len(X[0]), 50]
         assert rival.predict(short)[0] == rival.predict(X[:1])[0]
 
+    def test_windows_of_a_long_clip_join_without_a_seam(self, features):
+        X, y = features
+        # It hears 41 frames, less than the margin of a window.
+        rival = FrameDetector("cnn", max_epochs=1, batch_size=4, random_state=0).fit(X, y)
+        long = np.concatenate(list(X) * (1 + 8000 // (len(X) * X.shape[1])))[:8000]
+        clips = [long, X[0], long[:2584]]
+        for clip, row in zip(clips, rival.predict_frame_proba(clips), strict=True):
+            np.testing.assert_allclose(row, rival._forward([clip])[0], atol=1e-5)
+
     def test_grid_search_and_files(self, rival, features, tmp_path):
         X, y = features
         search = GridSearchCV(rival, {"network": ["mlp", "dnn"]}, cv=2).fit(X, y)
