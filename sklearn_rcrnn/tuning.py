@@ -216,8 +216,8 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
             if name == _PARAMETER or name.endswith("__" + _PARAMETER):
                 return name
         raise ValueError(
-            f"{type(self.estimator).__name__} has no parameter {_PARAMETER}: it is no detector, "
-            "nor a pipeline that ends in one"
+            f"{type(self.estimator).__name__} has no parameter {_PARAMETER}: an RCRNNDetector is "
+            "needed, or a pipeline that ends in one. Tune other thresholds by GridSearchCV"
         )
 
     def _cross_validate(self, X: Any, true: list[list[Event]]) -> list[list[Event]]:

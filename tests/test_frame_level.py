@@ -9,8 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 
-from sklearn_rcrnn import FrameDetector, RCRNNDetector, load, make_rcrnn_pipeline, save
+from sklearn_rcrnn import (
+    FrameDetector,
+    RCRNNDetector,
+    TunedThresholdDetectorCV,
+    load,
+    make_rcrnn_pipeline,
+    save,
+)
+from sklearn_rcrnn.displays import ThresholdDisplay
 from sklearn_rcrnn.frame_level import frames_to_events
 from sklearn_rcrnn.nn.frame_networks import NETWORKS, FrameNetwork
 from sklearn_rcrnn.nn.losses import Truth
@@ -150,6 +159,13 @@ class TestEstimator:
         search = GridSearchCV(rival, {"network": ["mlp", "dnn"]}, cv=2).fit(X, y)
         best = search.best_estimator_
         assert load(save(best, tmp_path / "best")).predict(X) == best.predict(X)
+
+    def test_thresholds_of_frames_are_tuned_otherwise(self, rival, features):
+        X, y = features
+        with pytest.raises(ValueError, match="GridSearchCV"):
+            TunedThresholdDetectorCV(rival).fit(X, y)
+        with pytest.raises(TypeError, match="moves their boundaries"):
+            ThresholdDisplay.from_estimator(make_pipeline("passthrough", rival.fit(X, y)), X, y)
 
     def test_wrong_parameters(self, features):
         X, y = features

@@ -53,8 +53,18 @@ class ThresholdDisplay:
         Returns
         -------
         ThresholdDisplay
+
+        Raises
+        ------
+        TypeError
+            If the estimator is no pipeline, or its detector judges frames.
         """
         steps, detector = split_pipeline(estimator)
+        if not hasattr(detector, "predict_candidates"):
+            raise TypeError(
+                f"{type(detector).__name__} has no scored events to choose from: its threshold "
+                "moves their boundaries. Score predict(X) at each threshold instead"
+            )
         candidates = detector.predict_candidates(steps.transform(X))
         return cls.from_predictions(y, candidates, ax=ax, **params)
 
