@@ -85,7 +85,7 @@ def detect_file(estimator: Pipeline, path: str | os.PathLike[str]) -> list[Event
     Returns
     -------
     list of Event
-        By onset; those of ``estimator.predict([path])[0]``.
+        By onset; those of ``estimator.predict([path])[0]`` but for rounding.
 
     Raises
     ------
