@@ -231,10 +231,9 @@ def predictions(estimator, X, label):
 def run_cell(args, target, seed, estimator, data):
     """Train, choose thresholds on held-out recordings, score each class on devtest."""
     started = time.time()
-    X_val, y_val = of_class(data["valid"], target)
     train = of_class(data["train"], target)
     # Early stopping needs the held-out clips; a budget of time does not.
-    watched = {} if args.minutes else {"X_val": X_val, "y_val": y_val}
+    held = (None, None) if args.minutes else of_class(data["valid"], target)
     minutes = args.minutes
     if getattr(estimator, "pretrainer", None) is not None:
         # Pre-training has mixtures of its own, half of them with an event.
@@ -245,19 +244,17 @@ def run_cell(args, target, seed, estimator, data):
         if args.minutes:
             within(pretrainer, *own, args.minutes / 5)
             minutes = 4 * args.minutes / 5
-        fitted = cached_fit(
-            pretrainer, (*own, watched.get("X_val"), watched.get("y_val")), estimator.memory
-        )
+        fitted = cached_fit(pretrainer, (*own, *held), estimator.memory)
         estimator.set_params(pretrainer=FrozenEstimator(fitted))
     if args.minutes:
         within(estimator, *train, minutes)
-    estimator.fit(*train, **watched)
+    estimator.fit(*train, X_val=held[0], y_val=held[1])
     trained = time.time() - started
+    tried = settings_to_try(estimator)
     scores, chosen, held_out = {}, {}, []
     for label in CLASSES if target == "all" else [target]:
         X, y = of_class(data["valid"], label)
         detect = predictions(estimator, X, label)
-        tried = settings_to_try(estimator)
         rates = [
             event_based_error_rate(y, detect(**settings), labels=[label]) for settings in tried
         ]

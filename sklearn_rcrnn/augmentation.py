@@ -37,7 +37,8 @@ class EventAugmentation:
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> event = rng.normal(size=22050)
-    >>> bool(0.83 < len(EventAugmentation()(event, 44100, rng)) / 22050 < 1.26)
+    >>> changed = EventAugmentation(speed=0.12)(event, 44100, rng)
+    >>> bool(0.88 < len(changed) / 22050 < 1.14)
     True
     """
 

@@ -75,6 +75,15 @@ class Windows:
             start += self.hop
         yield self.piece(start, n_frames)
 
+    def cut_all(self, clips: Any) -> tuple[list[list[Piece]], list[Any]]:
+        """The windows of each clip, and what lies in them, one after the other."""
+        cuts = [list(self.cut(len(clip))) for clip in clips]
+        return cuts, [
+            clip[piece.start : piece.stop]
+            for clip, own in zip(clips, cuts, strict=True)
+            for piece in own
+        ]
+
     def settled(self, start: int, nms_threshold: float) -> float:
         """Time by which an event must end so that windows from `start` on cannot suppress it.
 
@@ -106,12 +115,7 @@ def in_windows(
     windows = Windows(frame_shift)
     if max(map(len, clips)) <= windows.length:
         return detect(clips)
-    cuts = [list(windows.cut(len(clip))) for clip in clips]
-    pieces = [
-        clip[piece.start : piece.stop]
-        for clip, own in zip(clips, cuts, strict=True)
-        for piece in own
-    ]
+    cuts, pieces = windows.cut_all(clips)
     found = iter(detect(pieces))
     joined = []
     for own in cuts:
@@ -128,16 +132,8 @@ def frames_in_windows(
     Each row comes from the window in whose inner part its frame lies.
     """
     windows = Windows(frame_shift)
-    cuts = [list(windows.cut(len(clip))) for clip in clips]
-    rows = iter(
-        compute(
-            [
-                clip[piece.start : piece.stop]
-                for clip, own in zip(clips, cuts, strict=True)
-                for piece in own
-            ]
-        )
-    )
+    cuts, pieces = windows.cut_all(clips)
+    rows = iter(compute(pieces))
     joined = []
     for own in cuts:
         parts = []

@@ -257,11 +257,14 @@ class TestFreshMixtures:
         ]
         assert np.mean(louder) > 0.5
         assert all(distracted.draw(1, i)[1] == [] for i in range(20))
-        blended = FreshMixtures(root, event_counts=(0, 1), blend=1.0, **settings)
+        little = EventAugmentation(speed=0.12)
+        blended = FreshMixtures(
+            root, event_counts=(0, 1), blend=1.0, augmentation=little, **settings
+        )
         for i in range(5):
             samples, [(onset, offset, _)] = blended.draw(1, i)
             assert np.isfinite(samples).all()
-            assert 0.8 < offset - onset < 1.3
+            assert 0.8 < offset - onset < 1.2
 
     @pytest.mark.parametrize(
         ("params", "message"),
