@@ -118,11 +118,14 @@ def read_audio(
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it cannot be read as audio, or has no samples.
+        If it cannot be read as audio or has no samples, or the part does not begin
+        before it ends.
     """
     import soundfile
 
     name = os.fspath(path)
+    if start < 0 or (stop is not None and stop <= start):
+        raise ValueError(f"{name!r}: the part from {start} s to {stop} s cannot be read")
     with open_audio(path) as file:
         rate = file.samplerate
         first = min(round(start * rate), len(file))

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from sklearn_rcrnn import Event, LFBETransformer
-from sklearn_rcrnn.datasets import cut_recordings
+from sklearn_rcrnn.datasets import Excerpt, cut_recordings
 
 RATE = 8000
 
@@ -57,6 +57,12 @@ def test_few_clips_without_events(paths):
     _, events, _ = cut_recordings(paths, y, clip_length=1, empty_ratio=2, random_state=0)
     assert [bool(own) for own in events].count(True) == 1
     assert len(events) == 3
+
+
+@pytest.mark.parametrize(("start", "stop"), [(3, 1), (2, 2), (-1, 2)])
+def test_a_part_that_cannot_be(paths, start, stop):
+    with pytest.raises(ValueError, match=f"part from {start} s to {stop} s"):
+        Excerpt(paths[0], start, stop, RATE).samples()
 
 
 def test_wrong_use(paths, tmp_path):
