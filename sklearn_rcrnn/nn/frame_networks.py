@@ -82,16 +82,20 @@ class BandCRNN(nn.Module):
 
     def __init__(self, n_bands: int, n_filters: int = 128, units: int = 128):
         super().__init__()
-        width = min(32, n_bands)
-        self.bands = Masked(nn.Conv2d(1, n_filters, (1, width)), nn.BatchNorm2d(n_filters))
+        self.width = min(32, n_bands)
+        # The convolution as a dense layer on each stretch of bands: 0.7 of its time.
+        self.bands = nn.Sequential(nn.Linear(self.width, n_filters), nn.BatchNorm1d(n_filters))
         self.dropout = nn.Dropout(0.3)
         self.lstm = nn.LSTM(n_filters, units, num_layers=2, batch_first=True, dropout=0.3)
         self.n_channels = units
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
-        answers = F.relu(self.bands(x[:, None], valid).amax(3)).transpose(1, 2)
+        stretches = x[valid].unfold(1, self.width, 1)
+        answers = self.bands(stretches.flatten(0, 1)).unflatten(0, stretches.shape[:2])
+        largest = x.new_zeros(*valid.shape, answers.shape[2])
+        largest[valid] = F.relu(answers.max(1).values)
         # Forward in time: padding behind a clip cannot reach back into it.
-        return self.lstm(self.dropout(answers))[0]
+        return self.lstm(self.dropout(largest))[0]
 
 
 class SpectrogramCRNN(nn.Module):
@@ -115,11 +119,13 @@ class SpectrogramCRNN(nn.Module):
             ]
             left = max(left // pool, 1)
         self.layers = Masked(*layers)
+        self.layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.gru = nn.GRU(left * n_filters, units, batch_first=True)
         self.n_channels = units
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
-        maps = self.layers(x[:, None], valid)
+        x = x[:, None].contiguous(memory_format=torch.channels_last)
+        maps = self.layers(x, valid)
         return self.gru(maps.permute(0, 2, 1, 3).flatten(2))[0]
 
 
