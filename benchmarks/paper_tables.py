@@ -87,9 +87,11 @@ def rcrnn(args, target, seed, **params):
         "pretrainer": pretrainer,
         "recipe": args.recipe,
         "lr": args.lr,
+        "lr_schedule": "constant",
         "max_epochs": args.epochs,
         "patience": args.patience,
         "max_events_per_clip": 1,
+        "nms_threshold": 0.5,
         "random_state": seed,
         "memory": args.work / "pretrained",
     }

@@ -34,11 +34,8 @@ pipe = make_rcrnn_pipeline(
     gru_units=24,
     dense_units=64,
     lr=2e-3,
-    lr_schedule="one_cycle",
-    patience=None,
     batch_size=8,
     max_epochs=10,
-    score_threshold=0.5,
     random_state=0,
 )
 pipe.fit(X, y)

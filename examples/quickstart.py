@@ -38,10 +38,8 @@ def main() -> None:
     print(f"{len(X)} clips to train on, {len(X_test)} to test on, 5 s each")
 
     pipe = make_rcrnn_pipeline(
-        lr=1e-3,
         batch_size=8,
         max_epochs=args.epochs,
-        score_threshold=0.5,
         n_jobs=2,
         random_state=args.seed,
         verbose=1,

@@ -65,10 +65,11 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
         Proposals of a clip that reach the classifier.
     proposal_nms_threshold : float, default=0.7
         IoU above which a weaker proposal is dropped.
-    score_threshold : float or dict of label to float, default=0.8
-        Events under it are not returned. May be changed after ``fit``, by hand or by
+    score_threshold : float or dict of label to float, default=0.5
+        Events under it are not returned; the paper has 0.8, which the scores of the refined
+        recipe seldom reach. May be changed after ``fit``, by hand or by
         :class:`TunedThresholdDetectorCV`.
-    nms_threshold : float, default=0.5
+    nms_threshold : float, default=0.3
         IoU above which a weaker event of the same label is dropped. May be changed after
         ``fit``.
     max_events_per_clip : int, default=None
@@ -82,20 +83,20 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
         which leaves it without any example from clips without event.
     frame_shift : float, default=1024 / 44100
         Seconds between frames of the features: hop over sample rate.
-    max_epochs : int, default=100
-        Epochs at most.
-    lr : float, default=3e-4
-        Learning rate of Adam (the paper, after pre-training: 1e-5).
-    lr_schedule : {"constant", "one_cycle"}, default="constant"
+    max_epochs : int, default=30
+        Epochs, at most with `patience`.
+    lr : float, default=1e-3
+        Learning rate of Adam, the highest of a cycle (the paper, after pre-training: 1e-5).
+    lr_schedule : {"constant", "one_cycle"}, default="one_cycle"
         ``"one_cycle"`` warms up over a tenth of the steps and then falls to nearly zero by
-        `max_epochs`; give it ``patience=None``.
+        `max_epochs`, where the best weights are.
     augmentation : FeatureAugmentation, default=None
         How features are changed, by chance, before each step of the training.
     batch_size : int, default=16
         Clips in a batch, at ``predict`` too.
-    patience : int, default=10
+    patience : int, default=None
         Stop when the validation loss has not improved for so many epochs; the weights of
-        the best epoch are restored. None: never.
+        the best epoch are restored. None: never; of use with a constant rate only.
     validation_fraction : float, default=0.1
         Part of the clips set aside for validation, each label in proportion. None: train
         on all and watch the training loss.
@@ -181,17 +182,17 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
         anchor_sizes: Sequence[float] = (1, 2, 4, 8, 16, 32),
         n_proposals: int = 100,
         proposal_nms_threshold: float = 0.7,
-        score_threshold: float | dict[Label, float] = 0.8,
-        nms_threshold: float = 0.5,
+        score_threshold: float | dict[Label, float] = 0.5,
+        nms_threshold: float = 0.3,
         max_events_per_clip: int | None = None,
         recipe: str | Recipe = "refined",
         frame_shift: float = 1024 / 44100,
-        max_epochs: int = 100,
-        lr: float = 3e-4,
-        lr_schedule: Literal["constant", "one_cycle"] = "constant",
+        max_epochs: int = 30,
+        lr: float = 1e-3,
+        lr_schedule: Literal["constant", "one_cycle"] = "one_cycle",
         augmentation: FeatureAugmentation | None = None,
         batch_size: int = 16,
-        patience: int | None = 10,
+        patience: int | None = None,
         validation_fraction: float | None = 0.1,
         gradient_clip: float | None = 5.0,
         callbacks: Sequence[Any] | None = None,

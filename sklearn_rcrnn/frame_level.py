@@ -115,7 +115,8 @@ class FrameDetector(EventScoreMixin, NetworkEstimator):
         Seconds between frames of the features: hop over sample rate.
     max_epochs, lr, lr_schedule, augmentation, batch_size, patience, validation_fraction, \
 gradient_clip, callbacks, net_params, device, precision, random_state, verbose
-        As for :class:`RCRNNDetector`; `lr` is 1e-3 by default.
+        As for :class:`RCRNNDetector`; by default at most 100 epochs at a constant rate of
+        1e-3, with a `patience` of 10.
 
     Attributes
     ----------

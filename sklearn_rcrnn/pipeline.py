@@ -18,8 +18,11 @@ def _paper() -> dict[str, Any]:
         "recipe": "paper",
         "pretrainer": CRNNPretrainer(lr=1e-3, batch_size=80, patience=10),
         "lr": 1e-5,
+        "lr_schedule": "constant",
+        "max_epochs": 100,
         "patience": 10,
         "score_threshold": 0.8,
+        "nms_threshold": 0.5,
     }
 
 

@@ -230,11 +230,14 @@ def callbacks_for(
         ("divergence", StopOnDivergence()),
     ]
     if schedule is not None:
+        # PyTorch's cycle divides by zero where its first part is one step, and never rises
+        # where it is less.
+        n_steps = max(schedule[1], 3)
         cycle = LRScheduler(
             torch.optim.lr_scheduler.OneCycleLR,
             max_lr=schedule[0],
-            total_steps=schedule[1],
-            pct_start=0.1,
+            total_steps=n_steps,
+            pct_start=max(0.1, 2 / n_steps),
             cycle_momentum=False,
             step_every="batch",
         )

@@ -37,7 +37,6 @@ def learnt(request, sets):
         lr=1e-3,
         batch_size=8,
         max_epochs=15,
-        score_threshold=0.5,
         precision=request.param,
         random_state=0,
     )

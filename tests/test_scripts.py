@@ -63,6 +63,14 @@ def test_training_on_a_corpus_and_its_held_out_rates(root, tmp_path):
     assert [line.split()[0] for line in printed.splitlines()[-2:]] == ["round1", "model"]
 
 
+def test_what_defaults_are_worth(root, tmp_path):
+    sizes = "--train-clips 2 --epochs 1 --clips 2 --length 3"
+    settings = ["--root", root, "--work", tmp_path, "--settings", "constant, plain"]
+    printed = run("benchmarks/defaults.py", *sizes.split(), *settings).splitlines()
+    assert printed[0].startswith("6 mixtures to train on, 1 epochs; 12 held out")
+    assert [line.split()[2] for line in printed[-2:]] == ["1", "any"]
+
+
 def test_a_table_of_the_paper_goes_on_where_it_was(root, tmp_path):
     sizes = "--table 4 --minutes 0.01 --train-clips 3 --valid-clips 2 --test-clips 2 --classes all"
     settings = [*sizes.split(), "--root", root, "--work", tmp_path]

@@ -10,6 +10,7 @@ import soundfile
 import torch
 import yaml
 from sklearn.base import clone
+from skorch.callbacks import Callback
 
 from sklearn_rcrnn import (
     ClipStream,
@@ -66,7 +67,6 @@ def tiny():
         max_epochs=3,
         batch_size=4,
         precision="float32",
-        patience=None,
         random_state=0,
     )
 
@@ -134,31 +134,39 @@ def test_y_val_alone_is_an_error(features, small):
         small.fit(X, y, y_val=y)
 
 
-def test_one_cycle_ends_low(features):
-    X, y = features
-    rates = []
+class Rates(Callback):
+    """The learning rate of each step."""
 
-    from skorch.callbacks import Callback
+    def initialize(self):
+        self.used = []
+        return self
 
-    class Rate(Callback):
-        def on_batch_end(self, net, training=False, **kwargs):
-            if training:
-                rates.append(net.optimizer_.param_groups[0]["lr"])
+    def on_batch_begin(self, net, training=False, **kwargs):
+        if training:
+            self.used.append(net.optimizer_.param_groups[0]["lr"])
 
-    RCRNNDetector(
-        gru_units=4,
-        dense_units=8,
-        lr=1e-3,
-        lr_schedule="one_cycle",
-        max_epochs=4,
-        batch_size=4,
-        patience=None,
-        callbacks=[Rate()],
-        random_state=0,
-    ).fit(X, y)
+
+def rates_of(n_epochs, batch_size, features):
+    watch = Rates()
+    detector = RCRNNDetector(gru_units=4, dense_units=8, batch_size=batch_size, random_state=0)
+    detector.set_params(max_epochs=n_epochs, validation_fraction=None, callbacks=[watch])
+    detector.fit(*features)
+    return watch.used
+
+
+def test_one_cycle_rises_and_ends_low(features):
+    rates = rates_of(4, 4, features)
+    assert len(rates) == 24
     assert max(rates) == pytest.approx(1e-3, rel=0.05)
     assert rates[0] < max(rates) > rates[10]
     assert rates[-1] < 1e-4
+
+
+@pytest.mark.parametrize("n_steps", [1, 2, 3, 5, 10, 11])
+def test_a_cycle_of_few_steps_rises(n_steps, features):
+    rates = rates_of(n_steps, 64, features)
+    assert len(rates) == n_steps
+    assert max(rates) == pytest.approx(1e-3 if n_steps > 1 else 1e-3 / 25)
 
 
 class TestFreshMixtures:

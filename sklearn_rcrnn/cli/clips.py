@@ -75,13 +75,9 @@ def new_pipeline(epochs: int, seed: int, jobs: int, **params: Any) -> Any:
     from .. import FeatureAugmentation, make_rcrnn_pipeline
 
     return make_rcrnn_pipeline(
-        lr=1e-3,
-        lr_schedule="one_cycle",
-        patience=None,
         validation_fraction=None,
         augmentation=FeatureAugmentation(),
         batch_size=8,
-        nms_threshold=0.3,
         max_epochs=epochs,
         random_state=seed,
         n_jobs=jobs,

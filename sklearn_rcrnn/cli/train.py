@@ -152,7 +152,8 @@ def _choose_and_score(pipe: Any, X: list[Any], y: list[Any], log: Log) -> dict[s
     from .. import TunedThresholdDetectorCV
 
     if not any(y):
-        log.say("warning", "no event was held out: the thresholds stay at 0.8, without scores")
+        default = pipe[-1].score_threshold
+        log.say("warning", f"no event was held out: the threshold stays at {default}, no scores")
         return {}
     TunedThresholdDetectorCV(pipe, cv="prefit").fit(X, y)
     found = pipe.predict(X)

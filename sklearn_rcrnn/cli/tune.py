@@ -125,7 +125,7 @@ def _search(
         "n_jobs": jobs,
         "error_score": "raise",
     }
-    pipe = new_pipeline(epochs, seed, 1, score_threshold=0.5)
+    pipe = new_pipeline(epochs, seed, 1)
     prefixed = {f"detector__{name}": values for name, values in grid.items()}
     if search is Search.grid:
         chosen = GridSearchCV(pipe, prefixed, **settings)

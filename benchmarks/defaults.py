@@ -1,0 +1,96 @@
+"""What the defaults of RCRNNDetector are worth, on recordings held out of the training.
+
+python benchmarks/defaults.py --root ../shared/corpus
+
+Trains on the same few mixtures with each setting, as somebody would who has a folder of
+recordings, and prints the error rate, one event a clip and any number, at the best threshold
+of each class and at fixed ones; means over the classes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from held_out import error_rates, held_out_mixtures
+
+from sklearn_rcrnn import FeatureAugmentation, LFBETransformer, RCRNNDetector
+from sklearn_rcrnn.datasets import FreshMixtures, split_by_recording
+
+CLASSES = ("babycry", "glassbreak", "gunshot")
+THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8)
+ONE_CYCLE = {"lr": 1e-3, "lr_schedule": "one_cycle", "patience": None}
+CONSTANT = {"lr": 3e-4, "lr_schedule": "constant", "patience": 10}
+SETTINGS = {
+    "constant, plain": {**CONSTANT, "augmentation": None},
+    "constant, changed features": {**CONSTANT, "augmentation": FeatureAugmentation()},
+    "one cycle, plain": {**ONE_CYCLE, "augmentation": None},
+    "one cycle, changed features": {**ONE_CYCLE, "augmentation": FeatureAugmentation()},
+}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--root", default=os.environ.get("RCRNN_CORPUS", "../shared/corpus"))
+    parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
+    parser.add_argument("--train-clips", type=int, default=500, help="of a class")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--clips", type=int, default=150, help="held out, of a class and seed")
+    parser.add_argument("--length", type=float, default=10.0, help="seconds of a mixture")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--work", type=Path, default=Path("work/defaults"))
+    return parser.parse_args()
+
+
+def training_mixtures(split, n_clips, length):
+    """The same mixtures of the fit recordings every time, half of them without an event."""
+    X, y = [], []
+    for i, label in enumerate(CLASSES):
+        mixtures = FreshMixtures(
+            split,
+            "fit",
+            n_mixtures=n_clips,
+            mixture_length=length,
+            event_counts=(0.5, 0.5),
+            distractors=0.0,
+            blend=0.0,
+            augmentation=None,
+            classes=[label],
+            random_state=100 + i,
+        )
+        stream = LFBETransformer().transform(mixtures)
+        for index in range(n_clips):
+            features, events = stream.draw(1, index)
+            X.append(features)
+            y.append(events)
+    return np.stack(X), y
+
+
+def main() -> None:
+    args = parse_args()
+    torch.set_num_threads(args.threads)
+    split = split_by_recording(args.root, args.work / "split")
+    X, y = training_mixtures(split, args.train_clips, args.length)
+    mixtures, y_held, made_for = held_out_mixtures(split, args.clips)
+    held = LFBETransformer().transform(mixtures)
+    print(f"{len(X)} mixtures to train on, {args.epochs} epochs; {len(held)} held out; seed 0")
+    columns = "".join(f"{threshold:7g}" for threshold in THRESHOLDS)
+    print(f"{'setting':<30}{'events':>7}{'best':>7}{columns}")
+    for name in args.settings:
+        detector = RCRNNDetector(max_epochs=args.epochs, random_state=0, **SETTINGS[name])
+        candidates = detector.fit(X, y).predict_candidates(held)
+        for most in (1, None):
+            curves = error_rates(candidates, y_held, made_for, most).values()
+            rates = [np.mean([rate.min() for _, rate in curves])]
+            for wanted in THRESHOLDS:
+                at = [rate[np.argmin(np.abs(tried - wanted))] for tried, rate in curves]
+                rates.append(np.mean(at))
+            row = "".join(f"{rate:7.3f}" for rate in rates)
+            print(f"{name:<30}{most or 'any':>7}{row}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
