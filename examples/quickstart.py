@@ -26,7 +26,7 @@ from sklearn_rcrnn.metrics import event_based_error_rate, event_based_f_score
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--clips", type=int, default=500)
-    parser.add_argument("--epochs", type=int, default=11)
+    parser.add_argument("--epochs", type=int, default=9)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--picture", type=Path, default=Path("demo_events.png"))
     args = parser.parse_args()
