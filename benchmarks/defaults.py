@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from held_out import error_rates, held_out_mixtures
+from paper_tables import fresh
 
 from sklearn_rcrnn import FeatureAugmentation, LFBETransformer, RCRNNDetector
-from sklearn_rcrnn.datasets import FreshMixtures, split_by_recording
+from sklearn_rcrnn.datasets import split_by_recording
 
-CLASSES = ("babycry", "glassbreak", "gunshot")
 THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8)
 ONE_CYCLE = {"lr": 1e-3, "lr_schedule": "one_cycle", "patience": None}
 CONSTANT = {"lr": 3e-4, "lr_schedule": "constant", "patience": 10}
@@ -45,35 +45,11 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def training_mixtures(split, n_clips, length):
-    """The same mixtures of the fit recordings every time, half of them without an event."""
-    X, y = [], []
-    for i, label in enumerate(CLASSES):
-        mixtures = FreshMixtures(
-            split,
-            "fit",
-            n_mixtures=n_clips,
-            mixture_length=length,
-            event_counts=(0.5, 0.5),
-            distractors=0.0,
-            blend=0.0,
-            augmentation=None,
-            classes=[label],
-            random_state=100 + i,
-        )
-        stream = LFBETransformer().transform(mixtures)
-        for index in range(n_clips):
-            features, events = stream.draw(1, index)
-            X.append(features)
-            y.append(events)
-    return np.stack(X), y
-
-
 def main() -> None:
     args = parse_args()
     torch.set_num_threads(args.threads)
     split = split_by_recording(args.root, args.work / "split")
-    X, y = training_mixtures(split, args.train_clips, args.length)
+    X, y, _ = fresh(split, args.train_clips, 0.5, 10, {}, args.length, augmentation=None)
     mixtures, y_held, made_for = held_out_mixtures(split, args.clips)
     held = LFBETransformer().transform(mixtures)
     print(f"{len(X)} mixtures to train on, {args.epochs} epochs; {len(held)} held out; seed 0")

@@ -156,7 +156,7 @@ def mixtures(root, subset, n_clips, presence, seed, settings, jobs):
     return LFBETransformer(n_jobs=jobs, **settings).transform(X), y, made_for
 
 
-def fresh(root, n_clips, presence, seed, settings, length):
+def fresh(root, n_clips, presence, seed, settings, length, **changes):
     """The same from fresh mixtures, of which no two are alike."""
     X, y, made_for = [], [], []
     lfbe = LFBETransformer(**settings)
@@ -172,6 +172,7 @@ def fresh(root, n_clips, presence, seed, settings, length):
             blend=0.0,
             classes=[label],
             random_state=10 * seed + i,
+            **changes,
         )
         stream = lfbe.transform(mixtures)
         for index in range(n_clips):

@@ -148,7 +148,7 @@ class TestTuning:
         tuned = TunedThresholdDetectorCV(detector, cv=cv, scoring="f_score").fit(X, y)
         assert seen == [16, 16, 16, 24]
         assert set(tuned.best_threshold_) == set(tuned.classes_.tolist())
-        assert detector.score_threshold == RCRNNDetector().score_threshold
+        assert detector.score_threshold == 0.5
 
     def test_wrong_use(self, fitted, features):
         X, y = features

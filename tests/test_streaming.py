@@ -31,6 +31,7 @@ def pipe():
         batch_size=4,
         lr=3e-3,
         score_threshold=0.3,
+        nms_threshold=0.5,
         validation_fraction=None,
         random_state=0,
     ).fit(X, y)
@@ -81,8 +82,7 @@ def test_events_come_while_the_stream_goes_on(pipe, recording):
     early = 0
     for event in detect_stream(pipe, microphone(), window=20, margin=5):
         if heard < len(recording) / RATE - 1:
-            # A block and what overlaps it; half a window, as nms_threshold is under 0.5.
-            assert heard - event.offset < 20 - 5 + 1 + 1 + 5 + 10
+            assert heard - event.offset < 20 - 5 + 1 + 1 + 5  # a block, and what overlaps it
             early += 1
     assert early > 3
 
