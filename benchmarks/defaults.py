@@ -29,6 +29,8 @@ SETTINGS = {
     "constant, changed features": {**CONSTANT, "augmentation": FeatureAugmentation()},
     "one cycle, plain": {**ONE_CYCLE, "augmentation": None},
     "one cycle, changed features": {**ONE_CYCLE, "augmentation": FeatureAugmentation()},
+    "one cycle, batches of 8": {**ONE_CYCLE, "augmentation": None, "batch_size": 8},
+    "one cycle, batches of 4": {**ONE_CYCLE, "augmentation": None, "batch_size": 4},
 }
 
 

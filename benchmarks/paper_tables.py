@@ -279,11 +279,14 @@ def run_cell(args, target, seed, estimator, data):
     }
 
 
-def key(args, name, target, seed):
-    budget = f"{args.minutes:g}min" if args.minutes else f"{args.epochs}-{args.lr:g}"
-    size = f"{args.train_clips}x{budget}-{args.recipe}"
-    safe = "".join(c if c.isalnum() else "_" for c in name)
-    return f"table{args.table}-{safe}-{target}-{size}-seed{seed}"
+def key(args, estimator, settings, target, seed):
+    """Name of a cell by what is trained, so that tables which share a system share its cells."""
+    what = clone(estimator)
+    if "memory" in what.get_params():
+        what.set_params(memory=None)  # where pre-training is kept changes nothing
+    sizes = ("train_clips", "valid_clips", "test_clips", "minutes", "mixture_length")
+    content = joblib.hash((what.get_params(), settings, [getattr(args, n) for n in sizes]))
+    return f"{target}-seed{seed}-{content}"
 
 
 def main() -> None:
@@ -324,10 +327,11 @@ def main() -> None:
             for name, estimator, settings in systems(args, target, seed):
                 if args.systems and name not in args.systems:
                     continue
-                path = args.work / "cells" / f"{key(args, name, target, seed)}.json"
+                known_as = key(args, estimator, settings, target, seed)
+                path = args.work / "cells" / f"{known_as}.json"
                 if not path.exists():
                     cell = run_cell(args, target, seed, estimator, load_data(seed, settings))
-                    path.write_text(json.dumps(cell, indent=2))
+                    path.write_text(json.dumps({"system": name, **cell}, indent=2))
                     print(f"  {name}, {target}, seed {seed}: {cell['minutes']} min", flush=True)
                 cells[name, target, seed] = json.loads(path.read_text())
                 table = write_tables(args.work / f"table{args.table}", args.table, cells)
