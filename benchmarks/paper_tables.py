@@ -86,6 +86,7 @@ def rcrnn(args, target, seed, **params):
         "dense_units": dense,
         "pretrainer": pretrainer,
         "recipe": args.recipe,
+        "subtract_mean": args.recipe == "refined",
         "lr": args.lr,
         "lr_schedule": "constant",
         "max_epochs": args.epochs,
@@ -127,8 +128,9 @@ def systems(args, target, seed):
         yield fixed, rcrnn(args, target, seed, freeze_extractor=True), plain
         yield tuned, rcrnn(args, target, seed), plain
     else:
+        refined = {"recipe": "refined", "subtract_mean": True}
         yield "R-CRNN", rcrnn(args, target, seed), plain
-        yield "R-CRNN (refined)", rcrnn(args, target, seed, recipe="refined"), plain
+        yield "R-CRNN (refined)", rcrnn(args, target, seed, **refined), plain
         yield "1D-CRNN", rival(args, seed, "crnn_1d"), plain
         yield "1D-CRNN (5 networks)", rival(args, seed, "crnn_1d", n_members=5), plain
         yield "CRNN", rival(args, seed, "crnn"), plain
@@ -201,12 +203,18 @@ def within(estimator, X, y, minutes):
     if isinstance(estimator, RCRNNDetector):
         params["lr"] = 1e-3
     estimator.set_params(**params)
-    few = range(0, len(X), max(1, len(X) // 128))
-    trial = clone(estimator).set_params(max_epochs=1)
-    started = time.process_time()
-    trial.fit(X[list(few)], [y[i] for i in few])
-    seconds = (time.process_time() - started) / len(few) * len(X)
-    return estimator.set_params(max_epochs=max(1, round(60 * minutes / seconds)))
+    few = list(range(0, len(X), max(1, len(X) // 128)))
+
+    def spent(n_epochs):
+        trial = clone(estimator).set_params(max_epochs=n_epochs)
+        started = time.process_time()
+        trial.fit(X[few], [y[i] for i in few])
+        return time.process_time() - started
+
+    # The first epoch also has what a training takes to start, long for small networks.
+    first = spent(1)
+    seconds = (spent(2) - first) / len(few) * len(X)
+    return estimator.set_params(max_epochs=max(1, round(60 * minutes / max(seconds, 1e-3))))
 
 
 def settings_to_try(estimator):

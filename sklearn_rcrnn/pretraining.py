@@ -27,6 +27,8 @@ from .nn.crnn import EXTRACTORS, PresenceNetwork, n_steps
 from .nn.rcrnn import RCRNN, count_parameters
 from .training import PresenceNet, collate_presence, seeded, set_normalisation, train
 
+# Parameters in which a pre-trainer and the detector that goes on from it must agree.
+_SHARED = ("gru_units", "extractor", "subtract_mean")
 # Layers that have a place for each label.
 _OF_LABELS = ("head.classes.", "head.regression.", "head.maps.", "frames.")
 
@@ -45,6 +47,8 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         U, units of the recurrent layer in each direction.
     extractor : {"crnn_bigru", "crnn_gru", "cnn"}, default="crnn_bigru"
         The network of Table 1: with a bidirectional, a forward, or no recurrent layer.
+    subtract_mean : bool, default=True
+        Take from each band its mean over the clip, as :class:`RCRNNDetector` does.
     max_epochs : int, default=100
         Epochs at most.
     lr : float, default=1e-3
@@ -113,6 +117,7 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
     _parameter_constraints: dict = {
         **NetworkEstimator._training_constraints,
         "extractor": [StrOptions(set(EXTRACTORS))],
+        "subtract_mean": ["boolean"],
     }
 
     def __init__(
@@ -120,6 +125,7 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         gru_units: int = 50,
         extractor: str = "crnn_bigru",
         *,
+        subtract_mean: bool = True,
         max_epochs: int = 100,
         lr: float = 1e-3,
         lr_schedule: Literal["constant", "one_cycle"] = "constant",
@@ -137,6 +143,7 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
     ):
         self.gru_units = gru_units
         self.extractor = extractor
+        self.subtract_mean = subtract_mean
         self.max_epochs = max_epochs
         self.lr = lr
         self.lr_schedule = lr_schedule
@@ -266,6 +273,7 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
             module__n_labels=len(self.classes_),
             module__extractor=self.extractor,
             module__gru_units=self.gru_units,
+            module__subtract_mean=self.subtract_mean,
             criterion=torch.nn.BCEWithLogitsLoss,
             iterator_train__collate_fn=collate_presence,
             iterator_valid__collate_fn=collate_presence,
@@ -312,11 +320,11 @@ def fit_pretrainer(
             )
     else:
         fitted = clone(pretrainer)
-        fitted.set_params(gru_units=detector.gru_units, extractor=detector.extractor)
+        fitted.set_params(**{name: getattr(detector, name) for name in _SHARED})
         if fitted.random_state is None:
             fitted.set_params(random_state=seed)
         fitted = cached_fit(fitted, (*data, *validation), detector.memory)
-    for name in ("extractor", "gru_units", "n_features_in_"):
+    for name in (*_SHARED, "n_features_in_"):
         theirs, ours = getattr(fitted, name), getattr(detector, name)
         if theirs != ours and not (name == "gru_units" and detector.extractor == "cnn"):
             raise ValueError(

@@ -269,6 +269,8 @@ def set_normalisation(network: CRNN | FrameNetwork, clips: Sequence[NDArray[np.f
     squares = np.zeros_like(total)
     for clip in clips:
         wide = clip.astype(np.float64)
+        if isinstance(network, CRNN) and network.subtract_mean:
+            wide -= wide.mean(0)
         n_frames += len(clip)
         total += wide.sum(0)
         squares += np.einsum("fb,fb->b", wide, wide)

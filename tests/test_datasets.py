@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
+from small_corpus import RATE, write_subset
 
 from sklearn_rcrnn import LFBETransformer
 from sklearn_rcrnn.datasets import (
@@ -26,34 +27,21 @@ from sklearn_rcrnn.datasets import (
 )
 from sklearn_rcrnn.datasets.layout import CLASSES, mixture_hashes
 
-RATE = 44100
-
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     """Two events a class and three backgrounds of 30 s, in the challenge's layout."""
     rng = np.random.default_rng(0)
     root = tmp_path_factory.mktemp("small")
-    source = root / "data" / "source_data"
-    (source / "bgs" / "audio").mkdir(parents=True)
-    (source / "cv_setup").mkdir()
-    backgrounds, events = [], {}
-    for i in range(3):
-        soundfile.write(
-            source / "bgs" / "audio" / f"b{i}.wav", rng.normal(scale=0.1, size=30 * RATE), RATE
-        )
-        backgrounds.append({"filepath": f"audio/b{i}.wav", "classname": "park", "classid": 8})
+    backgrounds = {f"audio/b{i}.wav": rng.normal(scale=0.1, size=30 * RATE) for i in range(3)}
+    events = {}
     for label in CLASSES:
-        (source / "events" / label).mkdir(parents=True)
         events[label] = []
-        for i in range(2):
-            rate = (22050, RATE)[i]
+        for i, rate in enumerate((22050, RATE)):
             sound = rng.normal(scale=0.3, size=(2 * rate, 2))
-            soundfile.write(source / "events" / label / f"e{i}.wav", sound, rate)
-            events[label].append({"audio_filename": f"e{i}.wav", "segment": [0.25 * (i + 1), 1.5]})
+            events[label].append((f"e{i}.wav", sound, rate, (0.25 * (i + 1), 1.5)))
     for subset in ("devtrain", "devtest"):
-        (source / "cv_setup" / f"events_{subset}.yaml").write_text(yaml.safe_dump(events))
-        (source / "cv_setup" / f"bgs_{subset}.yaml").write_text(yaml.safe_dump(backgrounds))
+        write_subset(root / "data" / "source_data", subset, backgrounds, events)
     return root
 
 

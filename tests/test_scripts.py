@@ -9,38 +9,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
-import yaml
+from small_corpus import RATE, write_subset
 
 REPOSITORY = Path(__file__).parents[1]
-RATE = 44100
 CLASSES = {"babycry": 600, "glassbreak": 5000, "gunshot": 150}
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     """Tones for the three classes over half-minutes of noise: two recordings of each."""
-    folder = tmp_path_factory.mktemp("corpus") / "source_data"
-    setup = folder / "cv_setup"
-    setup.mkdir(parents=True)
-    (folder / "bgs").mkdir()
+    root = tmp_path_factory.mktemp("corpus")
     rng = np.random.default_rng(0)
     for subset in ("devtrain", "devtest"):
-        events, backgrounds = {}, []
-        for recording in "ab":
-            name = f"{subset}-{recording}_0_30.wav"
-            soundfile.write(folder / "bgs" / name, 0.05 * rng.normal(size=30 * RATE), RATE)
-            backgrounds.append({"filepath": name, "classname": "home", "classid": 1})
-            for label, frequency in CLASSES.items():
-                (folder / "events" / label).mkdir(parents=True, exist_ok=True)
-                name = f"{subset}-{recording}_0.wav"
-                tone = 0.3 * np.sin(2 * np.pi * frequency * np.arange(RATE) / RATE)
-                soundfile.write(folder / "events" / label / name, tone, RATE)
-                entry = {"audio_filename": name, "segment": [0.0, 0.8]}
-                events.setdefault(label, []).append(entry)
-        (setup / f"events_{subset}.yaml").write_text(yaml.safe_dump(events))
-        (setup / f"bgs_{subset}.yaml").write_text(yaml.safe_dump(backgrounds))
-    return folder.parent
+        backgrounds = {
+            f"{subset}-{recording}_0_30.wav": 0.05 * rng.normal(size=30 * RATE)
+            for recording in "ab"
+        }
+        events = {}
+        for label, frequency in CLASSES.items():
+            tone = 0.3 * np.sin(2 * np.pi * frequency * np.arange(RATE) / RATE)
+            names = [f"{subset}-{recording}_0.wav" for recording in "ab"]
+            events[label] = [(name, tone, RATE, (0.0, 0.8)) for name in names]
+        write_subset(root / "source_data", subset, backgrounds, events)
+    return root
 
 
 def run(script, *arguments):

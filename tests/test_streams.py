@@ -11,6 +11,7 @@ import torch
 import yaml
 from sklearn.base import clone
 from skorch.callbacks import Callback
+from small_corpus import RATE, write_subset
 
 from sklearn_rcrnn import (
     ClipStream,
@@ -22,8 +23,6 @@ from sklearn_rcrnn import (
     make_rcrnn_pipeline,
 )
 from sklearn_rcrnn.datasets import FreshMixtures
-
-RATE = 44100
 
 
 class Beeps(ClipStream):
@@ -174,24 +173,15 @@ class TestFreshMixtures:
     @classmethod
     def root(cls, tmp_path_factory):
         """Two classes of steady tones over two backgrounds, 12 s each."""
-        folder = tmp_path_factory.mktemp("fresh") / "source_data"
+        root = tmp_path_factory.mktemp("fresh")
         rng = np.random.default_rng(0)
-        setup = folder / "cv_setup"
-        setup.mkdir(parents=True)
         events = {}
         for label, frequency in (("high", 5000), ("low", 300)):
-            (folder / "events" / label).mkdir(parents=True)
-            tone = np.sin(2 * np.pi * frequency * np.arange(2 * RATE) / RATE)
-            soundfile.write(folder / "events" / label / "a.wav", 0.3 * tone, RATE)
-            events[label] = [{"audio_filename": "a.wav", "segment": [0.5, 1.5]}]
-        (folder / "bgs").mkdir()
-        backgrounds = []
-        for name in ("x.wav", "y.wav"):
-            soundfile.write(folder / "bgs" / name, 0.05 * rng.normal(size=12 * RATE), RATE)
-            backgrounds.append({"filepath": name, "classname": "home", "classid": 1})
-        (setup / "events_devtrain.yaml").write_text(yaml.safe_dump(events))
-        (setup / "bgs_devtrain.yaml").write_text(yaml.safe_dump(backgrounds))
-        return folder.parent
+            tone = 0.3 * np.sin(2 * np.pi * frequency * np.arange(2 * RATE) / RATE)
+            events[label] = [("a.wav", tone, RATE, (0.5, 1.5))]
+        backgrounds = {name: 0.05 * rng.normal(size=12 * RATE) for name in ("x.wav", "y.wav")}
+        write_subset(root / "source_data", "devtrain", backgrounds, events)
+        return root
 
     def test_a_mixture_follows_from_epoch_and_index(self, root):
         first = FreshMixtures(root, mixture_length=6, random_state=3)

@@ -24,6 +24,15 @@ def n_steps(n_frames: Tensor | int) -> Tensor | int:
     return -(-n_frames // FRAMES_PER_STEP)
 
 
+def clip_mean(features: Tensor, lengths: Tensor | None) -> Tensor:
+    """Mean (n_clips, 1, n_bands) over the valid frames of each clip."""
+    if lengths is None:
+        return features.mean(1, keepdim=True)
+    inside = torch.arange(features.shape[1], device=features.device) < lengths[:, None]
+    total = (features * inside[..., None]).sum(1, keepdim=True)
+    return total / lengths[:, None, None]
+
+
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:
     """Compute in float32 inside, whatever autocast says outside."""
     # An exported graph knows no autocast, and the exporter stumbles over it.
@@ -42,6 +51,8 @@ class CRNN(nn.Module):
         The three rows of Table 1.
     gru_units : int, default=50
         U, the units of the recurrent layer in each direction.
+    subtract_mean : bool, default=False
+        Take from each band its mean over the clip first.
 
     Attributes
     ----------
@@ -55,8 +66,15 @@ class CRNN(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, n_bands: int, extractor: str = "crnn_bigru", gru_units: int = 50):
+    def __init__(
+        self,
+        n_bands: int,
+        extractor: str = "crnn_bigru",
+        gru_units: int = 50,
+        subtract_mean: bool = False,
+    ):
         super().__init__()
+        self.subtract_mean = subtract_mean
         self.register_buffer("mean", torch.zeros(n_bands))
         self.register_buffer("scale", torch.ones(n_bands))
         # Unpadded along frequency, 64 bands become 29, 14 and, in stage 2, 7.
@@ -98,6 +116,8 @@ class CRNN(nn.Module):
         float32 Tensor of shape (n_clips, ceil(n_frames / 8), n_channels)
         """
         valid = _Validity(lengths)
+        if self.subtract_mean:
+            features = features - clip_mean(features, lengths)
         x = ((features - self.mean) / self.scale)[:, None]
         x = x.contiguous(memory_format=torch.channels_last)
         x = self.stem(valid.mask(x))
@@ -196,9 +216,16 @@ class PresenceHead(nn.Module):
 class PresenceNetwork(nn.Module):
     """The CRNN with a presence head: what :class:`~sklearn_rcrnn.CRNNPretrainer` trains."""
 
-    def __init__(self, n_bands: int, n_labels: int, extractor: str, gru_units: int):
+    def __init__(
+        self,
+        n_bands: int,
+        n_labels: int,
+        extractor: str,
+        gru_units: int,
+        subtract_mean: bool = False,
+    ):
         super().__init__()
-        self.crnn = CRNN(n_bands, extractor, gru_units)
+        self.crnn = CRNN(n_bands, extractor, gru_units, subtract_mean)
         self.head = PresenceHead(self.crnn.n_channels, n_labels)
 
     def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:

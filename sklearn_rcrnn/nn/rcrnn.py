@@ -53,6 +53,8 @@ class RCRNN(nn.Module):
     head : {"dense", "position_sensitive"}
         The final classifier, or that of R-FCN.
     recipe : Recipe
+    subtract_mean : bool
+        Take from each band its mean over the clip first.
     """
 
     def __init__(
@@ -68,9 +70,12 @@ class RCRNN(nn.Module):
         freeze_extractor: bool = False,
         head: str = "dense",
         recipe: Recipe | None = None,
+        subtract_mean: bool = False,
     ):
         super().__init__()
-        self.crnn = None if extractor == "precomputed" else CRNN(n_inputs, extractor, gru_units)
+        self.crnn = None
+        if extractor != "precomputed":
+            self.crnn = CRNN(n_inputs, extractor, gru_units, subtract_mean)
         n_channels = n_inputs if self.crnn is None else self.crnn.n_channels
         self.rpn = RPN(n_channels, len(anchor_sizes))
         self.head: DenseHead | PositionSensitiveHead
