@@ -2,8 +2,8 @@
 
 One network of all classes, in the paper's two stages: the extractor is pre-trained on
 presence, then everything is tuned end to end. Every epoch has mixtures of its own. Then come
-rounds: two trainings from the same weights side by side, on harder and on still harder
-mixtures, and the mean of their weights. The score thresholds are chosen on mixtures of devtrain
+rounds: two trainings from the same weights side by side, on such mixtures and on harder
+ones, and the mean of their weights. The score thresholds are chosen on mixtures of devtrain
 recordings that were held out of training; a last round may take those in, too. The devtest
 mixtures are only scored.
 
@@ -57,13 +57,8 @@ from sklearn_rcrnn.metrics import (
 
 # Probabilities of no, one and two events in a mixture.
 COUNTS = (0.3, 0.4, 0.3)
-# The first stages learn from plain mixtures; the branches of a round from the harder ones
-# that FreshMixtures makes by default, and from still harder ones.
-PLAIN = {
-    "distractors": 0.0,
-    "blend": 0.0,
-    "augmentation": EventAugmentation(speed=0.12, equalisation=5.0),
-}
+# The first stages learn from the mixtures that FreshMixtures makes by default, the branches of a
+# round from these and from harder ones.
 BRANCHES = (
     ({}, FeatureAugmentation()),
     (
@@ -253,12 +248,12 @@ def train(args, split, say):
                 **shared_settings(args),
             )
             # Half of the mixtures without an event, as in the paper.
-            mixtures = stream(args, split, "fit", (0.5, 0.5), args.seed, n_jobs=args.jobs, **PLAIN)
+            mixtures = stream(args, split, "fit", (0.5, 0.5), args.seed, n_jobs=args.jobs)
             save(pretrainer.fit(mixtures), args.work / "pretrainer")
             say(f"pre-training: {args.pretrain_epochs} epochs of {args.epoch_clips} mixtures")
         pretrainer = FrozenEstimator(load(args.work / "pretrainer"))
     detector = new_detector(args, pretrainer, "detector")
-    detector.fit(stream(args, split, "fit", COUNTS, args.seed + 1, n_jobs=args.jobs, **PLAIN))
+    detector.fit(stream(args, split, "fit", COUNTS, args.seed + 1, n_jobs=args.jobs))
     say(f"detector: {args.epochs} epochs of {args.epoch_clips} mixtures")
     return Pipeline([("lfbe", LFBETransformer()), ("detector", detector)])
 

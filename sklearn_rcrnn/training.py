@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .nn.crnn import CRNN
+from .nn.crnn import CRNN, clip_mean
 from .nn.frame_networks import FrameNetwork
 from .nn.losses import Truth
 from .streams import ClipStream
@@ -270,7 +270,7 @@ def set_normalisation(network: CRNN | FrameNetwork, clips: Sequence[NDArray[np.f
     for clip in clips:
         wide = clip.astype(np.float64)
         if isinstance(network, CRNN) and network.subtract_mean:
-            wide -= wide.mean(0)
+            wide -= clip_mean(torch.from_numpy(wide)[None])[0].numpy()
         n_frames += len(clip)
         total += wide.sum(0)
         squares += np.einsum("fb,fb->b", wide, wide)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sklearn_rcrnn.nn.crnn import CRNN, n_steps
+from sklearn_rcrnn.nn.crnn import CRNN, clip_mean, n_steps
 from sklearn_rcrnn.nn.losses import Truth, focal_mean
 from sklearn_rcrnn.nn.rcrnn import RCRNN, Detections, count_parameters
 from sklearn_rcrnn.nn.recipe import RECIPES, Recipe
@@ -150,3 +150,30 @@ def test_steps_of_events_are_the_targets_of_the_frame_loss():
         for shifted in (right, right.roll(1, 1))
     ]
     assert losses[0] < 1e-3 < losses[1]
+
+
+class TestSubtractMean:
+    @pytest.fixture
+    def network(self):
+        torch.manual_seed(0)
+        return CRNN(64, gru_units=4, subtract_mean=True).eval()
+
+    def test_level_and_microphone_do_not_count(self, network):
+        features = torch.randn(2, 100, 64)
+        other = features + 3 * torch.randn(2, 1, 64)
+        with torch.inference_mode():
+            assert torch.allclose(network(features), network(other), atol=1e-4)
+            network.subtract_mean = False
+            assert not torch.allclose(network(features), network(other), atol=1e-2)
+
+    def test_padding_and_digital_silence_do_not_count(self):
+        features = torch.randn(2, 100, 64)
+        expected = features.mean(1, keepdim=True)
+        silence = torch.full((2, 50, 64), -23.0)
+        assert torch.allclose(clip_mean(torch.cat([features, silence], 1)), expected, atol=1e-5)
+        padded = torch.cat([features, torch.randn(2, 30, 64)], 1)
+        assert torch.allclose(clip_mean(padded, torch.tensor([100, 100])), expected, atol=1e-5)
+
+    def test_nothing_but_silence(self, network):
+        with torch.inference_mode():
+            assert network(torch.full((1, 50, 64), -23.0)).isfinite().all()

@@ -24,13 +24,16 @@ def n_steps(n_frames: Tensor | int) -> Tensor | int:
     return -(-n_frames // FRAMES_PER_STEP)
 
 
-def clip_mean(features: Tensor, lengths: Tensor | None) -> Tensor:
-    """Mean (n_clips, 1, n_bands) over the valid frames of each clip."""
-    if lengths is None:
-        return features.mean(1, keepdim=True)
-    inside = torch.arange(features.shape[1], device=features.device) < lengths[:, None]
-    total = (features * inside[..., None]).sum(1, keepdim=True)
-    return total / lengths[:, None, None]
+def clip_mean(features: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """Mean (n_clips, 1, n_bands) over the frames of each clip, digital silence left out.
+
+    In such silence all bands are alike; it would drag the mean down from what is heard.
+    """
+    counted = features.amax(2) > features.amin(2)
+    if lengths is not None:
+        counted &= torch.arange(features.shape[1], device=features.device) < lengths[:, None]
+    weights = counted.to(features.dtype)[..., None]
+    return (features * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True).clamp(min=1)
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:
