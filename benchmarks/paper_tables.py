@@ -86,7 +86,7 @@ def rcrnn(args, target, seed, **params):
         "dense_units": dense,
         "pretrainer": pretrainer,
         "recipe": args.recipe,
-        "subtract_mean": args.recipe == "refined",
+        "normalization": "training" if args.recipe == "paper" else "clip",
         "lr": args.lr,
         "lr_schedule": "constant",
         "max_epochs": args.epochs,
@@ -128,7 +128,7 @@ def systems(args, target, seed):
         yield fixed, rcrnn(args, target, seed, freeze_extractor=True), plain
         yield tuned, rcrnn(args, target, seed), plain
     else:
-        refined = {"recipe": "refined", "subtract_mean": True}
+        refined = {"recipe": "refined", "normalization": "clip"}
         yield "R-CRNN", rcrnn(args, target, seed), plain
         yield "R-CRNN (refined)", rcrnn(args, target, seed, **refined), plain
         yield "1D-CRNN", rival(args, seed, "crnn_1d"), plain

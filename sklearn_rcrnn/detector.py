@@ -59,9 +59,9 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
     memory : str, PathLike or joblib.Memory, default=None
         Where to keep fitted pre-trainers, so that a grid search over `dense_units` fits
         each one once.
-    subtract_mean : bool, default=True
-        Take from each band its mean over the clip (cepstral mean normalisation; not in the
-        paper): microphone and steady background no longer count, nor events of all a clip.
+    normalization : {"clip", "training"}, default="clip"
+        Of the features: each band by its mean and deviation in the clip, which makes
+        microphones and steady backgrounds alike, or in the training clips (the paper).
     anchor_sizes : sequence of float, default=(1, 2, 4, 8, 16, 32)
         Widths of the anchors in steps of the feature map (8 frames, 186 ms).
     n_proposals : int, default=100
@@ -161,7 +161,7 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
         "extractor": [StrOptions({*EXTRACTORS, "precomputed"})],
         "pretrainer": [CRNNPretrainer, FrozenEstimator, None],
         "freeze_extractor": ["boolean"],
-        "subtract_mean": ["boolean"],
+        "normalization": [StrOptions({"clip", "training"})],
         "memory": [str, HasMethods(["__fspath__"]), HasMethods(["cache"]), None],
         "anchor_sizes": ["array-like"],
         "n_proposals": [Interval(Integral, 1, None, closed="left")],
@@ -183,7 +183,7 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
         pretrainer: CRNNPretrainer | FrozenEstimator | None = None,
         freeze_extractor: bool = False,
         memory: Any = None,
-        subtract_mean: bool = True,
+        normalization: Literal["clip", "training"] = "clip",
         anchor_sizes: Sequence[float] = (1, 2, 4, 8, 16, 32),
         n_proposals: int = 100,
         proposal_nms_threshold: float = 0.7,
@@ -214,7 +214,7 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
         self.pretrainer = pretrainer
         self.freeze_extractor = freeze_extractor
         self.memory = memory
-        self.subtract_mean = subtract_mean
+        self.normalization = normalization
         self.anchor_sizes = anchor_sizes
         self.n_proposals = n_proposals
         self.proposal_nms_threshold = proposal_nms_threshold
@@ -361,7 +361,7 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
             module__proposal_nms=self.proposal_nms_threshold,
             module__freeze_extractor=self.freeze_extractor,
             module__head=self.head,
-            module__subtract_mean=self.subtract_mean,
+            module__normalization=self.normalization,
             module__recipe=RECIPES[self.recipe] if isinstance(self.recipe, str) else self.recipe,
             criterion=torch.nn.Identity,
             iterator_train__collate_fn=collate_detection,

@@ -38,7 +38,7 @@ _VALUES = {
 _DROPPED = ("pretrainer", "memory", "callbacks", "net_params", "random_state")
 
 # What networks did before there was a parameter for it: files of then do not name it.
-_FORMERLY = {"subtract_mean": False}
+_FORMERLY = {"normalization": "training"}
 
 
 def save(estimator: BaseEstimator, path: str | PathLike[str]) -> Path:

@@ -28,7 +28,7 @@ from .nn.rcrnn import RCRNN, count_parameters
 from .training import PresenceNet, collate_presence, seeded, set_normalisation, train
 
 # Parameters in which a pre-trainer and the detector that goes on from it must agree.
-_SHARED = ("gru_units", "extractor", "subtract_mean")
+_SHARED = ("gru_units", "extractor", "normalization")
 # Layers that have a place for each label.
 _OF_LABELS = ("head.classes.", "head.regression.", "head.maps.", "frames.")
 
@@ -47,8 +47,8 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         U, units of the recurrent layer in each direction.
     extractor : {"crnn_bigru", "crnn_gru", "cnn"}, default="crnn_bigru"
         The network of Table 1: with a bidirectional, a forward, or no recurrent layer.
-    subtract_mean : bool, default=True
-        Take from each band its mean over the clip, as :class:`RCRNNDetector` does.
+    normalization : {"clip", "training"}, default="clip"
+        Of the features, as for :class:`RCRNNDetector`.
     max_epochs : int, default=100
         Epochs at most.
     lr : float, default=1e-3
@@ -117,7 +117,7 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
     _parameter_constraints: dict = {
         **NetworkEstimator._training_constraints,
         "extractor": [StrOptions(set(EXTRACTORS))],
-        "subtract_mean": ["boolean"],
+        "normalization": [StrOptions({"clip", "training"})],
     }
 
     def __init__(
@@ -125,7 +125,7 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         gru_units: int = 50,
         extractor: str = "crnn_bigru",
         *,
-        subtract_mean: bool = True,
+        normalization: Literal["clip", "training"] = "clip",
         max_epochs: int = 100,
         lr: float = 1e-3,
         lr_schedule: Literal["constant", "one_cycle"] = "constant",
@@ -143,7 +143,7 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
     ):
         self.gru_units = gru_units
         self.extractor = extractor
-        self.subtract_mean = subtract_mean
+        self.normalization = normalization
         self.max_epochs = max_epochs
         self.lr = lr
         self.lr_schedule = lr_schedule
@@ -273,7 +273,7 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
             module__n_labels=len(self.classes_),
             module__extractor=self.extractor,
             module__gru_units=self.gru_units,
-            module__subtract_mean=self.subtract_mean,
+            module__normalization=self.normalization,
             criterion=torch.nn.BCEWithLogitsLoss,
             iterator_train__collate_fn=collate_presence,
             iterator_valid__collate_fn=collate_presence,

@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .nn.crnn import CRNN, clip_mean
+from .nn.crnn import CRNN, normalised_by_clip
 from .nn.frame_networks import FrameNetwork
 from .nn.losses import Truth
 from .streams import ClipStream
@@ -269,8 +269,8 @@ def set_normalisation(network: CRNN | FrameNetwork, clips: Sequence[NDArray[np.f
     squares = np.zeros_like(total)
     for clip in clips:
         wide = clip.astype(np.float64)
-        if isinstance(network, CRNN) and network.subtract_mean:
-            wide -= clip_mean(torch.from_numpy(wide)[None])[0].numpy()
+        if isinstance(network, CRNN) and network.normalization == "clip":
+            wide = normalised_by_clip(torch.from_numpy(wide)[None])[0].numpy()
         n_frames += len(clip)
         total += wide.sum(0)
         squares += np.einsum("fb,fb->b", wide, wide)

@@ -17,6 +17,10 @@ EXTRACTORS = ("cnn", "crnn_gru", "crnn_bigru")
 FRAMES_PER_STEP = 8
 # Fewer bands would leave nothing after the stem, which is unpadded along frequency.
 MIN_BANDS = 11
+# Added to the deviations of a clip, in units of log energy: steady bands are not blown up.
+_SOFTENING = 0.3
+# Lowest value of a clip that is normalised by itself: digital silence is far below all else.
+_FLOOR = -4.0
 
 
 def n_steps(n_frames: Tensor | int) -> Tensor | int:
@@ -24,16 +28,20 @@ def n_steps(n_frames: Tensor | int) -> Tensor | int:
     return -(-n_frames // FRAMES_PER_STEP)
 
 
-def clip_mean(features: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """Mean (n_clips, 1, n_bands) over the frames of each clip, digital silence left out.
+def normalised_by_clip(features: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """Take from each band its mean over the clip, and divide it by its deviation.
 
-    In such silence all bands are alike; it would drag the mean down from what is heard.
+    Digital silence, where all bands are alike, is not counted: it would drag the mean down
+    from what is heard.
     """
     counted = features.amax(2) > features.amin(2)
     if lengths is not None:
         counted &= torch.arange(features.shape[1], device=features.device) < lengths[:, None]
     weights = counted.to(features.dtype)[..., None]
-    return (features * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True).clamp(min=1)
+    weights = weights / weights.sum(1, keepdim=True).clamp(min=1)
+    centred = features - (features * weights).sum(1, keepdim=True)
+    deviation = (centred**2 * weights).sum(1, keepdim=True).sqrt()
+    return (centred / (deviation + _SOFTENING)).clamp(min=_FLOOR)
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:
@@ -54,8 +62,8 @@ class CRNN(nn.Module):
         The three rows of Table 1.
     gru_units : int, default=50
         U, the units of the recurrent layer in each direction.
-    subtract_mean : bool, default=False
-        Take from each band its mean over the clip first.
+    normalization : {"training", "clip"}, default="training"
+        Each band by what was measured in training, or first by its own clip.
 
     Attributes
     ----------
@@ -74,10 +82,10 @@ class CRNN(nn.Module):
         n_bands: int,
         extractor: str = "crnn_bigru",
         gru_units: int = 50,
-        subtract_mean: bool = False,
+        normalization: str = "training",
     ):
         super().__init__()
-        self.subtract_mean = subtract_mean
+        self.normalization = normalization
         self.register_buffer("mean", torch.zeros(n_bands))
         self.register_buffer("scale", torch.ones(n_bands))
         # Unpadded along frequency, 64 bands become 29, 14 and, in stage 2, 7.
@@ -119,8 +127,8 @@ class CRNN(nn.Module):
         float32 Tensor of shape (n_clips, ceil(n_frames / 8), n_channels)
         """
         valid = _Validity(lengths)
-        if self.subtract_mean:
-            features = features - clip_mean(features, lengths)
+        if self.normalization == "clip":
+            features = normalised_by_clip(features, lengths)
         x = ((features - self.mean) / self.scale)[:, None]
         x = x.contiguous(memory_format=torch.channels_last)
         x = self.stem(valid.mask(x))
@@ -225,10 +233,10 @@ class PresenceNetwork(nn.Module):
         n_labels: int,
         extractor: str,
         gru_units: int,
-        subtract_mean: bool = False,
+        normalization: str = "training",
     ):
         super().__init__()
-        self.crnn = CRNN(n_bands, extractor, gru_units, subtract_mean)
+        self.crnn = CRNN(n_bands, extractor, gru_units, normalization)
         self.head = PresenceHead(self.crnn.n_channels, n_labels)
 
     def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:

@@ -53,8 +53,8 @@ class RCRNN(nn.Module):
     head : {"dense", "position_sensitive"}
         The final classifier, or that of R-FCN.
     recipe : Recipe
-    subtract_mean : bool
-        Take from each band its mean over the clip first.
+    normalization : {"training", "clip"}
+        Of the features, by what was measured in training, or first by their own clip.
     """
 
     def __init__(
@@ -70,12 +70,12 @@ class RCRNN(nn.Module):
         freeze_extractor: bool = False,
         head: str = "dense",
         recipe: Recipe | None = None,
-        subtract_mean: bool = False,
+        normalization: str = "training",
     ):
         super().__init__()
         self.crnn = None
         if extractor != "precomputed":
-            self.crnn = CRNN(n_inputs, extractor, gru_units, subtract_mean)
+            self.crnn = CRNN(n_inputs, extractor, gru_units, normalization)
         n_channels = n_inputs if self.crnn is None else self.crnn.n_channels
         self.rpn = RPN(n_channels, len(anchor_sizes))
         self.head: DenseHead | PositionSensitiveHead
