@@ -24,13 +24,20 @@ from sklearn_rcrnn.datasets import split_by_recording
 THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8)
 ONE_CYCLE = {"lr": 1e-3, "lr_schedule": "one_cycle", "patience": None}
 CONSTANT = {"lr": 3e-4, "lr_schedule": "constant", "patience": 10}
+BY_TRAINING = {"normalization": "training"}
+CHANGED = {"augmentation": FeatureAugmentation()}
 SETTINGS = {
-    "constant, plain": {**CONSTANT, "augmentation": None},
-    "constant, changed features": {**CONSTANT, "augmentation": FeatureAugmentation()},
-    "one cycle, plain": {**ONE_CYCLE, "augmentation": None},
-    "one cycle, changed features": {**ONE_CYCLE, "augmentation": FeatureAugmentation()},
-    "one cycle, batches of 8": {**ONE_CYCLE, "augmentation": None, "batch_size": 8},
-    "one cycle, batches of 4": {**ONE_CYCLE, "augmentation": None, "batch_size": 4},
+    "constant": {**CONSTANT, **BY_TRAINING},
+    "constant, changed features": {**CONSTANT, **BY_TRAINING, **CHANGED},
+    "one cycle": {**ONE_CYCLE, **BY_TRAINING},
+    "one cycle, changed features": {**ONE_CYCLE, **BY_TRAINING, **CHANGED},
+    "one cycle, batches of 8": {**ONE_CYCLE, **BY_TRAINING, "batch_size": 8},
+    "one cycle, by clip": {**ONE_CYCLE, "normalization": "clip"},
+    "one cycle, by clip, batches of 8": {
+        **ONE_CYCLE,
+        "normalization": "clip",
+        "batch_size": 8,
+    },
 }
 
 
@@ -40,6 +47,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
     parser.add_argument("--train-clips", type=int, default=500, help="of a class")
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the trainings")
     parser.add_argument("--clips", type=int, default=150, help="held out, of a class and seed")
     parser.add_argument("--length", type=float, default=10.0, help="seconds of a mixture")
     parser.add_argument("--threads", type=int, default=1)
@@ -54,20 +62,27 @@ def main() -> None:
     X, y, _ = fresh(split, args.train_clips, 0.5, 10, {}, args.length, augmentation=None)
     mixtures, y_held, made_for = held_out_mixtures(split, args.clips)
     held = LFBETransformer().transform(mixtures)
-    print(f"{len(X)} mixtures to train on, {args.epochs} epochs; {len(held)} held out; seed 0")
+    print(f"{len(X)} mixtures to train on, {args.epochs} epochs; {len(held)} held out")
     columns = "".join(f"{threshold:7g}" for threshold in THRESHOLDS)
-    print(f"{'setting':<30}{'events':>7}{'best':>7}{columns}")
+    print(f"{'setting':<33}{'seed':>5}{'events':>7}{'best':>7}{columns}")
     for name in args.settings:
-        detector = RCRNNDetector(max_epochs=args.epochs, random_state=0, **SETTINGS[name])
-        candidates = detector.fit(X, y).predict_candidates(held)
-        for most in (1, None):
-            curves = error_rates(candidates, y_held, made_for, most).values()
-            rates = [np.mean([rate.min() for _, rate in curves])]
-            for wanted in THRESHOLDS:
-                at = [rate[np.argmin(np.abs(tried - wanted))] for tried, rate in curves]
-                rates.append(np.mean(at))
-            row = "".join(f"{rate:7.3f}" for rate in rates)
-            print(f"{name:<30}{most or 'any':>7}{row}", flush=True)
+        for seed in args.seeds:
+            detector = RCRNNDetector(max_epochs=args.epochs, random_state=seed, **SETTINGS[name])
+            candidates = detector.fit(X, y).predict_candidates(held)
+            for most in (1, None):
+                row = rates_at(error_rates(candidates, y_held, made_for, most).values())
+                cells = "".join(f"{rate:7.3f}" for rate in row)
+                print(f"{name:<33}{seed:>5}{most or 'any':>7}{cells}", flush=True)
+
+
+def rates_at(curves):
+    """Means over the classes at the best threshold of each, and at fixed ones."""
+    best = np.mean([rate.min() for _, rate in curves])
+    fixed = [
+        np.mean([rate[np.argmin(np.abs(tried - wanted))] for tried, rate in curves])
+        for wanted in THRESHOLDS
+    ]
+    return [best, *fixed]
 
 
 if __name__ == "__main__":
