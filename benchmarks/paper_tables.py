@@ -211,9 +211,9 @@ def within(estimator, X, y, minutes):
         trial.fit(X[few], [y[i] for i in few])
         return time.process_time() - started
 
-    # The first epoch also has what a training takes to start, long for small networks.
-    first = spent(1)
-    seconds = (spent(2) - first) / len(few) * len(X)
+    # To start takes longer than an epoch of a small network, the first time above all.
+    spent(1)
+    seconds = (spent(3) - spent(1)) / 2 / len(few) * len(X)
     return estimator.set_params(max_epochs=max(1, round(60 * minutes / max(seconds, 1e-3))))
 
 

@@ -27,7 +27,7 @@ class LFBETransformer(TransformerMixin, BaseEstimator):
     Each clip gives ``log(librosa.feature.melspectrogram(...) + eps)``, with frames centred
     at multiples of the hop and Slaney's mel scale, as librosa has it. The transformer has
     no state: it works without ``fit``. Features are normalised by the estimator that
-    follows, which learns mean and deviation of each band in its ``fit``.
+    follows.
 
     Parameters
     ----------

@@ -122,6 +122,7 @@ def _started(pipe: Any, start: str) -> Any:
         detector__frame_shift=model[-1].frame_shift,
         detector__gru_units=model[-1].gru_units,
         detector__dense_units=model[-1].dense_units,
+        detector__normalization=model[-1].normalization,
     )
     return pipe
 
