@@ -70,6 +70,20 @@ def truth(n_clips):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+def test_in_bfloat16(name):
+    """What is chosen by itself where the processor has it, here on any."""
+    torch.manual_seed(0)
+    network = FrameNetwork(40, 2, name)
+    features = torch.randn(3, 50, 40)
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = network(features, torch.tensor([50, 40, 30]), truth(3))
+        sum(losses.values()).backward()
+        found = network.eval()(features)
+    assert all(loss.isfinite() for loss in losses.values())
+    assert found.isfinite().all()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
 def test_gradients_reach_every_member(name):
     torch.manual_seed(0)
     network = FrameNetwork(16, 2, name, n_members=2, foreground_weight=3.0, distance_weight=1.0)

@@ -74,6 +74,22 @@ def test_losses_and_gradients_are_finite(extractor, head, recipe):
         assert parameter.grad.abs().sum() > 0 or "bias_hh" in name or "conv" in name, name
 
 
+@pytest.mark.parametrize("recipe", ["paper", "refined"])
+@pytest.mark.parametrize("head", ["dense", "position_sensitive"])
+@pytest.mark.parametrize("extractor", ["cnn", "crnn_gru", "crnn_bigru"])
+def test_in_bfloat16(extractor, head, recipe):
+    """What is chosen by itself where the processor has it, here on any."""
+    torch.manual_seed(0)
+    sizes = {"gru_units": 8, "dense_units": 16, "recipe": RECIPES[recipe]}
+    network = RCRNN(64, 2, extractor, head=head, normalization="clip", **sizes)
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = network(torch.randn(3, 200, 64), torch.tensor([200, 160, 90]), truth(3))
+        sum(losses.values()).backward()
+        found = network.eval()(torch.randn(2, 200, 64))
+    assert all(loss.isfinite() for loss in losses.values())
+    assert found.scores.isfinite().all()
+
+
 def test_batch_without_any_event_trains():
     network = RCRNN(64, 1, gru_units=4, dense_units=8, recipe=Recipe(roi_background=0.0))
     nothing = truth(3)

@@ -93,7 +93,7 @@ class BandCRNN(nn.Module):
         stretches = x[valid].unfold(1, self.width, 1)
         answers = self.bands(stretches.flatten(0, 1)).unflatten(0, stretches.shape[:2])
         largest = x.new_zeros(*valid.shape, answers.shape[2])
-        largest[valid] = F.relu(answers.max(1).values)
+        largest[valid] = F.relu(answers.max(1).values).to(x.dtype)  # may be bfloat16
         # Forward in time: padding behind a clip cannot reach back into it.
         return self.lstm(self.dropout(largest))[0]
 
