@@ -129,3 +129,12 @@ def test_description_that_is_no_json(model):
     (model / "model.json").write_text("{")
     with pytest.raises(ValueError, match="cannot be read"):
         load(model)
+
+
+def test_a_model_of_before_there_was_a_choice_of_normalisation(model):
+    steps = json.loads((model / "model.json").read_text())["steps"]
+    assert load(model).normalization == "clip"
+    del steps[-1]["params"]["normalization"]
+    edit(model, steps=steps)
+    old = load(model)
+    assert old.normalization == old.net_.module_.crnn.normalization == "training"
