@@ -249,7 +249,9 @@ def run_cell(args, target, seed, estimator, data):
     if getattr(estimator, "pretrainer", None) is not None:
         # Pre-training has mixtures of its own, half of them with an event.
         pretrainer = clone(estimator.pretrainer).set_params(
-            gru_units=estimator.gru_units, extractor=estimator.extractor
+            gru_units=estimator.gru_units,
+            extractor=estimator.extractor,
+            normalization=estimator.normalization,
         )
         own = of_class(data["pretrain"], target)
         if args.minutes:
