@@ -118,6 +118,11 @@ class FeatureAugmentation:
     band_mask : float, default=0.15
         Widest part of the bands that is masked by their mean, in half of the clips.
 
+    Notes
+    -----
+    Level and colour do not reach a network that normalises by the clip, as
+    :class:`RCRNNDetector` does by default; masks do.
+
     Examples
     --------
     >>> import torch
