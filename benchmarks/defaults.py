@@ -33,11 +33,6 @@ SETTINGS = {
     "one cycle, changed features": {**ONE_CYCLE, **BY_TRAINING, **CHANGED},
     "one cycle, batches of 8": {**ONE_CYCLE, **BY_TRAINING, "batch_size": 8},
     "one cycle, by clip": {**ONE_CYCLE, "normalization": "clip"},
-    "one cycle, by clip, batches of 8": {
-        **ONE_CYCLE,
-        "normalization": "clip",
-        "batch_size": 8,
-    },
 }
 
 

@@ -46,7 +46,7 @@ from sklearn_rcrnn.datasets import (
 from sklearn_rcrnn.events import select_events
 from sklearn_rcrnn.frame_level import frames_to_events
 from sklearn_rcrnn.metrics import event_based_error_rate, event_based_f_score
-from sklearn_rcrnn.pretraining import cached_fit
+from sklearn_rcrnn.pretraining import cached_fit, shared_params
 
 # Table 2: U and M of each class; all at once take the largest.
 SIZES = {"babycry": (50, 128), "glassbreak": (50, 256), "gunshot": (100, 256), "all": (100, 256)}
@@ -86,7 +86,6 @@ def rcrnn(args, target, seed, **params):
         "dense_units": dense,
         "pretrainer": pretrainer,
         "recipe": args.recipe,
-        "normalization": "training" if args.recipe == "paper" else "clip",
         "lr": args.lr,
         "lr_schedule": "constant",
         "max_epochs": args.epochs,
@@ -96,7 +95,9 @@ def rcrnn(args, target, seed, **params):
         "random_state": seed,
         "memory": args.work / "pretrained",
     }
-    return RCRNNDetector(**settings | params)
+    settings |= params
+    normalization = "training" if settings["recipe"] == "paper" else "clip"
+    return RCRNNDetector(normalization=normalization, **settings)
 
 
 def rival(args, seed, network, **params):
@@ -128,9 +129,8 @@ def systems(args, target, seed):
         yield fixed, rcrnn(args, target, seed, freeze_extractor=True), plain
         yield tuned, rcrnn(args, target, seed), plain
     else:
-        refined = {"recipe": "refined", "normalization": "clip"}
         yield "R-CRNN", rcrnn(args, target, seed), plain
-        yield "R-CRNN (refined)", rcrnn(args, target, seed, **refined), plain
+        yield "R-CRNN (refined)", rcrnn(args, target, seed, recipe="refined"), plain
         yield "1D-CRNN", rival(args, seed, "crnn_1d"), plain
         yield "1D-CRNN (5 networks)", rival(args, seed, "crnn_1d", n_members=5), plain
         yield "CRNN", rival(args, seed, "crnn"), plain
@@ -248,11 +248,7 @@ def run_cell(args, target, seed, estimator, data):
     minutes = args.minutes
     if getattr(estimator, "pretrainer", None) is not None:
         # Pre-training has mixtures of its own, half of them with an event.
-        pretrainer = clone(estimator.pretrainer).set_params(
-            gru_units=estimator.gru_units,
-            extractor=estimator.extractor,
-            normalization=estimator.normalization,
-        )
+        pretrainer = clone(estimator.pretrainer).set_params(**shared_params(estimator))
         own = of_class(data["pretrain"], target)
         if args.minutes:
             within(pretrainer, *own, args.minutes / 5)

@@ -19,7 +19,7 @@ from .augmentation import FeatureAugmentation
 from .base import Clips, EventScoreMixin, NetworkEstimator
 from .conversion import to_events, to_target
 from .events import Event, Label, check_threshold, select_events
-from .nn.crnn import EXTRACTORS, FRAMES_PER_STEP
+from .nn.crnn import EXTRACTORS, FRAMES_PER_STEP, NORMALIZATIONS
 from .nn.heads import HEADS
 from .nn.rcrnn import RCRNN, count_parameters
 from .nn.recipe import RECIPES, Recipe
@@ -161,7 +161,7 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
         "extractor": [StrOptions({*EXTRACTORS, "precomputed"})],
         "pretrainer": [CRNNPretrainer, FrozenEstimator, None],
         "freeze_extractor": ["boolean"],
-        "normalization": [StrOptions({"clip", "training"})],
+        "normalization": [StrOptions(set(NORMALIZATIONS))],
         "memory": [str, HasMethods(["__fspath__"]), HasMethods(["cache"]), None],
         "anchor_sizes": ["array-like"],
         "n_proposals": [Interval(Integral, 1, None, closed="left")],

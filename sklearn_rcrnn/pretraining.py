@@ -23,7 +23,7 @@ from .augmentation import FeatureAugmentation
 from .base import NetworkEstimator
 from .conversion import to_presence
 from .events import Label, check_event_lists
-from .nn.crnn import EXTRACTORS, PresenceNetwork, n_steps
+from .nn.crnn import EXTRACTORS, NORMALIZATIONS, PresenceNetwork, n_steps
 from .nn.rcrnn import RCRNN, count_parameters
 from .training import PresenceNet, collate_presence, seeded, set_normalisation, train
 
@@ -117,7 +117,7 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
     _parameter_constraints: dict = {
         **NetworkEstimator._training_constraints,
         "extractor": [StrOptions(set(EXTRACTORS))],
-        "normalization": [StrOptions({"clip", "training"})],
+        "normalization": [StrOptions(set(NORMALIZATIONS))],
     }
 
     def __init__(
@@ -288,6 +288,11 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         return tags
 
 
+def shared_params(estimator: Any) -> dict[str, Any]:
+    """Those parameters of a detector or pre-trainer that the other must have, too."""
+    return {name: getattr(estimator, name) for name in _SHARED}
+
+
 def fit_pretrainer(
     detector: Any, data: tuple[Any, Any], validation: tuple[Any, Any], seed: int
 ) -> NetworkEstimator | None:
@@ -320,7 +325,7 @@ def fit_pretrainer(
             )
     else:
         fitted = clone(pretrainer)
-        fitted.set_params(**{name: getattr(detector, name) for name in _SHARED})
+        fitted.set_params(**shared_params(detector))
         if fitted.random_state is None:
             fitted.set_params(random_state=seed)
         fitted = cached_fit(fitted, (*data, *validation), detector.memory)

@@ -114,15 +114,16 @@ def _started(pipe: Any, start: str) -> Any:
     """The pipeline with features and first weights of another."""
     from sklearn.frozen import FrozenEstimator
 
+    from ..pretraining import shared_params
+
     model = load_model(start)
     first = FrozenEstimator(model[-1])
     pipe.set_params(
         lfbe=model[0].set_params(n_jobs=pipe[0].n_jobs),
         detector__pretrainer=first,
         detector__frame_shift=model[-1].frame_shift,
-        detector__gru_units=model[-1].gru_units,
         detector__dense_units=model[-1].dense_units,
-        detector__normalization=model[-1].normalization,
+        **{f"detector__{name}": value for name, value in shared_params(model[-1]).items()},
     )
     return pipe
 
