@@ -216,6 +216,7 @@ def shared_settings(args):
     """Of all trainings; their learning rate ends at nearly nothing."""
     return {
         "gru_units": args.gru_units,
+        "normalization": "clip",
         "lr": args.lr,
         "lr_schedule": "one_cycle",
         "augmentation": FeatureAugmentation(),

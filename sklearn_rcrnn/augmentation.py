@@ -120,8 +120,7 @@ class FeatureAugmentation:
 
     Notes
     -----
-    Level and colour do not reach a network that normalises by the clip, as
-    :class:`RCRNNDetector` does by default; masks do.
+    Level and colour do not reach a network with ``normalization="clip"``; masks do.
 
     Examples
     --------

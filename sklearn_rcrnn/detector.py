@@ -59,9 +59,9 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
     memory : str, PathLike or joblib.Memory, default=None
         Where to keep fitted pre-trainers, so that a grid search over `dense_units` fits
         each one once.
-    normalization : {"clip", "training"}, default="clip"
-        Of the features: each band by its mean and deviation in the clip, which makes
-        microphones and steady backgrounds alike, or in the training clips (the paper).
+    normalization : {"training", "clip"}, default="training"
+        Of the features: by mean and deviation of each band in the training clips, or in its
+        own clip: better among clips of like length, and far worse in much longer ones.
     anchor_sizes : sequence of float, default=(1, 2, 4, 8, 16, 32)
         Widths of the anchors in steps of the feature map (8 frames, 186 ms).
     n_proposals : int, default=100
@@ -183,7 +183,7 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
         pretrainer: CRNNPretrainer | FrozenEstimator | None = None,
         freeze_extractor: bool = False,
         memory: Any = None,
-        normalization: Literal["clip", "training"] = "clip",
+        normalization: Literal["training", "clip"] = "training",
         anchor_sizes: Sequence[float] = (1, 2, 4, 8, 16, 32),
         n_proposals: int = 100,
         proposal_nms_threshold: float = 0.7,

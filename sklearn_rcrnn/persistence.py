@@ -37,9 +37,6 @@ _VALUES = {
 # their defaults.
 _DROPPED = ("pretrainer", "memory", "callbacks", "net_params", "random_state")
 
-# What networks did before there was a parameter for it: files of then do not name it.
-_FORMERLY = {"normalization": "training"}
-
 
 def save(estimator: BaseEstimator, path: str | PathLike[str]) -> Path:
     """Write a fitted estimator or pipeline to a folder, without pickle.
@@ -184,8 +181,6 @@ def _restore(step: Mapping[str, Any], weights: Mapping[str, Any]) -> Any:
     if kind not in _ESTIMATORS:
         raise ValueError(f"unknown class {kind!r}")
     params = {name: _from_json(value) for name, value in step["params"].items()}
-    if "extractor" in params:
-        params = _FORMERLY | params
     estimator = getattr(import_module(_ESTIMATORS[kind], __package__), kind)(**params)
     if "classes" in step:
         prefix = step["name"] + "."

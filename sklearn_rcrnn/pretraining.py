@@ -47,7 +47,7 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         U, units of the recurrent layer in each direction.
     extractor : {"crnn_bigru", "crnn_gru", "cnn"}, default="crnn_bigru"
         The network of Table 1: with a bidirectional, a forward, or no recurrent layer.
-    normalization : {"clip", "training"}, default="clip"
+    normalization : {"training", "clip"}, default="training"
         Of the features, as for :class:`RCRNNDetector`.
     max_epochs : int, default=100
         Epochs at most.
@@ -125,7 +125,7 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         gru_units: int = 50,
         extractor: str = "crnn_bigru",
         *,
-        normalization: Literal["clip", "training"] = "clip",
+        normalization: Literal["training", "clip"] = "training",
         max_epochs: int = 100,
         lr: float = 1e-3,
         lr_schedule: Literal["constant", "one_cycle"] = "constant",

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 EXTRACTORS = ("cnn", "crnn_gru", "crnn_bigru")
-NORMALIZATIONS = ("clip", "training")
+NORMALIZATIONS = ("training", "clip")
 FRAMES_PER_STEP = 8
 # Fewer bands would leave nothing after the stem, which is unpadded along frequency.
 MIN_BANDS = 11
