@@ -96,8 +96,9 @@ def rcrnn(args, target, seed, **params):
         "memory": args.work / "pretrained",
     }
     settings |= params
-    normalization = "training" if settings["recipe"] == "paper" else "clip"
-    return RCRNNDetector(normalization=normalization, **settings)
+    if settings["recipe"] == "paper":
+        settings["normalization"] = "training"
+    return RCRNNDetector(**settings)
 
 
 def rival(args, seed, network, **params):

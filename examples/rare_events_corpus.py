@@ -86,6 +86,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--final-epochs", type=int, default=0, help="of a round on all devtrain")
     parser.add_argument("--final-lr", type=float, default=3e-4)
     parser.add_argument("--length", type=float, default=10.0, help="seconds of a mixture")
+    parser.add_argument("--round-length", type=float, nargs="*", help="seconds, in each round")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--recipe", default="refined", choices=["refined", "paper"])
@@ -198,13 +199,13 @@ class Checkpoint(Callback):
         torch.save(net.module_.state_dict(), self.path)
 
 
-def stream(args, root, subset, counts, seed, **settings):
+def stream(args, root, subset, counts, seed, length=None, **settings):
     """Features of fresh mixtures."""
     mixtures = FreshMixtures(
         root,
         subset,
         n_mixtures=args.epoch_clips,
-        mixture_length=args.length,
+        mixture_length=length or args.length,
         event_counts=counts,
         random_state=seed,
         **settings,
@@ -216,7 +217,6 @@ def shared_settings(args):
     """Of all trainings; their learning rate ends at nearly nothing."""
     return {
         "gru_units": args.gru_units,
-        "normalization": "clip",
         "lr": args.lr,
         "lr_schedule": "one_cycle",
         "augmentation": FeatureAugmentation(),
@@ -261,11 +261,11 @@ def train(args, split, say):
     return Pipeline([("lfbe", LFBETransformer()), ("detector", detector)])
 
 
-def tune_branch(args, branch, start, name, epochs, lr, root, subset, seed):
+def tune_branch(args, branch, start, name, epochs, lr, length, root, subset, seed):
     """Go on from a model, on the mixtures of the branch."""
     torch.set_num_threads(1)
     changes, augmentation = BRANCHES[branch]
-    mixtures = stream(args, root, subset, COUNTS, seed + branch, **changes)
+    mixtures = stream(args, root, subset, COUNTS, seed + branch, length, **changes)
     detector = new_detector(
         args,
         FrozenEstimator(load(start)[-1]),
@@ -278,12 +278,12 @@ def tune_branch(args, branch, start, name, epochs, lr, root, subset, seed):
     return detector.fit(mixtures)
 
 
-def tune_round(args, start, name, epochs, lr, root, subset, seed, say):
+def tune_round(args, start, name, epochs, lr, length, root, subset, seed, say):
     """Two trainings from one model side by side; the mean of their weights."""
     target = args.work / name
     if not target.exists():
         branches = Parallel(n_jobs=2)(
-            delayed(tune_branch)(args, branch, start, name, epochs, lr, root, subset, seed)
+            delayed(tune_branch)(args, branch, start, name, epochs, lr, length, root, subset, seed)
             for branch in range(len(BRANCHES))
         )
         mean = average_weights(branches)
@@ -306,9 +306,11 @@ def main() -> None:
     if not (args.work / "detector").exists():
         save(train(args, split, say), args.work / "detector")
     model = args.work / "detector"
-    for i, (epochs, lr) in enumerate(zip(args.rounds, args.round_lr, strict=True), 1):
+    lengths = args.round_length or [args.length] * len(args.rounds)
+    rounds = zip(args.rounds, args.round_lr, lengths, strict=True)
+    for i, (epochs, lr, length) in enumerate(rounds, 1):
         seed = args.seed + 100 * i
-        model = tune_round(args, model, f"round{i}", epochs, lr, split, "fit", seed, say)
+        model = tune_round(args, model, f"round{i}", epochs, lr, length, split, "fit", seed, say)
     pipe = load(model)
     choose_thresholds(pipe, *challenge_mixtures(split, "hold", args.valid_clips, args.seed), say)
     if args.final_epochs:
@@ -320,6 +322,7 @@ def main() -> None:
                 "final",
                 args.final_epochs,
                 args.final_lr,
+                lengths[-1] if lengths else args.length,
                 args.root,
                 "devtrain",
                 seed,

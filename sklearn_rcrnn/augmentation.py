@@ -120,7 +120,7 @@ class FeatureAugmentation:
 
     Notes
     -----
-    Level and colour do not reach a network with ``normalization="clip"``; masks do.
+    Level and colour reach a network with ``normalization="training"`` only; masks do always.
 
     Examples
     --------

@@ -63,6 +63,11 @@ class NetworkEstimator(BaseEstimator):
         "gru_units": [Interval(Integral, 1, None, closed="left")],
     }
 
+    _clock_constraints: dict = {
+        "normalization": [StrOptions({"training"}), Interval(Real, 0, None, closed="neither")],
+        "frame_shift": [Interval(Real, 0, None, closed="neither")],
+    }
+
     def _check_stream(self, stream: ClipStream, y: Any) -> tuple[Clips, list[Any]]:
         """Clips to measure the features by, and the labels, of a stream of features."""
         if y is not None:
@@ -223,6 +228,12 @@ class NetworkEstimator(BaseEstimator):
     def _frame_seconds(self) -> float | None:
         """Seconds in a frame of the features; None where the estimator has no clock."""
         return None
+
+    def _context(self: Any) -> int | None:
+        """Frames around each that it is normalised by; None: by the training clips only."""
+        if self.normalization == "training":
+            return None
+        return max(1, round(self.normalization / self.frame_shift))
 
     def _converter(self, labels: list[Label]) -> Any:
         """What makes the target of a clip from its events; it must be picklable."""

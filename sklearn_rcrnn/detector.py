@@ -19,12 +19,12 @@ from .augmentation import FeatureAugmentation
 from .base import Clips, EventScoreMixin, NetworkEstimator
 from .conversion import to_events, to_target
 from .events import Event, Label, check_threshold, select_events
-from .nn.crnn import EXTRACTORS, FRAMES_PER_STEP, NORMALIZATIONS
+from .nn.crnn import EXTRACTORS, FRAMES_PER_STEP
 from .nn.heads import HEADS
 from .nn.rcrnn import RCRNN, count_parameters
 from .nn.recipe import RECIPES, Recipe
 from .pretraining import CRNNPretrainer, copy_weights, fit_pretrainer
-from .training import DetectionNet, collate_detection, seeded, set_normalisation, train
+from .training import DetectionNet, collate_detection, seeded, train
 from .windows import in_windows
 
 
@@ -59,9 +59,10 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
     memory : str, PathLike or joblib.Memory, default=None
         Where to keep fitted pre-trainers, so that a grid search over `dense_units` fits
         each one once.
-    normalization : {"training", "clip"}, default="training"
-        Of the features: by mean and deviation of each band in the training clips, or in its
-        own clip: better among clips of like length, and far worse in much longer ones.
+    normalization : float or "training", default=10
+        Each band of the features is brought to mean 0 and deviation 1: of so many seconds
+        around each frame, though never more than half of the training clips have, or of
+        the training clips.
     anchor_sizes : sequence of float, default=(1, 2, 4, 8, 16, 32)
         Widths of the anchors in steps of the feature map (8 frames, 186 ms).
     n_proposals : int, default=100
@@ -161,7 +162,6 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
         "extractor": [StrOptions({*EXTRACTORS, "precomputed"})],
         "pretrainer": [CRNNPretrainer, FrozenEstimator, None],
         "freeze_extractor": ["boolean"],
-        "normalization": [StrOptions(set(NORMALIZATIONS))],
         "memory": [str, HasMethods(["__fspath__"]), HasMethods(["cache"]), None],
         "anchor_sizes": ["array-like"],
         "n_proposals": [Interval(Integral, 1, None, closed="left")],
@@ -170,7 +170,7 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
         "nms_threshold": [Interval(Real, 0, 1, closed="both")],
         "max_events_per_clip": [Interval(Integral, 1, None, closed="left"), None],
         "recipe": [StrOptions(set(RECIPES)), Recipe],
-        "frame_shift": [Interval(Real, 0, None, closed="neither")],
+        **NetworkEstimator._clock_constraints,
     }
 
     def __init__(
@@ -183,7 +183,7 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
         pretrainer: CRNNPretrainer | FrozenEstimator | None = None,
         freeze_extractor: bool = False,
         memory: Any = None,
-        normalization: Literal["training", "clip"] = "training",
+        normalization: float | Literal["training"] = 10.0,
         anchor_sizes: Sequence[float] = (1, 2, 4, 8, 16, 32),
         n_proposals: int = 100,
         proposal_nms_threshold: float = 0.7,
@@ -272,8 +272,8 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
             self.net_ = net.initialize()
             if self.pretrainer_ is not None:
                 copy_weights(net.module_, self.pretrainer_, self.classes_.tolist())
-            elif net.module_.crnn is not None:
-                set_normalisation(net.module_.crnn, clips)
+            if (crnn := net.module_.crnn) is not None:
+                crnn.normalisation.measure(clips, context_only=self.pretrainer_ is not None)
             train(net, train_set, valid_set)
         self.history_ = net.history
         self.n_parameters_ = count_parameters(net.module_)
@@ -361,7 +361,7 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
             module__proposal_nms=self.proposal_nms_threshold,
             module__freeze_extractor=self.freeze_extractor,
             module__head=self.head,
-            module__normalization=self.normalization,
+            module__context=self._context(),
             module__recipe=RECIPES[self.recipe] if isinstance(self.recipe, str) else self.recipe,
             criterion=torch.nn.Identity,
             iterator_train__collate_fn=collate_detection,

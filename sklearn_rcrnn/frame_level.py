@@ -20,7 +20,7 @@ from .conversion import to_target
 from .events import Event, Label, select_events
 from .nn.frame_networks import NETWORKS, FrameNetwork
 from .nn.rcrnn import count_parameters
-from .training import DetectionNet, collate_detection, seeded, set_normalisation, train
+from .training import DetectionNet, collate_detection, seeded, train
 from .windows import frames_in_windows
 
 
@@ -111,6 +111,8 @@ class FrameDetector(EventScoreMixin, NetworkEstimator):
         Shorter events are dropped, closer ones joined; seconds.
     max_events_per_clip : int, default=None
         Return only so many of the best events; 1 is the rule of DCASE 2017.
+    normalization : float or "training", default=10
+        Of the features, as for :class:`RCRNNDetector`.
     frame_shift : float, default=1024 / 44100
         Seconds between frames of the features: hop over sample rate.
     max_epochs, lr, lr_schedule, augmentation, batch_size, patience, validation_fraction, \
@@ -166,7 +168,7 @@ gradient_clip, callbacks, net_params, device, precision, random_state, verbose
         "min_duration": [Interval(Real, 0, None, closed="left")],
         "min_gap": [Interval(Real, 0, None, closed="left")],
         "max_events_per_clip": [Interval(Integral, 1, None, closed="left"), None],
-        "frame_shift": [Interval(Real, 0, None, closed="neither")],
+        **NetworkEstimator._clock_constraints,
     }
 
     def __init__(
@@ -181,6 +183,7 @@ gradient_clip, callbacks, net_params, device, precision, random_state, verbose
         min_duration: float = 0.1,
         min_gap: float = 0.1,
         max_events_per_clip: int | None = None,
+        normalization: float | Literal["training"] = 10.0,
         frame_shift: float = 1024 / 44100,
         max_epochs: int = 100,
         lr: float = 1e-3,
@@ -206,6 +209,7 @@ gradient_clip, callbacks, net_params, device, precision, random_state, verbose
         self.min_duration = min_duration
         self.min_gap = min_gap
         self.max_events_per_clip = max_events_per_clip
+        self.normalization = normalization
         self.frame_shift = frame_shift
         self.max_epochs = max_epochs
         self.lr = lr
@@ -240,7 +244,7 @@ gradient_clip, callbacks, net_params, device, precision, random_state, verbose
         net = self._build_net(train_set, valid_set)
         with seeded(seed):
             self.net_ = net.initialize()
-            set_normalisation(net.module_, clips)
+            net.module_.normalisation.measure(clips)
             train(net, train_set, valid_set)
         self.history_ = net.history
         self.n_parameters_ = count_parameters(net.module_)
@@ -325,6 +329,7 @@ gradient_clip, callbacks, net_params, device, precision, random_state, verbose
             module__n_members=self.n_members,
             module__foreground_weight=foreground,
             module__distance_weight=distance,
+            module__context=self._context(),
             criterion=torch.nn.Identity,
             iterator_train__collate_fn=collate_detection,
             iterator_valid__collate_fn=collate_detection,

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .files import complete
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 DESCRIPTION = "model.json"
 WEIGHTS = "weights.safetensors"
 

@@ -17,6 +17,7 @@ def _paper() -> dict[str, Any]:
     return {
         "recipe": "paper",
         "pretrainer": CRNNPretrainer(lr=1e-3, batch_size=80, patience=10),
+        "normalization": "training",
         "lr": 1e-5,
         "lr_schedule": "constant",
         "max_epochs": 100,

@@ -23,12 +23,12 @@ from .augmentation import FeatureAugmentation
 from .base import NetworkEstimator
 from .conversion import to_presence
 from .events import Label, check_event_lists
-from .nn.crnn import EXTRACTORS, NORMALIZATIONS, PresenceNetwork, n_steps
+from .nn.crnn import EXTRACTORS, PresenceNetwork, n_steps
 from .nn.rcrnn import RCRNN, count_parameters
-from .training import PresenceNet, collate_presence, seeded, set_normalisation, train
+from .training import PresenceNet, collate_presence, seeded, train
 
 # Parameters in which a pre-trainer and the detector that goes on from it must agree.
-_SHARED = ("gru_units", "extractor", "normalization")
+_SHARED = ("gru_units", "extractor", "normalization", "frame_shift")
 # Layers that have a place for each label.
 _OF_LABELS = ("head.classes.", "head.regression.", "head.maps.", "frames.")
 
@@ -47,8 +47,10 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         U, units of the recurrent layer in each direction.
     extractor : {"crnn_bigru", "crnn_gru", "cnn"}, default="crnn_bigru"
         The network of Table 1: with a bidirectional, a forward, or no recurrent layer.
-    normalization : {"training", "clip"}, default="training"
+    normalization : float or "training", default=10
         Of the features, as for :class:`RCRNNDetector`.
+    frame_shift : float, default=1024 / 44100
+        Seconds between frames of the features: hop over sample rate.
     max_epochs : int, default=100
         Epochs at most.
     lr : float, default=1e-3
@@ -117,7 +119,7 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
     _parameter_constraints: dict = {
         **NetworkEstimator._training_constraints,
         "extractor": [StrOptions(set(EXTRACTORS))],
-        "normalization": [StrOptions(set(NORMALIZATIONS))],
+        **NetworkEstimator._clock_constraints,
     }
 
     def __init__(
@@ -125,7 +127,8 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         gru_units: int = 50,
         extractor: str = "crnn_bigru",
         *,
-        normalization: Literal["training", "clip"] = "training",
+        normalization: float | Literal["training"] = 10.0,
+        frame_shift: float = 1024 / 44100,
         max_epochs: int = 100,
         lr: float = 1e-3,
         lr_schedule: Literal["constant", "one_cycle"] = "constant",
@@ -144,6 +147,7 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         self.gru_units = gru_units
         self.extractor = extractor
         self.normalization = normalization
+        self.frame_shift = frame_shift
         self.max_epochs = max_epochs
         self.lr = lr
         self.lr_schedule = lr_schedule
@@ -183,7 +187,7 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         net = self._build_net(train_set, valid_set)
         with seeded(seed):
             self.net_ = net.initialize()
-            set_normalisation(net.module_.crnn, clips)
+            net.module_.crnn.normalisation.measure(clips)
             train(net, train_set, valid_set)
         self.history_ = self.net_.history
         self.n_parameters_ = count_parameters(self.net_.module_)
@@ -273,7 +277,7 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
             module__n_labels=len(self.classes_),
             module__extractor=self.extractor,
             module__gru_units=self.gru_units,
-            module__normalization=self.normalization,
+            module__context=self._context(),
             criterion=torch.nn.BCEWithLogitsLoss,
             iterator_train__collate_fn=collate_presence,
             iterator_valid__collate_fn=collate_presence,

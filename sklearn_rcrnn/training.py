@@ -25,8 +25,6 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .nn.crnn import CRNN, normalised_by_clip
-from .nn.frame_networks import FrameNetwork
 from .nn.losses import Truth
 from .streams import ClipStream
 
@@ -257,29 +255,6 @@ def train(net: NeuralNet, train_set: Dataset, valid_set: ClipDataset | None) -> 
     net.train_split = None if valid_set is None else predefined_split(valid_set)
     net.partial_fit(train_set, y=None)
     net.train_split = None
-
-
-def set_normalisation(network: CRNN | FrameNetwork, clips: Sequence[NDArray[np.float32]]) -> None:
-    """Store mean and standard deviation of each band, over all frames, in the extractor.
-
-    There they are part of the weights, and cannot be forgotten at prediction.
-    """
-    n_frames = 0
-    total = np.zeros(clips[0].shape[-1])
-    squares = np.zeros_like(total)
-    for clip in clips:
-        wide = clip.astype(np.float64)
-        if isinstance(network, CRNN) and network.normalization == "clip":
-            wide = normalised_by_clip(torch.from_numpy(wide)[None])[0].numpy()
-        n_frames += len(clip)
-        total += wide.sum(0)
-        squares += np.einsum("fb,fb->b", wide, wide)
-    mean = total / n_frames
-    variance = np.maximum(squares / n_frames - mean**2, 0)
-    # A band that never changes carries nothing; 1 keeps it finite.
-    scale = np.where(variance > 1e-8, np.sqrt(variance), 1.0)
-    network.mean.copy_(torch.from_numpy(mean))
-    network.scale.copy_(torch.from_numpy(scale))
 
 
 @contextmanager

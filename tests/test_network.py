@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sklearn_rcrnn.nn.crnn import CRNN, n_steps, normalised_by_clip
+from sklearn_rcrnn.nn.crnn import CRNN, n_steps
 from sklearn_rcrnn.nn.losses import Truth, focal_mean
 from sklearn_rcrnn.nn.rcrnn import RCRNN, Detections, count_parameters
 from sklearn_rcrnn.nn.recipe import RECIPES, Recipe
@@ -81,7 +81,7 @@ def test_in_bfloat16(extractor, head, recipe):
     """What is chosen by itself where the processor has it, here on any."""
     torch.manual_seed(0)
     sizes = {"gru_units": 8, "dense_units": 16, "recipe": RECIPES[recipe]}
-    network = RCRNN(64, 2, extractor, head=head, normalization="clip", **sizes)
+    network = RCRNN(64, 2, extractor, head=head, context=100, **sizes)
     with torch.autocast("cpu", torch.bfloat16):
         losses = network(torch.randn(3, 200, 64), torch.tensor([200, 160, 90]), truth(3))
         sum(losses.values()).backward()
@@ -166,40 +166,3 @@ def test_steps_of_events_are_the_targets_of_the_frame_loss():
         for shifted in (right, right.roll(1, 1))
     ]
     assert losses[0] < 1e-3 < losses[1]
-
-
-class TestNormalisationByClip:
-    @pytest.fixture
-    def network(self):
-        torch.manual_seed(0)
-        return CRNN(64, gru_units=4, normalization="clip").eval()
-
-    def test_microphone_and_steady_background_do_not_count(self, network):
-        features = torch.randn(2, 100, 64)
-        other = features + 3 * torch.randn(2, 1, 64)
-        with torch.inference_mode():
-            assert torch.allclose(network(features), network(other), atol=1e-4)
-            network.normalization = "training"
-            assert not torch.allclose(network(features), network(other), atol=1e-2)
-
-    def test_bands_that_change_much_are_made_smaller(self):
-        features = torch.randn(1, 1000, 64) * torch.linspace(0, 10, 64)
-        deviation = normalised_by_clip(features)[0].std(0)
-        assert deviation[0] == 0  # steady, and not blown up
-        assert (deviation < 1).all()
-        assert deviation[-1] == pytest.approx(1, abs=0.1)
-
-    def test_padding_and_digital_silence_do_not_count(self):
-        features = torch.randn(2, 100, 64)
-        expected = normalised_by_clip(features)
-        silence = torch.full((2, 50, 64), -23.0)
-        found = normalised_by_clip(torch.cat([features, silence], 1))
-        assert torch.allclose(found[:, :100], expected, atol=1e-5)
-        assert (found[:, 100:] == found.min()).all()
-        padded = torch.cat([features, torch.randn(2, 30, 64)], 1)
-        found = normalised_by_clip(padded, torch.tensor([100, 100]))
-        assert torch.allclose(found[:, :100], expected, atol=1e-5)
-
-    def test_nothing_but_silence(self, network):
-        with torch.inference_mode():
-            assert network(torch.full((1, 50, 64), -23.0)).isfinite().all()

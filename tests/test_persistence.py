@@ -105,6 +105,7 @@ def test_weights_cut_short(model):
     ("change", "message"),
     [
         ({"format_version": 99}, "format version 99"),
+        ({"format_version": 1}, "Install the version that wrote it"),
         ({"format": "something"}, "cannot be read"),
         ({"steps": [{"name": "x", "class": "os.system", "params": {}}]}, r"unknown class 'os\."),
         ({"steps": [{"name": "x", "class": "LFBETransformer", "params": {"f": 1}}]}, "does not"),
@@ -129,11 +130,3 @@ def test_description_that_is_no_json(model):
     (model / "model.json").write_text("{")
     with pytest.raises(ValueError, match="cannot be read"):
         load(model)
-
-
-def test_a_model_of_before_there_was_a_choice_of_normalisation(model):
-    steps = json.loads((model / "model.json").read_text())["steps"]
-    del steps[-1]["params"]["normalization"]
-    edit(model, steps=steps)
-    old = load(model)
-    assert old.normalization == old.net_.module_.crnn.normalization == "training"

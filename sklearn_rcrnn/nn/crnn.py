@@ -13,36 +13,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .normalisation import Normalisation
+
 EXTRACTORS = ("cnn", "crnn_gru", "crnn_bigru")
-NORMALIZATIONS = ("training", "clip")
 FRAMES_PER_STEP = 8
 # Fewer bands would leave nothing after the stem, which is unpadded along frequency.
 MIN_BANDS = 11
-# Added to the deviations of a clip, in units of log energy: steady bands are not blown up.
-_SOFTENING = 0.3
-# Lowest value of a clip that is normalised by itself: digital silence is far below all else.
-_FLOOR = -4.0
 
 
 def n_steps(n_frames: Tensor | int) -> Tensor | int:
     """Length of the feature map of a clip of `n_frames` frames: an eighth, rounded up."""
     return -(-n_frames // FRAMES_PER_STEP)
-
-
-def normalised_by_clip(features: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """Take from each band its mean over the clip, and divide it by its deviation.
-
-    Digital silence, where all bands are alike, is not counted: it would drag the mean down
-    from what is heard.
-    """
-    counted = features.amax(2) > features.amin(2)
-    if lengths is not None:
-        counted &= torch.arange(features.shape[1], device=features.device) < lengths[:, None]
-    weights = counted.to(features.dtype)[..., None]
-    weights = weights / weights.sum(1, keepdim=True).clamp(min=1)
-    centred = features - (features * weights).sum(1, keepdim=True)
-    deviation = (centred**2 * weights).sum(1, keepdim=True).sqrt()
-    return (centred / (deviation + _SOFTENING)).clamp(min=_FLOOR)
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:
@@ -63,32 +44,25 @@ class CRNN(nn.Module):
         The three rows of Table 1.
     gru_units : int, default=50
         U, the units of the recurrent layer in each direction.
-    normalization : {"training", "clip"}, default="training"
-        Each band by what was measured in training, or first by its own clip.
+    context : int, default=None
+        Frames around each that it is normalised by; None: by the training clips only.
 
     Attributes
     ----------
     n_channels : int
         Channels of the feature map: 2U, U or, without recurrence, 128 times the bands
         that are left (7 for 64 bands).
-    mean, scale : buffers of shape (n_bands,)
-        Normalisation of the features; part of the ``state_dict``.
     """
-
-    mean: Tensor
-    scale: Tensor
 
     def __init__(
         self,
         n_bands: int,
         extractor: str = "crnn_bigru",
         gru_units: int = 50,
-        normalization: str = "training",
+        context: int | None = None,
     ):
         super().__init__()
-        self.normalization = normalization
-        self.register_buffer("mean", torch.zeros(n_bands))
-        self.register_buffer("scale", torch.ones(n_bands))
+        self.normalisation = Normalisation(n_bands, context)
         # Unpadded along frequency, 64 bands become 29, 14 and, in stage 2, 7.
         self.stem = nn.Conv2d(1, 64, 7, stride=2, padding=(3, 0))
         self.stem_norm = nn.BatchNorm2d(64)
@@ -128,9 +102,7 @@ class CRNN(nn.Module):
         float32 Tensor of shape (n_clips, ceil(n_frames / 8), n_channels)
         """
         valid = _Validity(lengths)
-        if self.normalization == "clip":
-            features = normalised_by_clip(features, lengths)
-        x = ((features - self.mean) / self.scale)[:, None]
+        x = self.normalisation(features, lengths)[:, None]
         x = x.contiguous(memory_format=torch.channels_last)
         x = self.stem(valid.mask(x))
         x = F.relu(self.stem_norm(x), inplace=True)
@@ -234,10 +206,10 @@ class PresenceNetwork(nn.Module):
         n_labels: int,
         extractor: str,
         gru_units: int,
-        normalization: str = "training",
+        context: int | None = None,
     ):
         super().__init__()
-        self.crnn = CRNN(n_bands, extractor, gru_units, normalization)
+        self.crnn = CRNN(n_bands, extractor, gru_units, context)
         self.head = PresenceHead(self.crnn.n_channels, n_labels)
 
     def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:

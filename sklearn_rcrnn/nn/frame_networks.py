@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from .intervals import cover
 from .losses import Truth, masked_mean
+from .normalisation import Normalisation
 
 
 class Masked(nn.Sequential):
@@ -156,10 +157,9 @@ class FrameNetwork(nn.Module):
     distance_weight : float
         Weight of the second task: the distances of a frame with an event to its onset and
         its offset. 0: no such task.
+    context : int, default=None
+        Frames around each that it is normalised by; None: by the training clips only.
     """
-
-    mean: Tensor
-    scale: Tensor
 
     def __init__(
         self,
@@ -169,10 +169,10 @@ class FrameNetwork(nn.Module):
         n_members: int = 1,
         foreground_weight: float = 1.0,
         distance_weight: float = 0.0,
+        context: int | None = None,
     ):
         super().__init__()
-        self.register_buffer("mean", torch.zeros(n_bands))
-        self.register_buffer("scale", torch.ones(n_bands))
+        self.normalisation = Normalisation(n_bands, context)
         self.bodies = nn.ModuleList(_body(network, n_bands) for _ in range(n_members))
         n_channels: Any = self.bodies[0].n_channels
         self.classes = nn.ModuleList(nn.Linear(n_channels, n_classes) for _ in self.bodies)
@@ -207,7 +207,7 @@ class FrameNetwork(nn.Module):
         frames = torch.arange(features.shape[1], device=features.device)
         valid = frames >= 0 if lengths is None else frames < lengths[:, None]
         valid = valid.expand(features.shape[:2])
-        x = (features - self.mean) / self.scale
+        x = self.normalisation(features, lengths)
         hidden = [body(x, valid) for body in self.bodies]
         logits = [layer(h).float() for layer, h in zip(self.classes, hidden, strict=True)]
         if truth is None:

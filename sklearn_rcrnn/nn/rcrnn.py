@@ -53,8 +53,9 @@ class RCRNN(nn.Module):
     head : {"dense", "position_sensitive"}
         The final classifier, or that of R-FCN.
     recipe : Recipe
-    normalization : {"training", "clip"}
-        Of the features, by what was measured in training, or first by their own clip.
+    context : int, default=None
+        Frames of features around each that it is normalised by; None: by the training
+        clips only.
     """
 
     def __init__(
@@ -70,12 +71,12 @@ class RCRNN(nn.Module):
         freeze_extractor: bool = False,
         head: str = "dense",
         recipe: Recipe | None = None,
-        normalization: str = "training",
+        context: int | None = None,
     ):
         super().__init__()
         self.crnn = None
         if extractor != "precomputed":
-            self.crnn = CRNN(n_inputs, extractor, gru_units, normalization)
+            self.crnn = CRNN(n_inputs, extractor, gru_units, context)
         n_channels = n_inputs if self.crnn is None else self.crnn.n_channels
         self.rpn = RPN(n_channels, len(anchor_sizes))
         self.head: DenseHead | PositionSensitiveHead
