@@ -4,8 +4,9 @@ One network of all classes, in the paper's two stages: the extractor is pre-trai
 presence, then everything is tuned end to end. Every epoch has mixtures of its own. Then come
 rounds: two trainings from the same weights side by side, on such mixtures and on harder
 ones, and the mean of their weights. The score thresholds are chosen on mixtures of devtrain
-recordings that were held out of training; a last round may take those in, too. The devtest
-mixtures are only scored.
+recordings that were held out of training; a last round may take those in, too. Judges are
+detectors that were trained on two thirds of the recordings, only so that thresholds hang on
+more recordings than were held out first. The devtest mixtures are only scored.
 
     python examples/rare_events_corpus.py --root ../shared/corpus
 
@@ -85,8 +86,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--round-lr", type=float, nargs="*", default=[], help="of each round")
     parser.add_argument("--final-epochs", type=int, default=0, help="of a round on all devtrain")
     parser.add_argument("--final-lr", type=float, default=3e-4)
+    parser.add_argument("--judges", type=int, default=0, help="detectors, each without a third")
+    parser.add_argument("--judge-epochs", type=int, default=30)
     parser.add_argument("--length", type=float, default=10.0, help="seconds of a mixture")
-    parser.add_argument("--round-length", type=float, nargs="*", help="seconds, in each round")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--recipe", default="refined", choices=["refined", "paper"])
@@ -114,26 +116,56 @@ def challenge_mixtures(root, subset, n_clips, seed=42):
     return X, y, [recipe for own in recipes.values() for recipe in own], made_for
 
 
-def choose_thresholds(pipe, X, y, recipes, made_for, say):
-    """Of each class, on its own held-out mixtures, as the challenge scores it.
-
-    Held-out recordings are few, and a single background that sounds like an event of
-    another class would else decide.
-    """
+def error_rate_curves(pipe, split, n_clips, seed):
+    """By label, the curve on held-out mixtures of the class, as the challenge scores it."""
+    X, y, _, made_for = challenge_mixtures(split, "hold", n_clips, seed)
     candidates = pipe[-1].predict_candidates(pipe[:-1].transform(X))
-    thresholds, rates = {}, {}
+    curves = {}
     for label in sorted(set(made_for)):
         own = [i for i, name in enumerate(made_for) if name == label]
-        true, scored = [y[i] for i in own], [candidates[i] for i in own]
-        curves = threshold_curves(true, scored, labels=[label])
+        found = threshold_curves([y[i] for i in own], [candidates[i] for i in own], labels=[label])
+        curves[label] = found.error_rate[0]
+    return curves, found.thresholds
+
+
+def choose_thresholds(args, pipe, split, say):
+    """Of each class, on held-out mixtures of this pipeline and of all judges."""
+    own, thresholds = error_rate_curves(pipe, split, args.valid_clips, args.seed)
+    all_curves = [own, *judge(args, say)]
+    chosen = {}
+    for label in own:
+        mean = np.mean([curves[label] for curves in all_curves], axis=0)
         # A single background makes steps in the curve: its neighbours have a say.
-        smooth = np.convolve(np.pad(curves.error_rate[0], 1, "edge"), [0.25, 0.5, 0.25], "valid")
+        smooth = np.convolve(np.pad(mean, 1, "edge"), [0.25, 0.5, 0.25], "valid")
         best = int(np.argmin(smooth))
-        thresholds[label] = float(curves.thresholds[best])
-        rates[label] = round(float(curves.error_rate[0, best]), 3)
-    pipe.set_params(detector__score_threshold=thresholds)
-    say(f"thresholds {thresholds}")
-    say(f"error rates on held-out recordings {rates}")
+        chosen[label] = float(thresholds[best])
+        say(
+            f"{label}: threshold {chosen[label]:g}, where the error rates on held-out "
+            f"recordings are {[round(float(curves[label][best]), 3) for curves in all_curves]}"
+        )
+    return chosen
+
+
+def judge(args, say):
+    """Curves of detectors that were trained without a third of the recordings, on these."""
+    if not args.judges:
+        return []
+    curves = Parallel(n_jobs=2)(delayed(judge_one)(args, i) for i in range(1, args.judges + 1))
+    say(f"{args.judges} judges: {args.judge_epochs} epochs of {args.epoch_clips} mixtures each")
+    return curves
+
+
+def judge_one(args, number):
+    torch.set_num_threads(1)
+    name, seed = f"judge{number}", args.seed + 2000 + number
+    split = split_by_recording(
+        args.root, args.work / f"{name}-split", fraction=1 / 3, random_state=seed
+    )
+    if not (args.work / name).exists():
+        detector = new_detector(args, None, name, max_epochs=args.judge_epochs, random_state=seed)
+        detector.fit(stream(args, split, "fit", COUNTS, seed))
+        save(Pipeline([("lfbe", LFBETransformer()), ("detector", detector)]), args.work / name)
+    return error_rate_curves(load(args.work / name), split, args.valid_clips, args.seed)[0]
 
 
 def own_class(clips, made_for):
@@ -199,13 +231,13 @@ class Checkpoint(Callback):
         torch.save(net.module_.state_dict(), self.path)
 
 
-def stream(args, root, subset, counts, seed, length=None, **settings):
+def stream(args, root, subset, counts, seed, **settings):
     """Features of fresh mixtures."""
     mixtures = FreshMixtures(
         root,
         subset,
         n_mixtures=args.epoch_clips,
-        mixture_length=length or args.length,
+        mixture_length=args.length,
         event_counts=counts,
         random_state=seed,
         **settings,
@@ -261,11 +293,11 @@ def train(args, split, say):
     return Pipeline([("lfbe", LFBETransformer()), ("detector", detector)])
 
 
-def tune_branch(args, branch, start, name, epochs, lr, length, root, subset, seed):
+def tune_branch(args, branch, start, name, epochs, lr, root, subset, seed):
     """Go on from a model, on the mixtures of the branch."""
     torch.set_num_threads(1)
     changes, augmentation = BRANCHES[branch]
-    mixtures = stream(args, root, subset, COUNTS, seed + branch, length, **changes)
+    mixtures = stream(args, root, subset, COUNTS, seed + branch, **changes)
     detector = new_detector(
         args,
         FrozenEstimator(load(start)[-1]),
@@ -278,12 +310,12 @@ def tune_branch(args, branch, start, name, epochs, lr, length, root, subset, see
     return detector.fit(mixtures)
 
 
-def tune_round(args, start, name, epochs, lr, length, root, subset, seed, say):
+def tune_round(args, start, name, epochs, lr, root, subset, seed, say):
     """Two trainings from one model side by side; the mean of their weights."""
     target = args.work / name
     if not target.exists():
         branches = Parallel(n_jobs=2)(
-            delayed(tune_branch)(args, branch, start, name, epochs, lr, length, root, subset, seed)
+            delayed(tune_branch)(args, branch, start, name, epochs, lr, root, subset, seed)
             for branch in range(len(BRANCHES))
         )
         mean = average_weights(branches)
@@ -306,15 +338,13 @@ def main() -> None:
     if not (args.work / "detector").exists():
         save(train(args, split, say), args.work / "detector")
     model = args.work / "detector"
-    lengths = args.round_length or [args.length] * len(args.rounds)
-    rounds = zip(args.rounds, args.round_lr, lengths, strict=True)
-    for i, (epochs, lr, length) in enumerate(rounds, 1):
+    for i, (epochs, lr) in enumerate(zip(args.rounds, args.round_lr, strict=True), 1):
         seed = args.seed + 100 * i
-        model = tune_round(args, model, f"round{i}", epochs, lr, length, split, "fit", seed, say)
+        model = tune_round(args, model, f"round{i}", epochs, lr, split, "fit", seed, say)
     pipe = load(model)
-    choose_thresholds(pipe, *challenge_mixtures(split, "hold", args.valid_clips, args.seed), say)
+    thresholds = choose_thresholds(args, pipe, split, say)
     if args.final_epochs:
-        thresholds, seed = pipe[-1].score_threshold, args.seed + 1000
+        seed = args.seed + 1000
         pipe = load(
             tune_round(
                 args,
@@ -322,14 +352,13 @@ def main() -> None:
                 "final",
                 args.final_epochs,
                 args.final_lr,
-                lengths[-1] if lengths else args.length,
                 args.root,
                 "devtrain",
                 seed,
                 say,
             )
         )
-        pipe.set_params(detector__score_threshold=thresholds)
+    pipe.set_params(detector__score_threshold=thresholds)
     save(pipe, args.work / "model")
 
     X, y, recipes, made_for = challenge_mixtures(args.root, "devtest", args.test_clips)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +22,7 @@ from skorch.callbacks import (
 )
 from skorch.dataset import unpack_data
 from skorch.helper import predefined_split
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -76,8 +77,16 @@ class StreamDataset(Dataset):
         return len(self.stream)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        clip, events = self.stream.draw(self.epoch, index)
+        # The products are too small for threads, which would take the cores from the training.
+        with _pools().limit(limits=1, user_api="blas"):
+            clip, events = self.stream.draw(self.epoch, index)
         return clip, self.convert(clip, events)
+
+
+@cache
+def _pools() -> ThreadpoolController:
+    """To look for the libraries takes half as long as to make a clip: once is enough."""
+    return ThreadpoolController()
 
 
 class NextEpoch(Callback):
@@ -88,17 +97,10 @@ class NextEpoch(Callback):
             dataset_train.epoch = len(net.history)
 
 
-def _one_thread(worker: int) -> None:
-    """Processes that make clips leave the other cores to the training."""
-    threadpool_limits(1)
-
-
 def loader_params(data: Any) -> dict[str, Any]:
     """skorch parameters of the training's loader: the worker processes of a stream."""
     n_jobs = data.stream.n_jobs if isinstance(data, StreamDataset) else None
-    if not n_jobs:
-        return {}
-    return {"iterator_train__num_workers": n_jobs, "iterator_train__worker_init_fn": _one_thread}
+    return {"iterator_train__num_workers": n_jobs} if n_jobs else {}
 
 
 def collate_features(clips: Sequence[NDArray[np.float32]]) -> dict[str, Tensor]:

@@ -43,9 +43,11 @@ def run(script, *arguments):
 
 def test_training_on_a_corpus_and_its_held_out_rates(root, tmp_path):
     sizes = "--epoch-clips 4 --pretrain-epochs 1 --epochs 1 --rounds 1 --round-lr 1e-4 "
-    sizes += "--final-epochs 1 --valid-clips 2 --test-clips 2 --gru-units 4 --dense-units 8"
+    sizes += "--final-epochs 1 --valid-clips 2 --test-clips 2 --gru-units 4 --dense-units 8 "
+    sizes += "--judges 1 --judge-epochs 1"
     settings = [*sizes.split(), "--held-out", "0.5", "--root", root, "--work", tmp_path]
     printed = run("examples/rare_events_corpus.py", *settings)
+    assert "1 judges: 1 epochs of 4 mixtures each" in printed
     assert "scored devtest: 2 mixtures a class" in printed
     assert (tmp_path / "scores.json").exists()
 
