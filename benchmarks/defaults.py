@@ -32,7 +32,7 @@ SETTINGS = {
     "one cycle": {**ONE_CYCLE, **BY_TRAINING},
     "one cycle, changed features": {**ONE_CYCLE, **BY_TRAINING, **CHANGED},
     "one cycle, batches of 8": {**ONE_CYCLE, **BY_TRAINING, "batch_size": 8},
-    "one cycle, by 10 s around": {**ONE_CYCLE, "normalization": 10.0},
+    "one cycle, by 10 s around": {**ONE_CYCLE, "normalization": "auto"},
 }
 
 

@@ -19,6 +19,7 @@ from .augmentation import FeatureAugmentation
 from .conversion import check_known_labels, stream_target
 from .events import Event, Label, check_event_lists, labels_of
 from .nn.crnn import EXTRACTORS, MIN_BANDS
+from .nn.normalisation import Normalisation
 from .nn.rcrnn import count_parameters
 from .streams import ClipStream
 from .training import (
@@ -38,6 +39,8 @@ Clips = Any
 # A batch at prediction holds no more frames than this for each of its clips, so that a
 # few long recordings among short ones do not need memory for a batch of long ones.
 _FRAMES_PER_CLIP = 1300
+# Seconds around a frame that normalise it, unless training clips are shorter.
+_CONTEXT = 10.0
 # Clips of a stream that are drawn to measure mean and deviation of the bands.
 _MEASURED = 64
 
@@ -64,7 +67,10 @@ class NetworkEstimator(BaseEstimator):
     }
 
     _clock_constraints: dict = {
-        "normalization": [StrOptions({"training"}), Interval(Real, 0, None, closed="neither")],
+        "normalization": [
+            StrOptions({"auto", "training"}),
+            Interval(Real, 0, None, closed="neither"),
+        ],
         "frame_shift": [Interval(Real, 0, None, closed="neither")],
     }
 
@@ -233,7 +239,17 @@ class NetworkEstimator(BaseEstimator):
         """Frames around each that it is normalised by; None: by the training clips only."""
         if self.normalization == "training":
             return None
-        return max(1, round(self.normalization / self.frame_shift))
+        seconds = _CONTEXT if self.normalization == "auto" else self.normalization
+        return max(1, round(seconds / self.frame_shift))
+
+    def _set_normalisation(
+        self: Any, normalisation: Normalisation, clips: Clips, measure: bool = True
+    ) -> None:
+        """By the training clips; mean and scale only where no earlier training set them."""
+        if self.normalization == "auto":
+            normalisation.narrow(clips)
+        if measure:
+            normalisation.measure(clips)
 
     def _converter(self, labels: list[Label]) -> Any:
         """What makes the target of a clip from its events; it must be picklable."""

@@ -59,10 +59,10 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
     memory : str, PathLike or joblib.Memory, default=None
         Where to keep fitted pre-trainers, so that a grid search over `dense_units` fits
         each one once.
-    normalization : float or "training", default=10
-        Each band of the features is brought to mean 0 and deviation 1: of so many seconds
-        around each frame, though never more than half of the training clips have, or of
-        the training clips.
+    normalization : "auto", float or "training", default="auto"
+        What each band of the features is brought to mean 0 and deviation 1 by: so many
+        seconds around each frame, or the training clips. ``"auto"``: 10 s around, or less
+        where most training clips are shorter.
     anchor_sizes : sequence of float, default=(1, 2, 4, 8, 16, 32)
         Widths of the anchors in steps of the feature map (8 frames, 186 ms).
     n_proposals : int, default=100
@@ -183,7 +183,7 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
         pretrainer: CRNNPretrainer | FrozenEstimator | None = None,
         freeze_extractor: bool = False,
         memory: Any = None,
-        normalization: float | Literal["training"] = 10.0,
+        normalization: float | Literal["auto", "training"] = "auto",
         anchor_sizes: Sequence[float] = (1, 2, 4, 8, 16, 32),
         n_proposals: int = 100,
         proposal_nms_threshold: float = 0.7,
@@ -273,7 +273,7 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
             if self.pretrainer_ is not None:
                 copy_weights(net.module_, self.pretrainer_, self.classes_.tolist())
             if (crnn := net.module_.crnn) is not None:
-                crnn.normalisation.measure(clips, context_only=self.pretrainer_ is not None)
+                self._set_normalisation(crnn.normalisation, clips, self.pretrainer_ is None)
             train(net, train_set, valid_set)
         self.history_ = net.history
         self.n_parameters_ = count_parameters(net.module_)

@@ -111,7 +111,7 @@ class FrameDetector(EventScoreMixin, NetworkEstimator):
         Shorter events are dropped, closer ones joined; seconds.
     max_events_per_clip : int, default=None
         Return only so many of the best events; 1 is the rule of DCASE 2017.
-    normalization : float or "training", default=10
+    normalization : "auto", float or "training", default="auto"
         Of the features, as for :class:`RCRNNDetector`.
     frame_shift : float, default=1024 / 44100
         Seconds between frames of the features: hop over sample rate.
@@ -183,7 +183,7 @@ gradient_clip, callbacks, net_params, device, precision, random_state, verbose
         min_duration: float = 0.1,
         min_gap: float = 0.1,
         max_events_per_clip: int | None = None,
-        normalization: float | Literal["training"] = 10.0,
+        normalization: float | Literal["auto", "training"] = "auto",
         frame_shift: float = 1024 / 44100,
         max_epochs: int = 100,
         lr: float = 1e-3,
@@ -244,7 +244,7 @@ gradient_clip, callbacks, net_params, device, precision, random_state, verbose
         net = self._build_net(train_set, valid_set)
         with seeded(seed):
             self.net_ = net.initialize()
-            net.module_.normalisation.measure(clips)
+            self._set_normalisation(net.module_.normalisation, clips)
             train(net, train_set, valid_set)
         self.history_ = net.history
         self.n_parameters_ = count_parameters(net.module_)

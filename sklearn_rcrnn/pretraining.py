@@ -47,7 +47,7 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         U, units of the recurrent layer in each direction.
     extractor : {"crnn_bigru", "crnn_gru", "cnn"}, default="crnn_bigru"
         The network of Table 1: with a bidirectional, a forward, or no recurrent layer.
-    normalization : float or "training", default=10
+    normalization : "auto", float or "training", default="auto"
         Of the features, as for :class:`RCRNNDetector`.
     frame_shift : float, default=1024 / 44100
         Seconds between frames of the features: hop over sample rate.
@@ -127,7 +127,7 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         gru_units: int = 50,
         extractor: str = "crnn_bigru",
         *,
-        normalization: float | Literal["training"] = 10.0,
+        normalization: float | Literal["auto", "training"] = "auto",
         frame_shift: float = 1024 / 44100,
         max_epochs: int = 100,
         lr: float = 1e-3,
@@ -187,7 +187,7 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         net = self._build_net(train_set, valid_set)
         with seeded(seed):
             self.net_ = net.initialize()
-            net.module_.crnn.normalisation.measure(clips)
+            self._set_normalisation(net.module_.crnn.normalisation, clips)
             train(net, train_set, valid_set)
         self.history_ = self.net_.history
         self.n_parameters_ = count_parameters(self.net_.module_)

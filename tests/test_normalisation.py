@@ -107,7 +107,7 @@ def test_measured_over_all_frames():
 @pytest.mark.parametrize(("lengths", "expected"), [((50, 80, 200), 80), ((200, 300), 100)])
 def test_context_is_no_longer_than_training_clips(lengths, expected):
     around = Normalisation(16, 100)
-    around.measure([np.random.default_rng(n).random((n, 16), np.float32) for n in lengths])
+    around.narrow([np.random.default_rng(n).random((n, 16), np.float32) for n in lengths])
     assert around.context == expected
 
 
@@ -122,8 +122,8 @@ def test_context_is_no_longer_than_training_clips(lengths, expected):
 def test_in_seconds(estimator, features):
     X, y = features[0][:4, :100], [[(0.2, 1.0, "dog")], []] * 2
     fit = estimator.set_params(max_epochs=1, random_state=0, frame_shift=1024 / 44100).fit
-    for seconds, frames in ((2.0, 86), (10.0, 100)):
-        estimator.set_params(normalization=seconds)
+    for normalization, frames in (("auto", 100), (2.0, 86), (10.0, 431)):
+        estimator.set_params(normalization=normalization)
         assert own(fit(X, y)).context == frames
     estimator.set_params(normalization="training")
     assert own(fit(X, y)).context is None

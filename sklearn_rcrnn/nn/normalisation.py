@@ -65,7 +65,7 @@ class Normalisation(nn.Module):
     n_bands : int
     context : int, default=None
         Frames around each that it is normalised by, before it is by what was measured in
-        training; never more than a training clip had. None: by the latter only.
+        training. None: by the latter only.
 
     Attributes
     ----------
@@ -89,14 +89,17 @@ class Normalisation(nn.Module):
         """The same shape, normalised; what lies behind the end of a clip does not matter."""
         return (self._around(features, lengths) - self.mean) / self.scale
 
-    def measure(self, clips: Sequence[NDArray[np.float32]], context_only: bool = False) -> None:
-        """Set the buffers by the training clips, over all their frames."""
+    def narrow(self, clips: Sequence[NDArray[np.float32]]) -> None:
+        """Let the context be no longer than training clips usually are.
+
+        Else a frame would later be normalised by more than it was in training, and events
+        that fill much of a clip would look different in long recordings.
+        """
         if self.context is not None:
-            # Else a frame would later be normalised by more than it was in training, and
-            # events that fill much of a clip would look different in long recordings.
             self.context.clamp_(max=int(np.median([len(clip) for clip in clips])))
-        if context_only:
-            return
+
+    def measure(self, clips: Sequence[NDArray[np.float32]]) -> None:
+        """Set mean and scale by the training clips, over all their frames."""
         n_frames = 0
         total = torch.zeros_like(self.mean, dtype=torch.float64)
         squares = torch.zeros_like(total)
