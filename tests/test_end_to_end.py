@@ -49,6 +49,18 @@ def test_finds_events_it_was_not_trained_on(learnt, sets):
     assert event_based_error_rate(y, learnt.predict(X)) < 0.4
 
 
+def test_finds_them_in_a_long_recording_too(learnt, sets):
+    """Clips of other levels and backgrounds, one after the other, over five minutes."""
+    _, _, X, y = sets
+    length = X.shape[1] * learnt.frame_shift
+    events = [
+        (onset + i * length, offset + i * length, label)
+        for i, clip in enumerate(y)
+        for onset, offset, label in clip
+    ]
+    assert learnt.score([np.concatenate(list(X))], [events]) > 0.8
+
+
 def test_the_clock_is_right(learnt, sets):
     """No half step and no frame centre is left in the onsets."""
     _, _, X, y = sets
