@@ -15,23 +15,18 @@ recording never lie on both sides of a split.
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import soundfile
 
 from sklearn_rcrnn.datasets import make_rare_events
 
 folder = Path(tempfile.mkdtemp())
 rows = ["file,onset,offset,label"]
-for number in range(6):
-    pieces, events = make_rare_events(
-        10, duration=4.0, sample_rate=16000, ebr=(10, 20), random_state=number
-    )
-    soundfile.write(folder / f"night_{number}.wav", np.concatenate(pieces), 16000)
-    rows += [
-        f"night_{number}.wav,{4 * i + onset:.3f},{4 * i + offset:.3f},{label}"
-        for i, own in enumerate(events)
-        for onset, offset, label in own
-    ]
+recordings, events = make_rare_events(
+    6, duration=40.0, sample_rate=16000, ebr=(10, 20), max_events=15, random_state=0
+)
+for number, (recording, own) in enumerate(zip(recordings, events, strict=True)):
+    soundfile.write(folder / f"night_{number}.wav", recording, 16000)
+    rows += [f"night_{number}.wav,{onset:.3f},{offset:.3f},{label}" for onset, offset, label in own]
 (folder / "events.csv").write_text("\n".join(rows))
 print("\n".join(rows[:4]))
 
