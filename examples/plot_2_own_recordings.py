@@ -10,7 +10,7 @@ recording never lie on both sides of a split.
 # %%
 # A folder such as you may have
 # -----------------------------
-# Six recordings of forty seconds, and a table.
+# Eight recordings of forty seconds, and a table.
 
 import tempfile
 from pathlib import Path
@@ -22,7 +22,7 @@ from sklearn_rcrnn.datasets import make_rare_events
 folder = Path(tempfile.mkdtemp())
 rows = ["file,onset,offset,label"]
 recordings, events = make_rare_events(
-    6, duration=40.0, sample_rate=16000, ebr=(10, 20), max_events=15, random_state=0
+    8, duration=40.0, sample_rate=16000, ebr=(10, 20), max_events=40, random_state=2
 )
 for number, (recording, own) in enumerate(zip(recordings, events, strict=True)):
     soundfile.write(folder / f"night_{number}.wav", recording, 16000)
@@ -61,7 +61,7 @@ pipe = make_rcrnn_pipeline(
     lr=2e-3,
     validation_fraction=None,
     batch_size=4,
-    max_epochs=15,
+    max_epochs=20,
     random_state=0,
 )
 splits = list(GroupKFold(2).split(X, groups=groups))
@@ -70,7 +70,7 @@ print(tuned.best_threshold_)
 print(tuned.best_score_)
 
 # %%
-# Sixty clips are few: the error rates say so. More recordings, or
+# Eighty clips are few: the error rates say so. More recordings, or
 # :class:`~sklearn_rcrnn.datasets.FreshMixtures` of few events and many backgrounds, help most.
 #
 # Keep it
