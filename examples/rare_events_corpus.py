@@ -164,7 +164,7 @@ def judge_one(args, number):
     if not (args.work / name).exists():
         detector = new_detector(args, None, name, max_epochs=args.judge_epochs, random_state=seed)
         detector.fit(stream(args, split, "fit", COUNTS, seed))
-        save(Pipeline([("lfbe", LFBETransformer()), ("detector", detector)]), args.work / name)
+        save(with_features(detector), args.work / name)
     return error_rate_curves(load(args.work / name), split, args.valid_clips, args.seed)[0]
 
 
@@ -274,6 +274,10 @@ def new_detector(args, pretrainer, name, **settings):
     return RCRNNDetector(**settings)
 
 
+def with_features(detector):
+    return Pipeline([("lfbe", LFBETransformer()), ("detector", detector)])
+
+
 def train(args, split, say):
     """The fitted pipeline of the two stages of the paper."""
     pretrainer = None
@@ -292,7 +296,7 @@ def train(args, split, say):
     detector = new_detector(args, pretrainer, "detector")
     detector.fit(stream(args, split, "fit", COUNTS, args.seed + 1, n_jobs=args.jobs))
     say(f"detector: {args.epochs} epochs of {args.epoch_clips} mixtures")
-    return Pipeline([("lfbe", LFBETransformer()), ("detector", detector)])
+    return with_features(detector)
 
 
 def tune_branch(args, branch, start, name, epochs, lr, root, subset, seed):
@@ -321,7 +325,7 @@ def tune_round(args, start, name, epochs, lr, root, subset, seed, say):
             for branch in range(len(BRANCHES))
         )
         mean = average_weights(branches)
-        save(Pipeline([("lfbe", LFBETransformer()), ("detector", mean)]), target)
+        save(with_features(mean), target)
         say(f"{name}: twice {epochs} epochs of {args.epoch_clips} mixtures")
     return target
 

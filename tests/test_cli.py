@@ -266,6 +266,10 @@ def test_from_nothing_to_a_model(tmp_path):
     assert {label: row["threshold"] for label, row in scores.items()}.items() <= {
         label: round(value, 3) for label, value in pipe[-1].score_threshold.items()
     }.items()
+    again = ("train", clips, table, "-o", tmp_path / "tuned", "--epochs", 1, "--start")
+    out = rcrnn(*again, tmp_path / "model")
+    assert out.returncode == 0, out.stderr
+    assert load(tmp_path / "tuned")[-1].gru_units == 4
     args = ("tune", clips, table, "-p", "dense_units=4,8", "--epochs", 1, "--folds", 2)
     out = rcrnn(*args, "-p", "gru_units=4", "-o", tmp_path / "results.csv")
     assert out.returncode == 0, out.stderr

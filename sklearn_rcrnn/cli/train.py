@@ -121,7 +121,6 @@ def _started(pipe: Any, start: str) -> Any:
     pipe.set_params(
         lfbe=model[0].set_params(n_jobs=pipe[0].n_jobs),
         detector__pretrainer=first,
-        detector__frame_shift=model[-1].frame_shift,
         detector__dense_units=model[-1].dense_units,
         **{f"detector__{name}": value for name, value in shared_params(model[-1]).items()},
     )

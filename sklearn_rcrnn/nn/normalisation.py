@@ -104,7 +104,7 @@ class Normalisation(nn.Module):
         total = torch.zeros_like(self.mean, dtype=torch.float64)
         squares = torch.zeros_like(total)
         for clip in clips:
-            wide = self._around(torch.from_numpy(clip)[None].to(self.mean.device), None)[0].double()
+            wide = self._around(torch.tensor(clip, device=self.mean.device)[None], None)[0].double()
             n_frames += len(clip)
             total += wide.sum(0)
             squares += (wide**2).sum(0)
