@@ -46,6 +46,15 @@ def test_events_stand_where_they_are():
     assert display.ax_[0].get_xlim()[1] == pytest.approx(200 * 1024 / 44100)
 
 
+def test_a_legend_names_labels_and_scores_do_not_overlap():
+    found = [Event(1.0, 1.2, 7, 0.9), Event(1.1, 1.3, 8, 0.6), Event(3.0, 3.2, 8, 0.7)]
+    lanes = {"found": found, "proposals": [Event(1.0, 2.0, "", 0.5)]}
+    display = EventsDisplay(features=np.zeros((200, 64)), frame_shift=0.023, lanes=lanes).plot()
+    top, bottom = display.ax_
+    assert [text.get_text() for text in top.get_legend().get_texts()] == ["7", "8"]
+    assert [text.get_text().strip() for text in bottom.texts] == ["0.90", "0.70"]
+
+
 def test_events_of_a_pipeline(pipe, clips):
     X, y = clips
     display = EventsDisplay.from_estimator(pipe, X[0], y[0], proposals=5)

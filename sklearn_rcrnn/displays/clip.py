@@ -8,8 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..events import Event, check_event_lists, labels_of
+from ..events import Event, Label, check_event_lists, labels_of
 from .drawing import colours_of, new_axes, split_pipeline
+
+# Of proposals.
+_NO_LABEL = ""
+# Part of the width of the axes that a score needs.
+_SCORE_WIDTH = 0.035
 
 
 class EventsDisplay:
@@ -22,7 +27,7 @@ class EventsDisplay:
     frame_shift : float
         Seconds between frames.
     lanes : dict of str to list of Event
-        Name of each lane and its events; their scores are shown where below 1.
+        Name of each lane and its events; scores below 1 are shown where there is room.
 
     Attributes
     ----------
@@ -72,7 +77,7 @@ class EventsDisplay:
         lanes = {"found": detector.predict(features)[0]}
         if proposals:
             best = detector.predict_proposals(features)[0][:proposals].tolist()
-            lanes["proposals"] = [Event(start, end, "", score) for start, end, score in best]
+            lanes["proposals"] = [Event(start, end, _NO_LABEL, score) for start, end, score in best]
         if y is not None:
             lanes = {"true": check_event_lists([y])[0], **lanes}
         return cls(
@@ -127,37 +132,60 @@ class EventsDisplay:
         extent = (0, end, 0, self.features.shape[1])
         top.imshow(self.features.T, origin="lower", aspect="auto", extent=extent)
         top.set(ylabel="mel band")
-        colours = colours_of(labels_of(self.lanes.values()))
+        labels = labels_of(
+            [[e for e in events if e.label != _NO_LABEL] for events in self.lanes.values()]
+        )
+        colours = {**colours_of(labels), _NO_LABEL: "tab:gray"}
         names = list(self.lanes)[::-1]
-        bottom.set_xlim(0, end)
         for row, name in enumerate(names):
-            for event in self.lanes[name]:
-                self._draw(bottom, row, event, colours[event.label], crowded=name == "proposals")
+            events = self.lanes[name]
+            bottom.barh(
+                [row] * len(events),
+                [event.offset - event.onset for event in events],
+                left=[event.onset for event in events],
+                height=0.7,
+                color=[_shade(event, colours[event.label]) for event in events],
+            )
+            _write_scores(bottom, row, events, end)
         bottom.set(
             yticks=range(len(names)),
             yticklabels=names,
+            xlim=(0, end),
             ylim=(-0.5, len(names) - 0.5),
             xlabel="time (s)",
         )
+        _add_legend(top, colours, labels)
         self.figure_, self.ax_ = figure, np.array([top, bottom])
         return self
 
-    @staticmethod
-    def _draw(ax: Any, row: int, event: Event, colour: Any, *, crowded: bool) -> None:
-        alpha = max(0.1, event.score) if crowded else 1.0
-        ax.barh(
-            row, event.offset - event.onset, left=event.onset, height=0.7, color=colour, alpha=alpha
+
+def _shade(event: Event, colour: Any) -> Any:
+    """Proposals lie over each other: the weaker the paler."""
+    from matplotlib.colors import to_rgba
+
+    return to_rgba(colour, max(0.1, event.score) if event.label == _NO_LABEL else 1.0)
+
+
+def _write_scores(ax: Any, row: int, events: Sequence[Event], end: float) -> None:
+    """Scores of labelled events, each where there is room behind the one before."""
+    free_from = 0.0
+    for event in sorted(events):
+        if event.label == _NO_LABEL or event.score == 1 or event.onset < free_from:
+            continue
+        ax.text(event.onset, row, f" {event.score:.2f}", va="center", fontsize=8, clip_on=True)
+        free_from = event.onset + _SCORE_WIDTH * end
+
+
+def _add_legend(ax: Any, colours: Mapping[Label, Any], labels: Sequence[Label]) -> None:
+    """Labels and their colours, above the axes."""
+    from matplotlib.patches import Patch
+
+    if labels:
+        ax.legend(
+            handles=[Patch(color=colours[label], label=str(label)) for label in labels],
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            ncols=6,
+            frameon=False,
+            fontsize=8,
         )
-        if not crowded:
-            text = str(event.label) if event.score == 1 else f"{event.label} {event.score:.2f}"
-            # The name of a short event runs past it, to the side where there is room.
-            late = event.onset > 0.75 * ax.get_xlim()[1]
-            ax.text(
-                event.offset if late else event.onset,
-                row,
-                f" {text} ",
-                ha="right" if late else "left",
-                va="center",
-                fontsize=8,
-                clip_on=True,
-            )
