@@ -80,10 +80,11 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
         Return only so many of the best events; 1 is the rule of DCASE 2017. May be
         changed after ``fit``.
     recipe : {"refined", "paper"} or Recipe, default="refined"
-        How intervals are matched, coded and scored. ``"paper"`` has the values of Faster
+        How intervals are matched, coded and refined. ``"paper"`` has the values of Faster
         R-CNN's time. In ``"refined"`` the classifier regresses onset and offset instead of
-        centre and width, is applied once more to what it has refined, shares the scoring with
-        a layer that judges each step, and learns from proposals that overlap no event, too.
+        centre and width, is applied once more to the intervals that it has refined, and
+        learns from proposals that overlap no event, too: the paper's time dropped those,
+        which leaves it without any example from clips without event.
     frame_shift : float, default=1024 / 44100
         Seconds between frames of the features: hop over sample rate.
     max_epochs : int, default=30

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 
@@ -168,21 +166,3 @@ def test_steps_of_events_are_the_targets_of_the_frame_loss():
         for shifted in (right, right.roll(1, 1))
     ]
     assert losses[0] < 1e-3 < losses[1]
-
-
-def test_scores_are_means_with_the_highest_step_of_the_interval():
-    torch.manual_seed(0)
-    network = RCRNN(8, 2, "precomputed", dense_units=8, recipe=RECIPES["refined"]).eval()
-    feature_map, lengths = torch.randn(2, 40, 8), torch.tensor([40, 25])
-    with torch.inference_mode():
-        found = network(feature_map, lengths)
-        steps = network.frames(feature_map).sigmoid()
-        network.frames = None
-        alone = network(feature_map, lengths)
-    torch.testing.assert_close(found.intervals, alone.intervals)
-    for clip, place, label in [(0, 0, 0), (0, 7, 1), (1, 0, 1), (1, 20, 0)]:
-        start, end = found.intervals[clip, place, label].tolist()
-        first = min(max(0, int(start + 0.5)), int(lengths[clip]) - 1)
-        last = max(min(math.ceil(end + 0.5), int(lengths[clip])), first + 1)
-        expected = alone.scores[clip, place, label] * steps[clip, first:last, label].max()
-        torch.testing.assert_close(found.scores[clip, place, label] ** 2, expected)

@@ -14,7 +14,6 @@ from .crnn import CRNN, FRAMES_PER_STEP, full_precision, n_steps
 from .heads import DenseHead, PositionSensitiveHead
 from .losses import Truth, focal_mean, masked_mean
 from .recipe import Recipe
-from .roi import roi_max_pool
 from .rpn import RPN, anchors
 
 
@@ -160,21 +159,7 @@ class RCRNN(nn.Module):
             logits, codes = self.head(feature_map, rois, steps)
             refined = self._refine(codes, rois, limits)
             rois = _of_class(refined, logits[..., 1:].argmax(-1))
-        scores = logits.softmax(-1)[..., 1:]
-        if self.frames is not None:
-            # Two opinions that err in different places.
-            scores = (scores * self._highest_frames(feature_map, refined, steps)).sqrt()
-        return Detections(found, objectness, valid, refined, scores)
-
-    def _highest_frames(self, feature_map: Tensor, intervals: Tensor, steps: Tensor) -> Tensor:
-        """Highest probability of each class in a step of its interval: (n_clips, p, n_classes)."""
-        assert self.frames is not None
-        by_class = self.frames(feature_map).sigmoid().transpose(1, 2)
-        rows = by_class.flatten(0, 1)[..., None]
-        rois = intervals.transpose(1, 2)
-        lengths = steps[:, None].expand(by_class.shape[:2]).flatten()
-        highest = roi_max_pool(rows, rois.flatten(0, 1), lengths, n_bins=1)
-        return highest.view(rois.shape[:3]).transpose(1, 2)
+        return Detections(found, objectness, valid, refined, logits.softmax(-1)[..., 1:])
 
     def _refine(self, codes: Tensor, rois: Tensor, limits: Tensor) -> Tensor:
         """Intervals (n_clips, n_rois, n_classes, 2) that the classifier makes of RoIs."""
@@ -314,8 +299,8 @@ def count_parameters(network: nn.Module) -> int:
     """Number of parameters as Keras counts them and Table 2 gives them.
 
     Moving means and variances of the batch-norms count, and one bias vector for each gate
-    of the recurrent layer (PyTorch keeps a second one that adds nothing). The layer that
-    judges the steps, which the paper's network lacks, does not count.
+    of the recurrent layer (PyTorch keeps a second one that adds nothing). The layer of the
+    frame loss, which only a training uses, does not count.
     """
     total = sum(
         p.numel()

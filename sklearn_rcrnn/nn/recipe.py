@@ -38,10 +38,8 @@ class Recipe:
         0: cross entropy, averaged over all that was sampled. Else the focal loss with this
         exponent, over the number of positives: easy background does not drown events.
     frame_weight : float
-        Weight of the loss of a layer that tells the labels at each step of the feature map.
-        It teaches the extractor from the first batch on. In prediction the score of an event
-        is the geometric mean of its probability and the highest one of its steps. 0: no such
-        layer.
+        Weight of a loss that tells the labels at each step from the feature map. It
+        teaches the extractor from the first batch on, and takes no part in prediction.
     """
 
     anchor_positive: float = 0.7
