@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .audio import load_clip
+from .audio import audio_duration, load_clip, read_audio
 from .events import Event, Label, check_event_lists, labels_of
 from .extras import need
 from .features import LFBETransformer
@@ -32,6 +33,7 @@ def write_report(
     *,
     y_true: Sequence[Any] | None = None,
     names: Sequence[str] | None = None,
+    around: float | None = None,
     audio: bool = True,
     title: str = "Sound events",
 ) -> Path:
@@ -53,9 +55,12 @@ def write_report(
         The true events, for a lane of their own.
     names : sequence of n_clips str, default=None
         Headings; by default the paths, or numbers for arrays.
+    around : float, default=None
+        Show only so many seconds around each event, which of long recordings is little.
+        None: whole recordings.
     audio : bool, default=True
-        Put the recordings into the page, as MP3: about a megabyte a minute. Without them
-        there is no player.
+        Put what is shown into the page, as MP3: about a megabyte a minute. Without it there
+        is no player.
     title : str, default="Sound events"
 
     Returns
@@ -68,12 +73,13 @@ def write_report(
     ImportError
         Without matplotlib.
     ValueError
-        If the numbers of recordings, event lists and names differ.
+        If the numbers of recordings, event lists and names differ, or `around` is negative.
 
     Examples
     --------
     >>> from sklearn_rcrnn.report import write_report
     >>> write_report(paths, pipe.predict(paths), "events.html")  # doctest: +SKIP
+    >>> write_report(nights, found, "found.html", around=5.0)  # doctest: +SKIP
     """
     import jinja2
 
@@ -91,25 +97,21 @@ def write_report(
         ]
     if len(names) != len(recordings):
         raise ValueError(f"names has {len(names)} entries for {len(recordings)} recordings")
+    if around is not None and around < 0:
+        raise ValueError(f"around must not be negative; got {around!r}")
     labels = labels_of([*found, *(true or [])])
     style = {label: (i, _COLOURS[i % len(_COLOURS)]) for i, label in enumerate(labels)}
-    sections = [
-        _section(
-            i,
-            names[i],
-            clip,
-            {"found": found[i]} | ({"true": true[i]} if true else {}),
-            style,
-            audio,
-        )
-        for i, clip in enumerate(recordings)
-    ]
+    sections: list[dict[str, Any]] = []
+    for i, (name, clip) in enumerate(zip(names, recordings, strict=True)):
+        lanes = {"found": found[i]} | ({"true": true[i]} if true else {})
+        for part in _parts(name, clip, lanes, around):
+            sections.append(_section(len(sections), part, style, audio))
     template = Path(__file__).with_name("templates") / "report.html"
     environment = jinja2.Environment(autoescape=True)
     n_events = sum(map(len, found))
     page = environment.from_string(template.read_text(encoding="utf-8")).render(
         title=title,
-        summary=_summary(len(recordings), n_events, sections),
+        summary=_summary(len(recordings), n_events, sections, around),
         colours={label: colour for label, (_, colour) in style.items()},
         n_events=n_events,
         recordings=sections,
@@ -120,43 +122,93 @@ def write_report(
     return path
 
 
+class _Part(NamedTuple):
+    """A section of the page: of a recording, the samples from `start` to `stop`, in seconds.
+
+    The times of the events count from the start of the recording.
+    """
+
+    name: str
+    clip: Any
+    lanes: Mapping[str, Sequence[Event]]
+    start: float = 0.0
+    stop: float | None = None
+
+
+def _parts(
+    name: str, clip: Any, lanes: Mapping[str, Sequence[Event]], around: float | None
+) -> Iterator[_Part]:
+    """The whole recording, or what lies around its events, neighbours in one."""
+    if around is None or not _readable(clip):
+        yield _Part(name, clip, lanes)
+        return
+    spans: list[tuple[float, float]] = []
+    for event in sorted(event for own in lanes.values() for event in own):
+        first, last = max(0.0, event.onset - around), event.offset + around
+        if spans and first <= spans[-1][1]:
+            spans[-1] = spans[-1][0], max(spans[-1][1], last)
+        else:
+            spans.append((first, last))
+    for first, last in spans:
+        inside = {
+            lane: [event for event in own if first <= event.onset <= last]
+            for lane, own in lanes.items()
+        }
+        where = f"{name}, {_clock(int(first))} to {_clock(math.ceil(last))}"
+        yield _Part(where, clip, inside, first, last)
+
+
+def _readable(clip: Any) -> bool:
+    """False for a file that the page must name with the reason, events or none."""
+    try:
+        return not isinstance(clip, (str, os.PathLike)) or audio_duration(clip) > 0
+    except (OSError, ValueError):
+        return False
+
+
+def _samples(part: _Part, rate: int) -> NDArray[np.floating]:
+    if isinstance(part.clip, (str, os.PathLike)):
+        return read_audio(part.clip, rate, start=part.start, stop=part.stop)
+    stop = None if part.stop is None else round(part.stop * rate)
+    return load_clip(part.clip, rate, part.name)[round(part.start * rate) : stop]
+
+
 def _section(
-    number: int,
-    name: str,
-    clip: Any,
-    lanes: Mapping[str, Sequence[Event]],
-    style: Mapping[Label, tuple[int, str]],
-    audio: bool,
+    number: int, part: _Part, style: Mapping[Label, tuple[int, str]], audio: bool
 ) -> dict[str, Any]:
-    """What the template shows of a recording."""
+    """What the template shows of a part of a recording."""
     lfbe = LFBETransformer()
     try:
-        samples = load_clip(clip, lfbe.sample_rate, name)
+        samples = _samples(part, lfbe.sample_rate)
     except (OSError, ValueError) as error:
-        return {"name": name, "error": str(error), "duration": 0}
+        return {"name": part.name, "error": str(error), "duration": 0}
     duration = len(samples) / lfbe.sample_rate
     width = int(np.clip(duration * _PIXELS_A_SECOND, 300, _WIDEST))
     shown = {
         lane: [
-            _shown(event, duration, style, f"e{number}-{i}" if lane == "found" else "")
+            _shown(event, part.start, duration, style, f"e{number}-{i}" if lane == "found" else "")
             for i, event in enumerate(events)
         ]
-        for lane, events in lanes.items()
+        for lane, events in part.lanes.items()
     }
     return {
-        "name": name,
+        "name": part.name,
         "duration": duration,
         "width": width,
         "picture": _picture(np.asarray(lfbe.transform([samples]))[0], width),
         "audio": _mp3(samples, lfbe.sample_rate) if audio else "",
         "lanes": [{"name": lane, "events": events} for lane, events in shown.items()],
         "rows": shown["found"],
-        "ticks": _ticks(duration),
+        "ticks": _ticks(part.start, duration),
     }
 
 
 def _shown(
-    event: Event, duration: float, style: Mapping[Label, tuple[int, str]], row: str
+    event: Event,
+    start: float,
+    duration: float,
+    style: Mapping[Label, tuple[int, str]],
+    row: str,
 ) -> dict[str, Any]:
     number, colour = style[event.label]
     return {
@@ -164,24 +216,38 @@ def _shown(
         "row": row,
         "label_number": number,
         "colour": colour,
-        "left": round(100 * event.onset / duration, 4),
+        # To play: from the start of what is shown.
+        "from": event.onset - start,
+        "to": event.offset - start,
+        "left": round(100 * (event.onset - start) / duration, 4),
         "width": round(100 * (event.offset - event.onset) / duration, 4),
         "text": f"{event.label} {event.onset:.2f} s to {event.offset:.2f} s, {event.score:.2f}",
     }
 
 
-def _summary(n_recordings: int, n_events: int, sections: Sequence[Mapping[str, Any]]) -> str:
-    seconds = sum(section["duration"] for section in sections)
+def _summary(
+    n_recordings: int,
+    n_events: int,
+    sections: Sequence[Mapping[str, Any]],
+    around: float | None,
+) -> str:
+    minutes = sum(section["duration"] for section in sections) / 60
     failed = sum("error" in section for section in sections)
-    text = f"{n_events} events in {n_recordings} recordings, {seconds / 60:.1f} minutes."
+    counts = f"{_count(n_events, 'event')} in {_count(n_recordings, 'recording')}"
+    text = f"{counts}, {minutes:.1f} minutes"
+    text += "." if around is None else f" with {around:g} s around each."
     return text + (f" {failed} could not be read." if failed else "")
 
 
-def _ticks(duration: float) -> list[dict[str, Any]]:
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
+def _ticks(start: float, duration: float) -> list[dict[str, Any]]:
     steps = (1, 2, 5, 10, 30, 60, 300, 600, 1800, 3600)
     step = next((s for s in steps if duration / s <= _MOST_TICKS), 3600 * 6)
-    times = np.arange(0, duration, step)
-    return [{"left": round(100 * t / duration, 4), "text": _clock(int(t))} for t in times]
+    times = np.arange(math.ceil(start / step) * step, start + duration, step)
+    return [{"left": round(100 * (t - start) / duration, 4), "text": _clock(int(t))} for t in times]
 
 
 def _clock(seconds: int) -> str:

@@ -53,7 +53,44 @@ def test_without_audio(tmp_path):
     assert "No events." in out.read_text()
 
 
+def test_only_around_events(tmp_path):
+    path = tmp_path / "night.wav"
+    X, _ = make_rare_events(1, duration=100.0, random_state=0)
+    soundfile.write(path, X[0], 44100)
+    found = [Event(0.5, 1.0, "dog", 0.9), Event(70.0, 71.0, "cat", 0.8)]
+    truth = [Event(73.5, 74.0, "cat"), Event(99.5, 100.0, "dog")]
+    out = tmp_path / "x.html"
+    for clip in (path, X[0]):
+        write_report([clip], [found], out, y_true=[truth], names=["night"], around=2.0)
+        text = out.read_text()
+        # The second of the found events and the first of the true ones share a part.
+        assert re.findall("<h2>(.*)</h2>", text) == [
+            "night, 0:00 to 0:03",
+            "night, 1:08 to 1:16",
+            "night, 1:37 to 1:42",
+        ]
+        lengths = [float(t) for t in re.findall('section data-duration="(.*)"', text)]
+        assert lengths == pytest.approx([3.0, 8.0, 2.5], abs=1e-3)
+        # In the table the time of the recording, to play that of the part.
+        assert '<td class="number">70.00</td>' in text
+        assert 'data-onset="2.0" data-offset="3.0"' in text
+        assert ">1:10</span>" in text
+        assert "2 events in 1 recording, 0.2 minutes with 2 s around each." in text
+
+
+def test_around_names_what_cannot_be_read(tmp_path):
+    (tmp_path / "broken.wav").write_text("no audio")
+    soundfile.write(tmp_path / "quiet.wav", np.zeros(44100), 44100)
+    paths = [tmp_path / "broken.wav", tmp_path / "quiet.wav"]
+    text = write_report(paths, [[], []], tmp_path / "x.html", around=1.0).read_text()
+    assert text.count("<section") == 1
+    assert "cannot be read as audio" in text
+    assert "1 could not be read" in text
+
+
 def test_wrong_use(tmp_path):
+    with pytest.raises(ValueError, match="around must not be negative"):
+        write_report([np.zeros(10)], [[]], tmp_path / "x.html", around=-1.0)
     with pytest.raises(ValueError, match="event lists for 2 clips"):
         write_report(["a.wav"], [[], []], tmp_path / "x.html")
     with pytest.raises(ValueError, match="names has 1 entries"):

@@ -222,6 +222,10 @@ def report(
     truth: Annotated[
         Path | None, typer.Option(help="Table or folder of the true events, for a second lane.")
     ] = None,
+    around: Annotated[
+        float | None,
+        typer.Option(min=0, help="Show only so many seconds around each event, not all."),
+    ] = None,
     audio: Annotated[bool, typer.Option(help="Put the recordings into the page.")] = True,
     quiet: Quiet = False,
     as_json: JsonLogs = False,
@@ -230,7 +234,7 @@ def report(
 
     \b
     rcrnn report street.wav
-    rcrnn report nights/ --events tables/ --truth truth.csv -o nights.html
+    rcrnn report nights/ --events tables/ --around 5 -o nights.html
     """
     from ..annotations import match_files, read_events
     from ..batch import detect_files
@@ -248,7 +252,8 @@ def report(
             for outcome in _followed(detect_files(load_model(model), paths), len(paths), log):
                 failed += outcome.error is not None
                 found.append(outcome.events or [])
-        write_report(paths, found, output, y_true=true, audio=audio, title=f"Events: {output.stem}")
+        title = f"Events: {output.stem}"
+        write_report(paths, found, output, y_true=true, around=around, audio=audio, title=title)
     except (ImportError, OSError, ValueError) as error:
         fail(str(error))
     n_events = sum(map(len, found))
