@@ -15,7 +15,7 @@ from .audio import open_audio, unreadable
 from .detector import RCRNNDetector
 from .events import Event, check_threshold, select_events
 from .features import LFBETransformer
-from .windows import MARGIN, WINDOW, Pending, Windows, keep
+from .windows import END, MARGIN, WINDOW, Pending, Windows, keep
 
 # Seconds of a file that are read at once.
 _BLOCK = 10.0
@@ -46,9 +46,9 @@ def detect_stream(
     window, margin : float, default=60, 10
         Seconds: the network looks at windows, and hears a margin to both sides. Shorter
         windows are certain earlier and cost more: an event is yielded at most
-        ``window - margin + 1`` seconds after its end, or after that of stronger events that
-        overlap it; half a window later with an ``nms_threshold`` under 0.5. With other
-        values than these the events may differ from those of ``predict`` a little.
+        ``window - margin + 1`` seconds after its end (``window`` seconds with an
+        ``nms_threshold`` under 0.5), or after that of stronger events that overlap it. With
+        other values than these the events may differ from those of ``predict`` a little.
 
     Yields
     ------
@@ -158,9 +158,9 @@ def _detect(
             found.add(look(None))
             start += windows.hop
             buffer = buffer[windows.hop :]
-            yield from found.take(windows.settled(start, detector.nms_threshold))
+            yield from found.take(windows.horizon(start))
     found.add(look(start + len(buffer)))
-    yield from found.take(float("inf"))
+    yield from found.take(END)
 
 
 def _at_rate(

@@ -8,6 +8,7 @@ between them, and what both find is kept once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -32,6 +33,17 @@ class Piece(NamedTuple):
     stop: int
     keep_from: float
     keep_to: float
+
+
+class Horizon(NamedTuple):
+    """Of windows to come: they hear from `heard` on and keep centres from `kept` on; seconds."""
+
+    heard: float
+    kept: float
+
+
+# Nothing comes any more.
+END = Horizon(math.inf, math.inf)
 
 
 class Windows:
@@ -84,14 +96,9 @@ class Windows:
             for piece in own
         ]
 
-    def settled(self, start: int, nms_threshold: float) -> float:
-        """Time by which an event must end so that windows from `start` on cannot suppress it.
-
-        They bring events whose centre is not before their kept part. Such an event cannot
-        overlap one that ended before by more than an IoU of 1/2.
-        """
-        kept = self.piece(start, None).keep_from
-        return kept if nms_threshold >= 0.5 else kept - self.length * self.frame_shift / 2
+    def horizon(self, start: int) -> Horizon:
+        """What windows from `start` on can still bring."""
+        return Horizon(start * self.frame_shift, self.piece(start, None).keep_from)
 
 
 def in_windows(
@@ -182,25 +189,22 @@ class Pending:
         """Take in what a window has found."""
         self.events += events
 
-    def take(self, settled: float) -> list[Event]:
-        """Events that nothing that begins later can suppress any more, each once; by onset.
-
-        `settled` is from :meth:`Windows.settled`.
-        """
-        certain = self._certain(settled)
+    def take(self, horizon: Horizon) -> list[Event]:
+        """Events that nothing to come can suppress any more, each once; by onset."""
+        certain = self._certain(horizon)
         kept = [e for e in merge(self.events, self.nms_threshold) if e in certain]
         chosen = [event for event in kept if event not in self.given]
         waiting = [event for event in self.events if event not in certain]
-        # Events that were given out still suppress those that wait; what they suppressed
-        # itself is gone.
-        first = min((event.onset for event in waiting), default=settled)
+        # Events that were given out still suppress those that wait or come; what they
+        # suppressed itself is gone.
+        first = min([horizon.heard, *(event.onset for event in waiting)])
         self.given = {event for event in kept if event.offset > first}
         self.events = [*waiting, *self.given]
         return chosen
 
-    def _certain(self, settled: float) -> set[Event]:
+    def _certain(self, horizon: Horizon) -> set[Event]:
         """Events whose fate does not hang on one that is not settled, however indirectly."""
-        open_ = [event for event in self.events if event.offset > settled]
+        open_ = [event for event in self.events if not self._settled(event, horizon)]
         undecided = set(open_)
         while open_:
             stronger = open_.pop()
@@ -214,6 +218,16 @@ class Pending:
                     undecided.add(event)
                     open_.append(event)
         return set(self.events) - undecided
+
+    def _settled(self, event: Event, horizon: Horizon) -> bool:
+        """Whether no event to come can overlap this one by more than the threshold."""
+        if event.offset <= horizon.heard:
+            return True
+        # With an event whose centre is at `kept` or later, the IoU is highest where both
+        # begin together: length / (2 (kept - onset)).
+        length = event.offset - event.onset
+        reach = length * max(1.0, 0.5 / self.nms_threshold) if self.nms_threshold else math.inf
+        return event.onset + reach <= horizon.kept
 
 
 def _iou(first: Event, second: Event) -> float:

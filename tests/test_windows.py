@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklearn_rcrnn import Event
-from sklearn_rcrnn.windows import Pending, Windows, in_windows, keep, merge
+from sklearn_rcrnn.windows import END, Pending, Windows, in_windows, merge
 
 FRAME = 1024 / 44100
 
@@ -87,21 +87,25 @@ def test_short_clips_beside_long_ones_stay_as_they_are():
     np.testing.assert_allclose([e[:2] for e in found[1]], [[2, 3]])
 
 
-def test_what_is_settled_cannot_be_suppressed_later():
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 0.5, 0.7])
+def test_what_is_settled_cannot_be_suppressed_later(threshold):
     windows = Windows(FRAME)
-    start = windows.hop
-    settled = windows.settled(start, 0.5)
-    piece = windows.piece(start, None)
-    # The longest event of the next window that reaches furthest back.
-    late = Event(0.0, 2 * (piece.keep_from - start * FRAME), "x", 1.0)
-    [kept] = keep([late], piece, FRAME)
-    early = Event(kept.onset, settled, "x", 0.5)
-    assert merge([kept, early], 0.5) == sorted([kept, early])
-    assert windows.settled(start, 0.3) < settled
+    horizon = windows.horizon(windows.hop)
+    for length in (0.1, 1.0, 5.0, 20.0):
+        for offset in np.linspace(horizon.heard - 1, horizon.kept, 200).tolist():
+            early = Event(offset - length, offset, "x", 0.5)
+            # Of all that may come, this overlaps it most.
+            onset = max(early.onset, horizon.heard)
+            late = Event(onset, 2 * horizon.kept - onset, "x", 1.0)
+            survives = early in merge([late, early], threshold)
+            settled = Pending(threshold)._settled(early, horizon)
+            assert survives or not settled
+            # No event waits longer than it must, unless it began before all that may come.
+            assert settled or not survives or early.onset < horizon.heard
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from([0.5, 0.3]))
-@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.7, 0.5, 0.3, 0.1, 0.0]))
+@settings(max_examples=100, deadline=None)
 def test_what_is_given_out_early_is_what_the_whole_gives(seed, threshold):
     rng = np.random.default_rng(seed)
     windows = Windows(FRAME, window=20, margin=5)
@@ -117,6 +121,6 @@ def test_what_is_given_out_early_is_what_the_whole_gives(seed, threshold):
         ]
         everything += own
         pending.add(own)
-        given_out += pending.take(windows.settled(start + windows.hop, threshold))
-    given_out += pending.take(float("inf"))
+        given_out += pending.take(windows.horizon(start + windows.hop))
+    given_out += pending.take(END)
     assert sorted(given_out) == merge(everything, threshold)
