@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 from .events import Label
@@ -100,5 +101,16 @@ class _Mapped(ClipStream):
         return len(self.stream)
 
     def draw(self, epoch: int, index: int) -> tuple[Any, list[tuple[float, float, Label]]]:
-        clip, events = self.stream.draw(epoch, index)
-        return self.function(clip), events
+        # Products of features are too small for threads, which would take the cores from the
+        # training.
+        with _pools().limit(limits=1, user_api="blas"):
+            clip, events = self.stream.draw(epoch, index)
+            return self.function(clip), events
+
+
+@cache
+def _pools() -> Any:
+    """To look for the libraries takes half as long as to make a clip: once is enough."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -22,7 +21,6 @@ from skorch.callbacks import (
 )
 from skorch.dataset import unpack_data
 from skorch.helper import predefined_split
-from threadpoolctl import ThreadpoolController
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -77,16 +75,8 @@ class StreamDataset(Dataset):
         return len(self.stream)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        # The products are too small for threads, which would take the cores from the training.
-        with _pools().limit(limits=1, user_api="blas"):
-            clip, events = self.stream.draw(self.epoch, index)
+        clip, events = self.stream.draw(self.epoch, index)
         return clip, self.convert(clip, events)
-
-
-@cache
-def _pools() -> ThreadpoolController:
-    """To look for the libraries takes half as long as to make a clip: once is enough."""
-    return ThreadpoolController()
 
 
 class NextEpoch(Callback):
