@@ -238,11 +238,11 @@ def test_report(folder, tmp_path):
     out = rcrnn(*args)
     assert out.returncode == 0, out.stderr
     n_events = len(load(folder / "model").predict([folder / "in" / "a.wav"])[0])
-    assert f"{n_events} events in 1 recordings" in (tmp_path / "x.html").read_text()
+    assert f"{n_events} events in 1 recording" in (tmp_path / "x.html").read_text()
     write_events({"a.wav": [Event(1.0, 2.0, "dog")]}, tmp_path / "events.csv")
     out = rcrnn(*args, "--events", tmp_path / "events.csv", "--no-audio", "--quiet")
     assert out.returncode == 0
-    assert "1 events in 1 recordings" in (tmp_path / "x.html").read_text()
+    assert "1 events in 1 recording" in (tmp_path / "x.html").read_text()
 
 
 @pytest.mark.slow
