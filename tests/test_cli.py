@@ -242,7 +242,7 @@ def test_report(folder, tmp_path):
     write_events({"a.wav": [Event(1.0, 2.0, "dog")]}, tmp_path / "events.csv")
     out = rcrnn(*args, "--events", tmp_path / "events.csv", "--no-audio", "--quiet")
     assert out.returncode == 0
-    assert "1 events in 1 recording" in (tmp_path / "x.html").read_text()
+    assert "1 event in 1 recording" in (tmp_path / "x.html").read_text()
 
 
 @pytest.mark.slow
