@@ -3,8 +3,7 @@
 One network of all classes, in the paper's two stages: the extractor is pre-trained on
 presence, then everything is tuned end to end. Every epoch has mixtures of its own. Then come
 rounds: two trainings from the same weights side by side, on such mixtures and on harder
-ones, and the mean of their weights. In the last of them and in what follows clips may sound
-as from other recorders (--recorder). The score thresholds are chosen on mixtures of devtrain
+ones, and the mean of their weights. The score thresholds are chosen on mixtures of devtrain
 recordings that were held out of training; a last round may take those in, too. Judges are
 detectors that were trained on two thirds of the recordings, only so that thresholds hang on
 more recordings than were held out first. The devtest mixtures are only scored.
@@ -24,7 +23,6 @@ import os
 import platform
 import time
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +84,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--rounds", type=int, nargs="*", default=[], help="epochs of each round")
     parser.add_argument("--round-lr", type=float, nargs="*", default=[], help="of each round")
-    parser.add_argument("--recorder", type=float, default=0.0, help="part of the clips, at the end")
     parser.add_argument("--final-epochs", type=int, default=0, help="of a round on all devtrain")
     parser.add_argument("--final-lr", type=float, default=3e-4)
     parser.add_argument("--judges", type=int, default=0, help="detectors, each without a third")
@@ -302,7 +299,7 @@ def train(args, split, say):
     return with_features(detector)
 
 
-def tune_branch(args, branch, start, name, epochs, lr, root, subset, seed, recorder):
+def tune_branch(args, branch, start, name, epochs, lr, root, subset, seed):
     """Go on from a model, on the mixtures of the branch."""
     torch.set_num_threads(1)
     changes, augmentation = BRANCHES[branch]
@@ -313,20 +310,18 @@ def tune_branch(args, branch, start, name, epochs, lr, root, subset, seed, recor
         f"{name}-{branch}",
         max_epochs=epochs,
         lr=lr,
-        augmentation=replace(augmentation, recorder=recorder),
+        augmentation=augmentation,
         random_state=seed + branch,
     )
     return detector.fit(mixtures)
 
 
-def tune_round(args, start, name, epochs, lr, root, subset, seed, recorder, say):
+def tune_round(args, start, name, epochs, lr, root, subset, seed, say):
     """Two trainings from one model side by side; the mean of their weights."""
     target = args.work / name
     if not target.exists():
         branches = Parallel(n_jobs=2)(
-            delayed(tune_branch)(
-                args, branch, start, name, epochs, lr, root, subset, seed, recorder
-            )
+            delayed(tune_branch)(args, branch, start, name, epochs, lr, root, subset, seed)
             for branch in range(len(BRANCHES))
         )
         mean = average_weights(branches)
@@ -351,8 +346,7 @@ def main() -> None:
     model = args.work / "detector"
     for i, (epochs, lr) in enumerate(zip(args.rounds, args.round_lr, strict=True), 1):
         seed = args.seed + 100 * i
-        recorder = args.recorder if i == len(args.rounds) else 0.0
-        model = tune_round(args, model, f"round{i}", epochs, lr, split, "fit", seed, recorder, say)
+        model = tune_round(args, model, f"round{i}", epochs, lr, split, "fit", seed, say)
     pipe = load(model)
     thresholds = choose_thresholds(args, pipe, split, say)
     if args.final_epochs:
@@ -367,7 +361,6 @@ def main() -> None:
                 args.root,
                 "devtrain",
                 seed,
-                args.recorder,
                 say,
             )
         )

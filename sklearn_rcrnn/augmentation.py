@@ -14,11 +14,6 @@ from torch import Tensor
 _N_KNOTS = 6
 _LOWEST, _HIGHEST = 60.0, 20000.0
 _DB_TO_LOG_POWER = math.log(10) / 10
-# Noise of a recorder, in log energy: from none at all (digital silence has -23) to that of a
-# recording that was turned down by 30 dB and kept in 16 bits.
-_QUIETEST, _LOUDEST = -23.0, -11.0
-# Lowest part of the bands that a recorder keeps: of 44.1 kHz, what one of 8 kHz has.
-_NARROWEST = 0.55
 
 
 @dataclass(frozen=True)
@@ -112,7 +107,7 @@ def _room(probability: float, sample_rate: int, rng: np.random.Generator) -> NDA
 
 @dataclass(frozen=True)
 class FeatureAugmentation:
-    """Change log filter bank energies of training batches: level, colour, recorder, masks.
+    """Change log filter bank energies of training batches: level, colour, masked bands.
 
     Parameters
     ----------
@@ -120,17 +115,12 @@ class FeatureAugmentation:
         Level of a clip, up to so many dB up or down.
     equalisation : float, default=3.0
         Standard deviation in dB of a random equaliser for each clip.
-    recorder : float, default=0.0
-        Probability that a clip sounds as from another recorder: what is over a random
-        frequency is lost, and what is quiet sinks into steady noise. Makes up for training
-        clips that are all of one quality, of full bandwidth for example.
     band_mask : float, default=0.15
         Widest part of the bands that is masked by their mean, in half of the clips.
 
     Notes
     -----
-    Level and colour reach a network with ``normalization="training"`` only; the others do
-    always.
+    Level and colour reach a network with ``normalization="training"`` only; masks do always.
 
     Examples
     --------
@@ -141,7 +131,6 @@ class FeatureAugmentation:
 
     gain: float = 6.0
     equalisation: float = 3.0
-    recorder: float = 0.0
     band_mask: float = 0.15
 
     def __call__(self, features: Tensor) -> Tensor:
@@ -160,9 +149,6 @@ class FeatureAugmentation:
         level = (2 * torch.rand(n_clips, 1, 1, device=features.device) - 1) * self.gain
         curve = torch.nn.functional.interpolate(knots, n_bands, mode="linear", align_corners=True)
         changed = features + _DB_TO_LOG_POWER * (curve + level)
-        if self.recorder:
-            poor = torch.rand(n_clips, 1, 1, device=features.device) < self.recorder
-            changed = torch.where(poor, _recorded(changed), changed)
         if not self.band_mask:
             return changed
         width = torch.rand(n_clips, 1, 1, device=features.device) * self.band_mask * n_bands
@@ -171,17 +157,3 @@ class FeatureAugmentation:
         bands = torch.arange(n_bands, device=features.device)
         inside = masked & (bands >= start) & (bands < start + width)
         return torch.where(inside, changed.mean(1, keepdim=True), changed)
-
-
-def _recorded(features: Tensor) -> Tensor:
-    """Each clip with a bandwidth and a noise of its own."""
-
-    def drawn(low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand(len(features), 1, 1, device=features.device)
-
-    n_bands = features.shape[2]
-    kept = torch.arange(n_bands, device=features.device) < drawn(_NARROWEST, 1.05) * n_bands
-    # From a constant, as of silence, to noise as it is in a band of many bins.
-    unrest = drawn(0.0, 1.0) * (torch.rand_like(features) - 0.5)
-    noise = drawn(_QUIETEST, _LOUDEST).exp() * (1 + unrest)
-    return (features.exp() * kept + noise).log()
