@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,13 @@ def interleaved(functions, repeats):
             function()
             own.append(time.perf_counter() - start)
     return [statistics.median(own) for own in times]
+
+
+def peak_memory():
+    """Bytes of this process at their most; getrusage would count its parent's before exec."""
+    with open("/proc/self/status") as status:
+        line = next(line for line in status if line.startswith("VmHWM:"))
+    return 1024 * int(line.split()[1])
 
 
 def report(what, seconds, reference, reference_seconds, bound):
@@ -225,8 +231,7 @@ def long(repeats):
     started = time.perf_counter()
     for _ in detect_stream(pipe, (minute for _ in range(int(seconds) // 60))):
         pass
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(peak, time.perf_counter() - started, flush=True)
+    print(peak_memory() / 2**20, time.perf_counter() - started, flush=True)
 
 
 def memory(repeats):
@@ -240,7 +245,7 @@ def memory(repeats):
         return
     features, y = _clips(1000)
     _detector(features, y, "auto")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_memory()
     bound = features.nbytes + 2 * 2**30
     print(
         f"fit, 1,000 clips of 30 s: peak {peak / 2**30:.2f} GiB; features "
