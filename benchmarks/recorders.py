@@ -70,6 +70,8 @@ def main() -> None:
     for model in args.models:
         pipe = load_pretrained(model) if model in list_pretrained() else load(model)
         thresholds = None if args.best else pipe[-1].score_threshold
+        if isinstance(thresholds, float):
+            thresholds = dict.fromkeys(labels, thresholds)
         for recorder, change in RECORDERS.items():
             features = pipe[:-1].transform([change(x).astype(np.float32) for x in clips])
             curves = error_rates(pipe[-1].predict_candidates(features), y, made_for)

@@ -30,7 +30,7 @@ def interleaved(functions, repeats):
 
 
 def peak_memory():
-    """Bytes of this process at their most; getrusage would count its parent's before exec."""
+    """Bytes of this process at their most (Linux); getrusage would count its parent's, too."""
     with open("/proc/self/status") as status:
         line = next(line for line in status if line.startswith("VmHWM:"))
     return 1024 * int(line.split()[1])
