@@ -54,11 +54,17 @@ def test_training_on_a_corpus_and_its_held_out_rates(root, tmp_path):
     models = [tmp_path / "round1", tmp_path / "model"]
     printed = run("benchmarks/held_out.py", "--split", tmp_path / "split", "--clips", 2, *models)
     assert [line.split()[0] for line in printed.splitlines()[-2:]] == ["round1", "model"]
+    for options in ([], ["--best"]):
+        printed = run("benchmarks/recorders.py", *models, "--root", root, "--clips", 1, *options)
+        assert [line.split()[0] for line in printed.splitlines()[2:]] == 6 * ["round1"] + 6 * [
+            "model"
+        ]
 
 
-def test_what_defaults_are_worth(root, tmp_path):
-    sizes = "--train-clips 2 --epochs 1 --clips 2 --length 3"
-    settings = ["--root", root, "--work", tmp_path, "--settings", "constant"]
+@pytest.mark.parametrize("mixtures", [["--length", "3"], ["--challenge"]])
+def test_what_defaults_are_worth(mixtures, root, tmp_path):
+    sizes = "--train-clips 2 --epochs 1 --clips 2"
+    settings = [*mixtures, "--root", root, "--work", tmp_path, "--settings", "constant"]
     printed = run("benchmarks/defaults.py", *sizes.split(), *settings).splitlines()
     assert printed[0].startswith("6 mixtures to train on, 1 epochs; 12 held out")
     assert [line.split()[2] for line in printed[-2:]] == ["1", "any"]
