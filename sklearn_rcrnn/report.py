@@ -22,6 +22,7 @@ from .files import complete
 _PIXELS_A_SECOND = 30
 _WIDEST = 16000
 _MOST_TICKS = 30
+_ENDED = "The recording ends before this event: is the table of another recording?"
 # Readable under black text, and apart for the colour-blind.
 _COLOURS = ("#8dd3c7", "#fdb462", "#80b1d3", "#fb8072", "#bebada", "#b3de69", "#fccde5", "#ffed6f")
 
@@ -168,9 +169,14 @@ def _readable(clip: Any) -> bool:
 
 def _samples(part: _Part, rate: int) -> NDArray[np.floating]:
     if isinstance(part.clip, (str, os.PathLike)):
+        if part.start and part.start >= audio_duration(part.clip):
+            raise ValueError(_ENDED)
         return read_audio(part.clip, rate, start=part.start, stop=part.stop)
     stop = None if part.stop is None else round(part.stop * rate)
-    return load_clip(part.clip, rate, part.name)[round(part.start * rate) : stop]
+    samples = load_clip(part.clip, rate, part.name)[round(part.start * rate) : stop]
+    if not len(samples):
+        raise ValueError(_ENDED)
+    return samples
 
 
 def _section(

@@ -78,6 +78,19 @@ def test_only_around_events(tmp_path):
         assert "2 events in 1 recording, 0.2 minutes with 2 s around each." in text
 
 
+def test_around_an_event_after_the_end(tmp_path):
+    path = tmp_path / "short.wav"
+    samples = 0.1 * np.ones(3 * 44100)
+    soundfile.write(path, samples, 44100)
+    found = [Event(1.0, 2.0, "dog", 0.9), Event(100.0, 101.0, "dog", 0.9)]
+    for clip in (path, samples):
+        out = write_report([clip], [found], tmp_path / "x.html", names=["short"], around=1.0)
+        text = out.read_text()
+        assert text.count("data:image/png") == 1
+        assert "short, 1:39 to 1:42</h2>" in text
+        assert "The recording ends before this event" in text
+
+
 def test_around_names_what_cannot_be_read(tmp_path):
     (tmp_path / "broken.wav").write_text("no audio")
     soundfile.write(tmp_path / "quiet.wav", np.zeros(44100), 44100)
