@@ -18,6 +18,7 @@ from .events import Event, Label, check_event_lists, labels_of
 from .extras import need
 from .features import LFBETransformer
 from .files import complete
+from .wording import counted
 
 _PIXELS_A_SECOND = 30
 _WIDEST = 16000
@@ -239,14 +240,10 @@ def _summary(
 ) -> str:
     minutes = sum(section["duration"] for section in sections) / 60
     failed = sum("error" in section for section in sections)
-    counts = f"{_count(n_events, 'event')} in {_count(n_recordings, 'recording')}"
+    counts = f"{counted(n_events, 'event')} in {counted(n_recordings, 'recording')}"
     text = f"{counts}, {minutes:.1f} minutes"
     text += "." if around is None else f" with {around:g} s around each."
     return text + (f" {failed} could not be read." if failed else "")
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'s' * (n != 1)}"
 
 
 def _ticks(start: float, duration: float) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from ..wording import counted
 from .common import Log, recordings_in
 
 Recordings = Annotated[Path, typer.Argument(help="Folder of recordings, or one recording.")]
@@ -62,7 +63,8 @@ def read_clips(
         )
     log.say(
         "read",
-        f"{len(usable)} recordings, {n_events} events, {len(X)} clips",
+        f"{counted(len(usable), 'recording')}, {counted(n_events, 'event')}, "
+        f"{counted(len(X), 'clip')}",
         n_recordings=len(usable),
         n_events=n_events,
         n_clips=len(X),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..wording import counted
 from .common import (
     JsonLogs,
     Log,
@@ -257,7 +258,8 @@ def report(
     except (ImportError, OSError, ValueError) as error:
         fail(str(error))
     n_events = sum(map(len, found))
-    log.say("finished", f"{output}: {n_events} events", file=str(output), n_events=n_events)
+    text = f"{output}: {counted(n_events, 'event')}"
+    log.say("finished", text, file=str(output), n_events=n_events)
     raise typer.Exit(1 if failed else 0)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..wording import counted
 from .common import JsonLogs, Log, Quiet, app, fail, label_scores, rate_text
 
 
@@ -91,7 +92,7 @@ def synthesize(
     except (OSError, ValueError) as error:
         fail(str(error))
     n_events = sum(map(len, lists))
-    text = f"{output}: {len(paths)} clips, {n_events} events"
+    text = f"{output}: {counted(len(paths), 'clip')}, {counted(n_events, 'event')}"
     log.say("finished", text, n_clips=len(paths), n_events=n_events)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..wording import counted
 from .clips import (
     ClipLength,
     Clips,
@@ -165,7 +166,7 @@ def _choose_and_score(pipe: Any, X: list[Any], y: list[Any], log: Log) -> dict[s
         log.say(
             "score",
             f"{label}: error rate {rate_text(row['error_rate'], 2)}, F-score "
-            f"{row['f_score']:.2f} on {row['n_events']} held-out events",
+            f"{row['f_score']:.2f} on {counted(row['n_events'], 'held-out event')}",
         )
     return scores
 

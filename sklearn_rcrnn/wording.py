@@ -1,0 +1,8 @@
+"""How counts are said to people, in pages and terminals."""
+
+from __future__ import annotations
+
+
+def counted(n: int, what: str) -> str:
+    """``1 event``, ``2 events``."""
+    return f"{n} {what}{'s' * (n != 1)}"
