@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.parallel import Parallel, delayed
-from threadpoolctl import threadpool_limits
 
 from .audio import check_clips, load_clip
 from .streams import ClipStream
+from .threads import one_blas_thread
 
 # Frames that are transformed together: their spectra stay in the processor's cache.
 _BLOCK = 128
@@ -154,8 +154,7 @@ class LFBETransformer(TransformerMixin, BaseEstimator):
         clips = check_clips(X)
         work = delayed(self._transform_clip)
         parallel = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
-        # The products are too small for threads of their own beside those of the jobs.
-        with threadpool_limits(1, user_api="blas"):
+        with one_blas_thread():
             rows = list(parallel(work(clip, i, *filters) for i, clip in enumerate(clips)))
         return _stack(rows)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 from .events import Label
+from .threads import one_blas_thread
 
 
 class ClipStream(ABC):
@@ -101,16 +101,7 @@ class _Mapped(ClipStream):
         return len(self.stream)
 
     def draw(self, epoch: int, index: int) -> tuple[Any, list[tuple[float, float, Label]]]:
-        # Products of features are too small for threads, which would take the cores from the
-        # training.
-        with _pools().limit(limits=1, user_api="blas"):
+        # The cores are for the training.
+        with one_blas_thread():
             clip, events = self.stream.draw(epoch, index)
             return self.function(clip), events
-
-
-@cache
-def _pools() -> Any:
-    """To look for the libraries takes half as long as to make a clip: once is enough."""
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
