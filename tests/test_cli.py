@@ -284,6 +284,20 @@ def test_from_nothing_to_a_model(tmp_path):
     assert "belongs to a recording" in out.stderr
 
 
+def test_training_on_one_clip_says_what_to_do(tmp_path):
+    out = rcrnn("synthesize", tmp_path / "clips", "--clips", 1, "--length", 3, "--presence", 1)
+    assert out.stderr == f"{tmp_path / 'clips'}: 1 clip, 1 event\n"
+    command = (tmp_path / "clips", tmp_path / "clips" / "events.csv", "--epochs", 1)
+    small = ("--gru-units", 4, "--dense-units", 8, "-o", tmp_path / "model")
+    out = rcrnn("train", *command, *small)
+    assert out.returncode == 2
+    assert "1 clip, and nothing can be held out of it" in out.stderr
+    assert rcrnn("train", *command, *small, "--held-out", 0).returncode == 0
+    out = rcrnn("tune", *command, "-p", "dense_units=4,8")
+    assert out.returncode == 2
+    assert "1 recording cannot make" in out.stderr
+
+
 @pytest.mark.parametrize("name", ["detect", "train", "tune", "evaluate", "synthesize", "report"])
 def test_help_has_examples(name):
     text = rcrnn(name, "--help").stdout

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..wording import counted
 from .clips import (
     ClipLength,
     Clips,
@@ -117,7 +118,10 @@ def _search(
     from ..metrics import error_rate_scorer
 
     if clips.n_recordings < folds:
-        raise ValueError(f"{clips.n_recordings} recordings cannot make {folds} folds")
+        raise ValueError(
+            f"{counted(clips.n_recordings, 'recording')} cannot make {folds} folds: give more "
+            "recordings, or fewer --folds"
+        )
     settings: dict[str, Any] = {
         "scoring": error_rate_scorer,
         "cv": GroupKFold(folds),
