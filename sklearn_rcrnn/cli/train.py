@@ -96,14 +96,15 @@ def _split(clips: Clips, fraction: float, seed: int) -> tuple[Any, Any, bool]:
 
     if not fraction:
         return np.arange(len(clips.X)), np.arange(0), True
-    if len(clips.X) < 2:
-        raise ValueError(
-            "There is 1 clip, and nothing can be held out of it: give more recordings, a "
-            "shorter --clip-length, or --held-out 0"
-        )
     by_recording = clips.n_recordings >= _FEW_RECORDINGS
     groups = clips.groups if by_recording else np.arange(len(clips.X))
     present = sorted(set(groups.tolist()))
+    if len(present) < 2:
+        there = "All clips are of 1 recording" if by_recording else "There is 1 clip"
+        raise ValueError(
+            f"{there}, and nothing can be held out of it: give more recordings with events, a "
+            "shorter --clip-length, or --held-out 0"
+        )
     labels = dict.fromkeys(present, "")
     for group, own in zip(groups.tolist(), clips.y, strict=True):
         labels[group] = labels[group] or (str(own[0].label) if own else "")
