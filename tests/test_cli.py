@@ -295,7 +295,24 @@ def test_training_on_one_clip_says_what_to_do(tmp_path):
     assert rcrnn("train", *command, *small, "--held-out", 0).returncode == 0
     out = rcrnn("tune", *command, "-p", "dense_units=4,8")
     assert out.returncode == 2
-    assert "1 recording cannot make" in out.stderr
+    assert "1 recording with clips cannot make" in out.stderr
+
+
+def test_recordings_without_clips_do_not_count(tmp_path):
+    """Events are in two of six recordings, and clips without an event are not wanted."""
+    clips, table = tmp_path / "clips", tmp_path / "events.csv"
+    rcrnn("synthesize", clips, "--clips", 6, "--length", 3, "--presence", 1)
+    events = read_events(clips / "events.csv")
+    write_events({name: events[name] for name in list(events)[:2]}, table)
+    command = (clips, table, "--epochs", 1, "--empty-ratio", 0)
+    out = rcrnn("tune", *command, "-p", "dense_units=4,8")
+    assert out.returncode == 2
+    assert "2 recordings with clips cannot make 3 folds" in out.stderr
+    small = ("--gru-units", 4, "--dense-units", 8, "-o", tmp_path / "model", "--held-out", 0.4)
+    assert rcrnn("train", *command, *small).returncode == 0
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "- recordings: 2\n" in card
+    assert "held out by: clip" in card
 
 
 @pytest.mark.parametrize("name", ["detect", "train", "tune", "evaluate", "synthesize", "report"])

@@ -21,12 +21,16 @@ Seed = Annotated[int, typer.Option(help="Weights, split and order.")]
 
 
 class Clips(NamedTuple):
-    """Clips, their events, the recording of each, and how many recordings there are."""
+    """Clips, their events, and the number of the recording that each was cut from."""
 
     X: list[Any]
     y: list[Any]
     groups: Any
-    n_recordings: int
+
+    @property
+    def n_recordings(self) -> int:
+        """How many recordings there are clips of: one without an event may have none."""
+        return len(set(self.groups.tolist()))
 
     def take(self, indices: Any) -> tuple[list[Any], list[Any]]:
         """Some of the clips and their events."""
@@ -69,7 +73,7 @@ def read_clips(
         n_events=n_events,
         n_clips=len(X),
     )
-    return Clips(X, clips, groups, len(usable))
+    return Clips(X, clips, groups)
 
 
 def new_pipeline(epochs: int, seed: int, jobs: int, **params: Any) -> Any:

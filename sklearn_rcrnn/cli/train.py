@@ -100,10 +100,9 @@ def _split(clips: Clips, fraction: float, seed: int) -> tuple[Any, Any, bool]:
     groups = clips.groups if by_recording else np.arange(len(clips.X))
     present = sorted(set(groups.tolist()))
     if len(present) < 2:
-        there = "All clips are of 1 recording" if by_recording else "There is 1 clip"
         raise ValueError(
-            f"{there}, and nothing can be held out of it: give more recordings with events, a "
-            "shorter --clip-length, or --held-out 0"
+            "There is 1 clip, and nothing can be held out of it: give more recordings with "
+            "events, a shorter --clip-length, or --held-out 0"
         )
     labels = dict.fromkeys(present, "")
     for group, own in zip(groups.tolist(), clips.y, strict=True):

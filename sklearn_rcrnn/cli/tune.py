@@ -119,8 +119,8 @@ def _search(
 
     if clips.n_recordings < folds:
         raise ValueError(
-            f"{counted(clips.n_recordings, 'recording')} cannot make {folds} folds: give more "
-            "recordings, or fewer --folds"
+            f"{counted(clips.n_recordings, 'recording')} with clips cannot make {folds} folds: "
+            "give more recordings with events, or fewer --folds"
         )
     settings: dict[str, Any] = {
         "scoring": error_rate_scorer,
