@@ -35,6 +35,7 @@ SETTINGS = {
     "one cycle, changed features": {**ONE_CYCLE, **BY_TRAINING, **CHANGED},
     "one cycle, batches of 8": {**ONE_CYCLE, **BY_TRAINING, "batch_size": 8},
     "one cycle, by 10 s around": {**ONE_CYCLE, "normalization": "auto"},
+    "by 10 s around, changed features": {**ONE_CYCLE, "normalization": "auto", **CHANGED},
 }
 
 

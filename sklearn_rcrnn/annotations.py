@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .events import Event, check_event
 from .extras import need
 from .files import complete
+from .matching import matching_names
 from .table_formats import HEADER, Format, Row, format_named, guess_format
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def read_events(
     Parameters
     ----------
     path : str or PathLike
-        A table, or a folder of tables, all of which are read.
+        A table, or a folder of tables, all of which are read. Those in its folders name
+        recordings of folders of the same name: ``"monday/a.wav"``.
     format : {"csv", "tsv", "audacity", "raven", "jsonl", "dcase", "jams"}, default=None
         ``"csv"`` and ``"tsv"`` have a header with ``onset``, ``offset`` and ``label``, and
         perhaps ``file`` and ``score``; ``"dcase"`` is the challenge's event list.
@@ -68,12 +70,14 @@ def read_events(
     path = Path(path)
     if not path.is_dir():
         return _read_table(path, format, errors)
-    tables = [p for p in sorted(path.iterdir()) if p.name.lower().endswith(_SUFFIXES)]
+    tables = [p for p in sorted(path.rglob("*")) if p.name.lower().endswith(_SUFFIXES)]
     if not tables:
         raise FileNotFoundError(f"No tables of events in {path} (looked for {' '.join(_SUFFIXES)})")
     joined: dict[str, list[Event]] = {}
     for table in tables:
-        for name, own in _read_table(table, format, errors).items():
+        beside = table.parent.relative_to(path)
+        for given, own in _read_table(table, format, errors).items():
+            name = given if beside == Path() else (beside / given).as_posix()
             joined[name] = sorted([*joined.get(name, []), *own])
     return joined
 
@@ -200,6 +204,9 @@ def match_files(
 ) -> list[list[Event]]:
     """Event lists in the order of recordings, matched by file name, then by its stem.
 
+    Where several recordings have one name, as in a folder for each day, their folders tell
+    them apart, as far as the table and the paths name them.
+
     Parameters
     ----------
     events : dict of str to list of Event
@@ -211,15 +218,17 @@ def match_files(
     list of list of Event
         `y` for ``fit`` and the metrics; empty for recordings that the table does not name.
 
+    Raises
+    ------
+    ValueError
+        If the table leaves open which of several recordings it means.
+
     Examples
     --------
     >>> match_files({"a.wav": [Event(1.0, 2.0, "dog")]}, ["in/a.wav", "in/b.wav"])
     [[Event(onset=1.0, offset=2.0, label='dog', score=1.0)], []]
     """
-    by_name = {Path(name).name: own for name, own in events.items()}
-    by_stem = {Path(name).stem: own for name, own in events.items()}
-    names = [Path(path) for path in paths]
-    return [list(by_name.get(p.name, by_stem.get(p.stem, []))) for p in names]
+    return [[] if name is None else list(events[name]) for name in matching_names(events, paths)]
 
 
 def events_to_frame(events: Mapping[str, Sequence[Event]]) -> pandas.DataFrame:

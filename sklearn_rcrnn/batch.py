@@ -40,6 +40,7 @@ def detect_files(
     *,
     output_dir: str | PathLike[str] | None = None,
     format: str = "csv",
+    root: str | PathLike[str] | None = None,
     overwrite: bool = False,
     n_jobs: int | None = None,
 ) -> Iterator[Outcome]:
@@ -56,6 +57,9 @@ def detect_files(
         passed over, so that a run that was interrupted goes on when it is repeated.
     format : str, default="csv"
         Of the tables; see :func:`write_events`.
+    root : str or PathLike, default=None
+        A folder that all recordings are in: tables lie in folders of `output_dir` as
+        recordings do in folders of this one. None: tables lie side by side.
     overwrite : bool, default=False
         Do all recordings again.
     n_jobs : int, default=None
@@ -69,7 +73,7 @@ def detect_files(
     Raises
     ------
     ValueError
-        If two recordings would have the same table.
+        If two recordings would have the same table, or one is not in `root`.
 
     Examples
     --------
@@ -77,25 +81,35 @@ def detect_files(
     ...     print(outcome.path, outcome.error or len(outcome.events))
     """
     files = [Path(path) for path in paths]
-    tables: list[Path | None] = [None] * len(files)
+    tables: Sequence[Path | None] = [None] * len(files)
     if output_dir is not None:
-        folder = Path(output_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        tables = [folder / (file.name + suffix_of(format)) for file in files]
-        seen: dict[Path | None, Path] = {}
-        for file, table in zip(files, tables, strict=True):
-            if table in seen:
-                raise ValueError(
-                    f"{seen[table]} and {file} would both be written to {table}: detect "
-                    "events of one folder at a time"
-                )
-            seen[table] = file
+        tables = _tables(files, Path(output_dir), suffix_of(format), root)
     work = delayed(_detect)
     parallel = Parallel(n_jobs=n_jobs, return_as="generator")
     yield from parallel(
         work(estimator, file, table, format, overwrite)
         for file, table in zip(files, tables, strict=True)
     )
+
+
+def _tables(
+    files: list[Path], folder: Path, suffix: str, root: str | PathLike[str] | None
+) -> list[Path]:
+    """Where the table of each recording goes; their folders are made."""
+    seen: dict[Path, Path] = {}
+    for file in files:
+        place = Path(file.name) if root is None else file.relative_to(root)
+        table = folder / place.with_name(place.name + suffix)
+        if table in seen:
+            raise ValueError(
+                f"{seen[table]} and {file} would both be written to {table}: give the folder "
+                "that both are in as root (rcrnn detect FOLDER), or detect events of one folder "
+                "at a time"
+            )
+        seen[table] = file
+    for parent in {folder, *(table.parent for table in seen)}:
+        parent.mkdir(parents=True, exist_ok=True)
+    return list(seen)
 
 
 def _detect(

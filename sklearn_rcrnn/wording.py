@@ -1,6 +1,9 @@
-"""How counts are said to people, in pages and terminals."""
+"""How counts and lists are said to people, in pages and terminals."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 
 def counted(n: int, what: str) -> str:
@@ -10,3 +13,13 @@ def counted(n: int, what: str) -> str:
     ('1 event', '2 events')
     """
     return f"{n} {what}{'s' * (n != 1)}"
+
+
+def some(names: Sequence[Any], most: int = 3) -> str:
+    """The first of many names, and how many more there are.
+
+    >>> some(["a", "b"]), some("abcde")
+    ('a, b', 'a, b, c and 2 more')
+    """
+    text = ", ".join(map(str, names[:most]))
+    return text if len(names) <= most else f"{text} and {len(names) - most} more"

@@ -94,6 +94,31 @@ def test_two_recordings_of_one_name(folder, tmp_path):
         list(detect_files(load(folder / "model"), paths, output_dir=tmp_path / "out"))
 
 
+def test_tables_lie_as_recordings_do(folder, tmp_path):
+    """Recorders give the recordings of each day the same names."""
+    for day, name in (("mon", "a.wav"), ("tue", "b c\n.flac")):
+        (tmp_path / "in" / day).mkdir(parents=True)
+        sound = (folder / "in" / name).read_bytes()
+        (tmp_path / "in" / day / "0.wav").write_bytes(sound)
+    args = (tmp_path / "in", "--model", folder / "model")
+    tables = f"{tmp_path / 'tables'}/"
+    assert rcrnn("detect", *args, "-o", tables).returncode == 0
+    expected = [
+        load(folder / "model").predict([tmp_path / "in" / f"{day}/0.wav"])[0]
+        for day in ("mon", "tue")
+    ]
+    found = read_events(tables)
+    assert list(found) == ["mon/0.wav", "tue/0.wav"]
+    for own, events in zip(found.values(), expected, strict=True):
+        onsets = [event.onset for event in events]
+        assert [event.onset for event in own] == pytest.approx(onsets, abs=1e-3)
+    out = rcrnn("report", *args, "--events", tables, "-o", tmp_path / "x.html")
+    assert out.stderr.endswith(f"{sum(map(len, expected))} events\n")
+    out = rcrnn("report", tmp_path / "in", "--events", Path(tables) / "mon" / "0.wav.csv")
+    assert out.returncode == 2
+    assert "tell them apart" in out.stderr
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -126,6 +151,13 @@ def test_scores(tmp_path):
     }
     table = rcrnn("evaluate", tmp_path / "true.csv", tmp_path / "found.csv").stdout
     assert table.splitlines()[0] == "label  error rate  F-score"
+    write_events({"z.wav": found["a.wav"], "y.wav": []}, tmp_path / "other.csv")
+    out = rcrnn("evaluate", tmp_path / "true.csv", tmp_path / "other.csv")
+    assert out.returncode == 0
+    assert out.stderr.splitlines() == [
+        "3 recordings not in the found events, taken as empty: a.wav, b.wav, c.wav",
+        "1 recording not in the true events, and not scored: z.wav",
+    ]
 
 
 def test_a_label_without_true_events_has_no_error_rate(tmp_path):
@@ -278,6 +310,10 @@ def test_from_nothing_to_a_model(tmp_path):
     out = rcrnn(*args, "-p", "units=4")
     assert out.returncode == 2
     assert "no parameter 'units'" in out.stderr
+    more = {**read_events(table), "other.wav": [Event(1.0, 2.0, "dog")]}
+    write_events(more, tmp_path / "more.csv")
+    out = rcrnn("tune", clips, tmp_path / "more.csv", "-p", "lr=1e-3", "--folds", 9)
+    assert "no recording for the events of other.wav\n" in out.stderr
     write_events({"other.wav": [Event(1.0, 2.0, "dog")]}, tmp_path / "other.csv")
     out = rcrnn("train", clips, tmp_path / "other.csv", "-o", tmp_path / "model2")
     assert out.returncode == 2

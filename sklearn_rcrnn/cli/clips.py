@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from ..wording import counted
+from ..wording import counted, some
 from .common import Log, recordings_in
 
 Recordings = Annotated[Path, typer.Argument(help="Folder of recordings, or one recording.")]
@@ -44,6 +44,7 @@ def read_clips(
     from ..annotations import match_files, read_events
     from ..audio import audio_duration
     from ..datasets import cut_recordings
+    from ..matching import matching_names
 
     usable = []
     for path in recordings_in([recordings]):
@@ -62,9 +63,12 @@ def read_clips(
         total = sum(map(len, events.values()))
         raise ValueError(
             f"None of the {total} events of {table} belongs to a recording "
-            f"in {recordings}: the table names {', '.join(list(events)[:3])}, the folder has "
-            f"{', '.join(path.name for path in usable[:3])}"
+            f"in {recordings}: the table names {some(list(events))}, the folder has "
+            f"{some([path.name for path in usable])}"
         )
+    used = set(matching_names(events, usable))
+    if absent := [name for name, own in events.items() if own and name not in used]:
+        log.say("warning", f"no recording for the events of {some(absent)}", files=absent)
     log.say(
         "read",
         f"{counted(len(usable), 'recording')}, {counted(n_events, 'event')}, "

@@ -58,8 +58,9 @@ def detect(
     """Find events and write them to a table.
 
     A recording that cannot be read is reported, and the rest goes on. With a folder as
-    output, recordings that have their table there already are passed over, so that an
-    interrupted run goes on when it is repeated. Exit code 1: some recordings failed.
+    output, tables lie in it as recordings do in their folder, and recordings that have
+    their table there already are passed over, so that an interrupted run goes on when it
+    is repeated. Exit code 1: some recordings failed.
 
     \b
     rcrnn detect street.wav
@@ -88,7 +89,8 @@ def detect(
             fail(f"{format.value} tables are about one recording each: give a folder, -o tables/")
         if output != "-" and not os.access(Path(output).absolute().parent, os.W_OK):
             fail(f"{output} cannot be written: {Path(output).absolute().parent} is no such folder")
-    outcomes = _outcomes(pipe, paths, folder_out, format, jobs, overwrite)
+    root = files[0] if len(files) == 1 and files[0].is_dir() else None
+    outcomes = _outcomes(pipe, paths, folder_out, format, jobs, overwrite, root)
     _write(outcomes, len(paths), format, None if folder_out else output, log)
 
 
@@ -115,6 +117,7 @@ def _outcomes(
     format: TableFormat,
     jobs: int,
     overwrite: bool,
+    root: Path | None = None,
 ) -> Iterator[Outcome]:
     from ..batch import detect_files
 
@@ -123,6 +126,7 @@ def _outcomes(
         paths,
         output_dir=folder,
         format=format.known_as,
+        root=root,
         overwrite=overwrite,
         n_jobs=jobs,
     )

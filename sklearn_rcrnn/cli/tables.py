@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..wording import counted
+from ..wording import counted, some
 from .common import JsonLogs, Log, Quiet, app, fail, label_scores, rate_text
 
 
@@ -22,6 +22,9 @@ def evaluate(
 ) -> None:
     """Score found events against true ones, by label.
 
+    Recordings are those of the true table. One without an event belongs into it, too, in a
+    row with its name alone: else nobody knows that what was found there is false.
+
     \b
     rcrnn evaluate truth.csv found.csv
     """
@@ -32,6 +35,7 @@ def evaluate(
         reference, estimate = read_events(true), read_events(found)
         y_true = list(reference.values())
         y_found = match_files(estimate, reference)
+        _tell_unmatched(reference, estimate)
         labels = sorted({event.label for clip in (*y_true, *y_found) for event in clip})
         criteria: dict[str, Any] = {"t_collar": collar, "evaluate_offset": offsets}
         rows = label_scores(y_true, y_found, labels, **criteria)
@@ -50,6 +54,21 @@ def evaluate(
     for label, row in rows.items():
         rate = rate_text(row["error_rate"], 3)
         typer.echo(f"{label:<{width}}  {rate:>10}  {row['f_score']:7.3f}")
+
+
+def _tell_unmatched(reference: Any, estimate: Any) -> None:
+    """Say which recordings only one of the tables names, for the scores hang on them."""
+    from ..matching import matching_names
+
+    matched = matching_names(estimate, reference)
+    missing = [name for name, own in zip(reference, matched, strict=True) if own is None]
+    extra = [name for name in estimate if estimate[name] and name not in matched]
+    if missing:
+        text = f"{counted(len(missing), 'recording')} not in the found events, taken as empty"
+        typer.echo(f"{text}: {some(missing)}", err=True)
+    if extra:
+        text = f"{counted(len(extra), 'recording')} not in the true events, and not scored"
+        typer.echo(f"{text}: {some(extra)}", err=True)
 
 
 @app.command()
