@@ -124,4 +124,6 @@ def _detect(
             write_events({path.name: events}, table, format)
     except (OSError, ValueError) as error:
         return Outcome(path, None, str(error), 0.0)
+    except Exception as error:  # of memory, or what nobody thought of: the others go on
+        return Outcome(path, None, f"{str(path)!r}: {type(error).__name__}: {error}", 0.0)
     return Outcome(path, events, None, duration)

@@ -87,6 +87,19 @@ def test_a_second_run_goes_on_where_the_first_stopped(folder, tmp_path):
     assert again[0].events == first[0].events
 
 
+def test_an_error_that_nobody_thought_of_does_not_stop_the_others(folder, monkeypatch):
+    def without_memory(pipe, path):
+        if path.name == "a.wav":
+            raise RuntimeError("not enough memory")
+        return []
+
+    monkeypatch.setattr("sklearn_rcrnn.batch.detect_file", without_memory)
+    paths = [folder / "in" / "a.wav", folder / "in" / "b c\n.flac"]
+    first, second = detect_files(load(folder / "model"), paths)
+    assert first.error == f"'{paths[0]}': RuntimeError: not enough memory"
+    assert (second.error, second.events) == (None, [])
+
+
 def test_two_recordings_of_one_name(folder, tmp_path):
     (tmp_path / "a.wav").write_bytes((folder / "in" / "a.wav").read_bytes())
     paths = [folder / "in" / "a.wav", tmp_path / "a.wav"]
@@ -107,6 +120,8 @@ def test_tables_lie_as_recordings_do(folder, tmp_path):
         load(folder / "model").predict([tmp_path / "in" / f"{day}/0.wav"])[0]
         for day in ("mon", "tue")
     ]
+    again = rcrnn("detect", *args, "-o", tables).stderr
+    assert again == "2 recordings passed over: the table is there (--overwrite)\n"
     found = read_events(tables)
     assert list(found) == ["mon/0.wav", "tue/0.wav"]
     for own, events in zip(found.values(), expected, strict=True):

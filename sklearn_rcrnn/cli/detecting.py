@@ -138,20 +138,25 @@ def _write(
     """Follow the work; then, unless tables were written on the way, write one table."""
     from ..annotations import write_events
 
-    found, failed, seconds = {}, 0, 0.0
+    found, failed, kept, seconds = {}, 0, 0, 0.0
     try:
         for outcome in _followed(outcomes, total, log):
             seconds += outcome.duration
             failed += outcome.error is not None
             if outcome.events is not None:
                 found[str(outcome.path)] = outcome.events
+            elif outcome.error is None:
+                kept += 1
         if output is not None:
             write_events(found, None if output == "-" else output, format.known_as)
     except BrokenPipeError:
         raise
     except (ImportError, OSError, ValueError) as error:
         fail(str(error))
-    log.say("finished", n_files=total, n_failed=failed, duration=round(seconds, 3))
+    # Of another model or threshold, perhaps.
+    text = f"{counted(kept, 'recording')} passed over: the table is there (--overwrite)"
+    facts = {"n_files": total, "n_failed": failed, "n_skipped": kept, "duration": round(seconds, 3)}
+    log.say("finished", text if kept else "", **facts)
     raise typer.Exit(1 if failed else 0)
 
 
