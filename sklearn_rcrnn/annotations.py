@@ -17,7 +17,7 @@ from .events import Event, check_event
 from .extras import need
 from .files import complete
 from .matching import matching_names
-from .table_formats import HEADER, Format, Row, format_named, guess_format
+from .table_formats import HEADER, Format, Row, columns_of, format_named, guess_format
 
 if TYPE_CHECKING:
     import pandas
@@ -40,8 +40,8 @@ def read_events(
         recordings of folders of the same name: ``"monday/a.wav"``.
     format : {"csv", "tsv", "audacity", "raven", "jsonl", "dcase", "jams"}, default=None
         ``"csv"`` and ``"tsv"`` have a header with ``onset``, ``offset`` and ``label``, and
-        perhaps ``file`` and ``score``; ``"dcase"`` is the challenge's event list.
-        By default told by name and first line.
+        perhaps ``file`` and ``score``, or as DESED, AudioSet or BirdNET call them;
+        ``"dcase"`` is the challenge's event list. By default told by name and first line.
     errors : {"raise", "skip"}, default="raise"
         What to do with malformed rows; those skipped are counted in a warning.
 
@@ -194,9 +194,11 @@ def _event(fields: tuple[Any, ...], where: str) -> Event:
         raise ValueError(
             f"{where}: onset, offset and score must be numbers; got {fields!r}"
         ) from error
-    if label in (None, ""):
+    # Spaces around it would make another label of it.
+    text = "" if label is None else str(label).strip()
+    if not text:
         raise ValueError(f"{where}: the label is missing")
-    return check_event((*times, str(label), *scores), where)
+    return check_event((*times, text, *scores), where)
 
 
 def match_files(
@@ -272,7 +274,8 @@ def events_from_frame(frame: pandas.DataFrame) -> dict[str, list[Event]]:
     ----------
     frame : pandas.DataFrame
         With the columns ``file``, ``onset``, ``offset`` and ``label``, and perhaps
-        ``score``. A row without onset, offset and label says that the file has no events.
+        ``score``, or as others call them: see :func:`read_events`. A row without onset,
+        offset and label says that the file has no events.
 
     Returns
     -------
@@ -292,14 +295,15 @@ def events_from_frame(frame: pandas.DataFrame) -> dict[str, list[Event]]:
     >>> events_from_frame(pandas.DataFrame([row]))
     {'a.wav': [Event(onset=1.0, offset=2.0, label='dog', score=1.0)]}
     """
-    missing = [name for name in HEADER[:4] if name not in frame.columns]
+    columns = columns_of([name for name in frame.columns if isinstance(name, str)])
+    missing = [name for name in HEADER[:4] if name not in columns]
     if missing:
         raise ValueError(
             f"The frame lacks the column(s) {', '.join(missing)}; it has "
             f"{', '.join(map(str, frame.columns))}"
         )
-    columns = [name for name in HEADER if name in frame.columns]
-    present = frame[columns].astype(object).where(frame[columns].notna(), None)
+    part = frame[[columns[name] for name in HEADER if name in columns]]
+    present = part.astype(object).where(part.notna(), None)
     events: dict[str, list[Event]] = {}
     for index, (name, *fields) in zip(present.index, present.to_numpy().tolist(), strict=True):
         where = f"row {index!r} of the frame"

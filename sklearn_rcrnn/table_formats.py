@@ -30,18 +30,43 @@ class Format(NamedTuple):
     many: bool = True
 
 
-def _read_table(delimiter: str, names: Mapping[str, str]) -> Callable[[TextIO], Iterator[Row]]:
-    """Reader of a table with a header; `names` gives its column for each of ours."""
+# What the columns are called, in lower letters: here, by Raven, by DESED and dcase_util, by
+# AudioSet with strong labels, by BirdNET.
+COLUMNS = {
+    "file": ("file", "begin file", "filename", "segment_id"),
+    "onset": ("onset", "begin time (s)", "start_time_seconds", "start (s)"),
+    "offset": ("offset", "end time (s)", "end_time_seconds", "end (s)"),
+    "label": ("label", "annotation", "event_label", "common name"),
+    "score": ("score", "confidence"),
+}
+
+
+def columns_of(header: Sequence[str]) -> dict[str, str]:
+    """For ours, the columns of a header that there are."""
+    by_name = {name.strip().lower(): name for name in reversed(header)}
+    found = {
+        key: [by_name[name] for name in names if name in by_name] for key, names in COLUMNS.items()
+    }
+    return {key: names[0] for key, names in found.items() if names}
+
+
+def _read_table(delimiters: str) -> Callable[[TextIO], Iterator[Row]]:
+    """Reader of a table with a header, whose delimiter is the most frequent one of these."""
 
     def read(file: TextIO) -> Iterator[Row]:
-        table = csv.DictReader(file, delimiter=delimiter)
-        missing = {names[k] for k in ("onset", "offset", "label")} - set(table.fieldnames or ())
-        if missing:
-            raise KeyError(f"the header lacks {', '.join(sorted(missing))}")
+        first = file.readline()
+        file.seek(0)
+        table = csv.DictReader(file, delimiter=max(delimiters, key=first.count))
+        columns = columns_of(table.fieldnames or ())
+        if missing := {"onset", "offset", "label"} - columns.keys():
+            known = "; ".join(", ".join(COLUMNS[key]) for key in sorted(missing))
+            raise KeyError(
+                f"the header lacks {', '.join(sorted(missing))} (columns may be called {known})"
+            )
         for row in table:
-            values = [row.get(names[key]) for key in HEADER[1:]]
-            empty = not any(values[:3])
-            yield table.line_num, row.get(names["file"]), None if empty else tuple(values)
+            texts = {key: (row.get(columns[key]) or "").strip() for key in columns}
+            values = tuple(texts.get(key) for key in HEADER[1:])
+            yield table.line_num, texts.get("file"), values if any(values[:3]) else None
 
     return read
 
@@ -182,12 +207,11 @@ def _write_jams(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
 _JAMS_NAMESPACES = ("tag_open", "segment_open", "tag_urbansound", "scaper", "sound_event")
 
 
-_PLAIN = dict(zip(HEADER, HEADER, strict=True))
 FORMATS = {
-    "csv": Format(".csv", _read_table(",", _PLAIN), _write_table(",")),
-    "tsv": Format(".tsv", _read_table("\t", _PLAIN), _write_table("\t")),
+    "csv": Format(".csv", _read_table(",;"), _write_table(",")),
+    "tsv": Format(".tsv", _read_table("\t"), _write_table("\t")),
     "audacity": Format(".txt", _read_audacity, _write_audacity, many=False),
-    "raven": Format(".selections.txt", _read_table("\t", _RAVEN), _write_raven),
+    "raven": Format(".selections.txt", _read_table("\t"), _write_raven),
     "jsonl": Format(".jsonl", _read_jsonl, _write_jsonl),
     "dcase": Format(".txt", _read_dcase, _write_dcase),
     "jams": Format(".jams", _read_jams, _write_jams, many=False),
@@ -208,10 +232,10 @@ def guess_format(path: Path, text: str) -> str:
         return "jams"
     if path.suffix.lower() in (".jsonl", ".ndjson") or first.startswith("{"):
         return "jsonl"
-    if "Begin Time (s)" in first:
-        return "raven"
-    if "onset" in first and "offset" in first:
-        return "tsv" if "\t" in first else "csv"
+    for format, delimiter in (("tsv", "\t"), ("csv", ","), ("csv", ";")):
+        columns = columns_of(first.strip().split(delimiter))
+        if {"onset", "offset"} <= columns.keys():
+            return "raven" if columns["onset"] == _RAVEN["onset"] else format
     fields = first.split("\t")
     try:
         float(fields[0]), float(fields[1])

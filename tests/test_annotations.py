@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -80,10 +82,28 @@ def test_malformed_rows_are_named(text, message, tmp_path):
         read_events(path)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "filename\tonset\toffset\tevent_label\na.wav\t1.0\t2.0\tdog\nb.wav\t\t\t\n",  # DESED
+        "segment_id\tstart_time_seconds\tend_time_seconds\tlabel\na\t1\t2\tdog\nb\t\t\t\n",
+        "File; Onset; Offset; Label\na.wav; 1; 2; dog\nb.wav;;;\n",  # of a spreadsheet
+        "file, onset, offset, label, score\na.wav, 1, 2, dog , 1\nb.wav, , , , \n",
+        "a.wav\t1.0\t2.0\tdog \nb.wav\n",
+        "Start (s),End (s),Scientific name,Common name,Confidence\n1,2,canis,dog,1\n",  # BirdNET
+    ],
+)
+def test_columns_as_others_call_them(text, tmp_path):
+    (tmp_path / "a.table").write_text(text)
+    events = {Path(name).stem: own for name, own in read_events(tmp_path / "a.table").items()}
+    assert events.pop("a") == [Event(1.0, 2.0, "dog")]
+    assert events in ({}, {"b": []})
+
+
 def test_missing_column(tmp_path):
     path = tmp_path / "events.csv"
     path.write_text("file,onset,label\n")
-    with pytest.raises(ValueError, match="header lacks offset"):
+    with pytest.raises(ValueError, match=r"header lacks offset \(columns may be called offset, "):
         read_events(path, "csv")
 
 
@@ -159,6 +179,13 @@ def test_foregrounds_of_scaper(tmp_path):
 def test_data_frames(events):
     again = events_from_frame(events_to_frame(events))
     assert again == {file: sorted(own) for file, own in events.items()}
+
+
+def test_a_frame_of_desed():
+    pandas = pytest.importorskip("pandas")
+    rows = [("a.wav", 1.0, 2.0, "dog"), ("b.wav", None, None, None)]
+    frame = pandas.DataFrame(rows, columns=["filename", "onset", "offset", "event_label"])
+    assert events_from_frame(frame) == {"a.wav": [Event(1.0, 2.0, "dog")], "b.wav": []}
 
 
 def test_malformed_frames():
