@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .events import Event, check_event
 from .extras import need
-from .files import complete
+from .files import complete, files_in
 from .matching import matching_names
 from .table_formats import HEADER, Format, Row, columns_of, format_named, guess_format
 
@@ -70,7 +70,7 @@ def read_events(
     path = Path(path)
     if not path.is_dir():
         return _read_table(path, format, errors)
-    tables = [p for p in sorted(path.rglob("*")) if p.name.lower().endswith(_SUFFIXES)]
+    tables = files_in(path, _SUFFIXES)
     if not tables:
         raise FileNotFoundError(f"No tables of events in {path} (looked for {' '.join(_SUFFIXES)})")
     joined: dict[str, list[Event]] = {}

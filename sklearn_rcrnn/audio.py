@@ -201,7 +201,8 @@ def _warn_if_cut_short(file: Any) -> None:
 def unreadable(name: str, error: Exception) -> ValueError:
     """What to raise for a file that libsndfile gives up on."""
     return ValueError(
-        f"{name!r} cannot be read as audio ({error}); WAV, FLAC, Ogg and MP3 are supported"
+        f"{name!r} cannot be read as audio ({error}); WAV, FLAC, Ogg and MP3 are supported. "
+        "Convert others first, with ffmpeg -i IN OUT.flac for example"
     )
 
 

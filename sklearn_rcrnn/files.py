@@ -1,4 +1,4 @@
-"""Files that appear when they are complete, and never half."""
+"""Files that appear when they are complete, and never half; and what is in a folder."""
 
 from __future__ import annotations
 
@@ -16,3 +16,13 @@ def complete(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """Files that end so, however deep, sorted; hidden ones are none of the user's."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.name.lower().endswith(suffixes)
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )

@@ -299,12 +299,16 @@ def test_from_nothing_to_a_model(tmp_path):
     assert out.returncode == 0, out.stderr
     assert len(read_events(table)) == 8
     (clips / "broken.wav").write_text("no audio")
+    (clips / "._clip.wav").write_text("of macOS")
+    (clips / "of_a_phone.m4a").write_bytes(b"\0\0\0\x1cftypM4A ")
     train = ("train", clips, table, "-o", tmp_path / "model", "--epochs", 1, "--gru-units", 4)
     out = rcrnn(*train, "--dense-units", 8, "--json", "--held-out", 0.4, "--pretrain-epochs", 1)
     assert out.returncode == 0, out.stderr
     rows = [json.loads(line) for line in out.stderr.splitlines()]
     kinds = [row["event"] for row in rows]
-    assert kinds[:2] == ["error", "read"]
+    assert kinds[:3] == ["error", "error", "read"]
+    assert "of_a_phone.m4a' cannot be read" in rows[1]["error"]
+    assert "ffmpeg" in rows[1]["error"]
     assert {"epoch", "score", "finished"} <= set(kinds)
     card = (tmp_path / "model" / "README.md").read_text()
     assert "held out by: recording" in card

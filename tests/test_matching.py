@@ -66,6 +66,7 @@ def test_folders_of_tables_are_folders_of_recordings(tmp_path):
         (tmp_path / folder).mkdir()
         write_events({"0.wav": [Event(1.0, 2.0, folder)]}, tmp_path / folder / "0.wav.csv")
     write_events({"0": [Event(1.0, 2.0, "tue")]}, tmp_path / "tue" / "1.txt", "audacity")
+    (tmp_path / "tue" / "._1.txt").write_bytes(b"\0\5\x16\7")  # as macOS leaves them
     found = read_events(tmp_path)
     assert list(found) == ["mon/0.wav", "tue/0.wav", "tue/1"]
     paths = [Path("nights") / name for name in ("tue/0.wav", "mon/0.wav", "wed/0.wav", "tue/1.wav")]

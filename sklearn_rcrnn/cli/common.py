@@ -11,6 +11,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from ..files import files_in
+
 app = typer.Typer(
     name="rcrnn",
     help="Find sound events in recordings, and learn to find others.",
@@ -19,7 +21,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-AUDIO = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus")
+AUDIO = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus", ".oga", ".w64", ".caf", ".au")
+# Recordings that cannot be read: in a folder, an error for each is better than no word.
+_OTHER_AUDIO = (".m4a", ".aac", ".wma", ".amr", ".3gp", ".mka", ".wv", ".ape")
 
 
 class TableFormat(str, Enum):
@@ -113,11 +117,11 @@ def load_model(name: str) -> Any:
 
 
 def recordings_in(paths: list[Path]) -> list[Path]:
-    """Files, and the recordings in folders, however deep."""
+    """Files, and the recordings in folders, however deep, but for hidden ones."""
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            files += sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO)
+            files += files_in(path, (*AUDIO, *_OTHER_AUDIO))
         else:
             files.append(path)
     if not files:
