@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.model_selection import check_cv
+from sklearn.model_selection import GroupKFold, check_cv
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.metaestimators import available_if
@@ -44,8 +44,9 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
     thresholds : sequence of float, default=0.05, 0.10, ..., 0.95
         Those to choose from.
     cv : int, cross-validation generator, iterable or "prefit", default=5
-        Splits of the clips; clips of one recording belong into one part. ``"prefit"``:
-        the estimator is fitted already, and `X` and `y` of ``fit`` are new to it.
+        Splits of the clips; an int is a KFold, or a GroupKFold where ``fit`` has groups.
+        ``"prefit"``: the estimator is fitted already, and `X` and `y` of ``fit`` are new
+        to it.
     refit : bool, default=True
         Fit on all clips in the end. Must be True unless ``cv="prefit"``.
     n_jobs : int, default=None
@@ -103,13 +104,16 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         self.refit = refit
         self.n_jobs = n_jobs
 
-    def fit(self, X: Any, y: Any) -> TunedThresholdDetectorCV:
+    def fit(self, X: Any, y: Any, *, groups: Any = None) -> TunedThresholdDetectorCV:
         """Choose the thresholds, and fit the estimator on all clips.
 
         Parameters
         ----------
         X : what the estimator's ``fit`` takes, but no stream
         y : list of n_clips lists of (onset, offset, label)
+        groups : sequence of n_clips values, default=None
+            The recording that each clip is of, from :func:`cut_recordings` for example:
+            clips of one must not be on both sides of a split. Of no use with ``"prefit"``.
 
         Returns
         -------
@@ -139,7 +143,7 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         else:
             if not self.refit:
                 raise ValueError('refit=False is for cv="prefit": no single estimator is fitted')
-            candidates = self._cross_validate(X, true)
+            candidates = self._cross_validate(X, true, groups)
             self.estimator_ = clone(self.estimator).fit(X, y)
         self.classes_ = self.estimator_.classes_
         most = self.estimator_.get_params()[name.replace(_PARAMETER, "max_events_per_clip")]
@@ -220,10 +224,11 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
             "needed, or a pipeline that ends in one. Tune other thresholds by GridSearchCV"
         )
 
-    def _cross_validate(self, X: Any, true: list[list[Event]]) -> list[list[Event]]:
+    def _cross_validate(self, X: Any, true: list[list[Event]], groups: Any) -> list[list[Event]]:
         """Candidates of every clip, from an estimator that was not trained on it."""
-        cv = check_cv(self.cv)
-        parts = list(cv.split(np.arange(len(true))))
+        by_group = groups is not None and isinstance(self.cv, Integral)
+        cv = GroupKFold(self.cv) if by_group else check_cv(self.cv)
+        parts = list(cv.split(np.arange(len(true)), groups=groups))
         found = Parallel(n_jobs=self.n_jobs)(
             delayed(_fit_and_look)(clone(self.estimator), X, true, train, test)
             for train, test in parts

@@ -150,6 +150,24 @@ class TestTuning:
         assert set(tuned.best_threshold_) == set(tuned.classes_.tolist())
         assert detector.score_threshold == 0.5
 
+    def test_clips_of_a_recording_stay_together(self, features, monkeypatch):
+        X, y = features
+        groups = np.arange(len(X)) % 3
+        trained = []
+        fit = RCRNNDetector.fit
+
+        def watch(self, X, y, **kwargs):
+            trained.append({clip.tobytes() for clip in X})
+            return fit(self, X, y, **kwargs)
+
+        monkeypatch.setattr(RCRNNDetector, "fit", watch)
+        detector = RCRNNDetector(gru_units=4, dense_units=8, max_epochs=1, random_state=0)
+        TunedThresholdDetectorCV(detector, cv=3).fit(X, y, groups=groups)
+        for own in trained[:-1]:
+            inside = {int(g) for clip, g in zip(X, groups, strict=True) if clip.tobytes() in own}
+            assert len(inside) == 2
+            assert len(own) == np.isin(groups, list(inside)).sum()
+
     def test_wrong_use(self, fitted, features):
         X, y = features
         with pytest.raises(ValueError, match="refit=False"):
