@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -98,6 +99,25 @@ def test_an_error_that_nobody_thought_of_does_not_stop_the_others(folder, monkey
     first, second = detect_files(load(folder / "model"), paths)
     assert first.error == f"'{paths[0]}': RuntimeError: not enough memory"
     assert (second.error, second.events) == (None, [])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for another process")
+def test_what_was_found_before_an_interruption_is_kept(folder, tmp_path):
+    sound, rate = soundfile.read(folder / "in" / "a.wav")
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in" / "0.wav", sound, rate)
+    soundfile.write(tmp_path / "in" / "1.wav", np.tile(sound, 900), rate)  # an hour
+    args = ["detect", tmp_path / "in", "--model", folder / "model", "--json", "-o"]
+    for target, kept in ((tmp_path / "x.csv", "x.csv.part"), (f"{tmp_path}/out/", "out/0.wav.csv")):
+        command = [RCRNN, *map(str, args), str(target)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            assert json.loads(process.stderr.readline())["event"] == "detected"
+            process.send_signal(signal.SIGINT)
+            last = json.loads(process.stderr.readlines()[-1])
+        assert process.returncode == 130
+        assert last["event"] == "interrupted"
+        assert [Path(name).name for name in read_events(tmp_path / kept, "csv")] == ["0.wav"]
+    assert not (tmp_path / "x.csv").exists()
 
 
 def test_two_recordings_of_one_name(folder, tmp_path):

@@ -143,12 +143,15 @@ def _write(
         for outcome in _followed(outcomes, total, log):
             seconds += outcome.duration
             failed += outcome.error is not None
-            if outcome.events is not None:
+            if outcome.events is None:
+                kept += outcome.error is None
+            elif output is not None:
                 found[str(outcome.path)] = outcome.events
-            elif outcome.error is None:
-                kept += 1
         if output is not None:
             write_events(found, None if output == "-" else output, format.known_as)
+    except KeyboardInterrupt:
+        _keep(found, total, format, output, log)
+        raise typer.Exit(130) from None
     except BrokenPipeError:
         raise
     except (ImportError, OSError, ValueError) as error:
@@ -160,6 +163,23 @@ def _write(
     raise typer.Exit(1 if failed else 0)
 
 
+def _keep(
+    found: dict[str, Any], total: int, format: TableFormat, output: str | None, log: Log
+) -> None:
+    """Of a run that was interrupted, what would be lost with it."""
+    from ..annotations import write_events
+
+    text = "interrupted: repeated, the command goes on with the recordings that have no table"
+    if output is not None:
+        place = None if output == "-" else f"{output}.part"
+        if found:
+            write_events(found, place, format.known_as)
+        text = f"interrupted: events of {len(found)} of {counted(total, 'recording')}"
+        text += f" are in {place}" if place and found else ""
+        text += "; with a folder as output (-o tables/) a run goes on when it is repeated"
+    log.say("interrupted", text, n_files=total)
+
+
 def _followed(outcomes: Iterator[Outcome], total: int, log: Log) -> Iterator[Outcome]:
     """The outcomes, each told of when it is there, under a bar."""
     seconds = 0.0
@@ -168,8 +188,8 @@ def _followed(outcomes: Iterator[Outcome], total: int, log: Log) -> Iterator[Out
             seconds += outcome.duration
             speed = seconds / max(time.time() - log.started, 1e-9)
             bar.update(bar.task_ids[0], advance=1, speed=f"{speed:.0f} x real time")
+            yield outcome  # what is told of has been taken in
             _tell(outcome, log)
-            yield outcome
 
 
 def _tell(outcome: Outcome, log: Log) -> None:
