@@ -6,6 +6,7 @@ import functools
 import hashlib
 import http.server
 import itertools
+import shutil
 import threading
 import zipfile
 from pathlib import Path
@@ -25,7 +26,7 @@ from sklearn_rcrnn.datasets import (
     split_by_recording,
     synthesize_mixtures,
 )
-from sklearn_rcrnn.datasets.layout import CLASSES, mixture_hashes
+from sklearn_rcrnn.datasets.layout import CLASSES, data_folder, mixture_hashes
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +171,17 @@ def test_load_evaluation_set(root, tmp_path):
         data = load_dcase2017_rare(place, "evaltest")
         assert data.y == [[], [(1.5, 2.25, "gunshot")]]
         assert [path.name for path in data.X] == ["mixture_a.wav", "mixture_b.wav"]
+
+
+def test_an_evaluation_set_of_source_material(root, tmp_path):
+    """A third split beside the two of the challenge: its mixtures are drawn."""
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    setup = data_folder(tmp_path) / "source_data" / "cv_setup"
+    for kind in ("events", "bgs"):
+        shutil.copy(setup / f"{kind}_devtest.yaml", setup / f"{kind}_evaltest.yaml")
+    data = load_dcase2017_rare(tmp_path, "evaltest", mixtures_per_class=2, random_state=3)
+    assert len(data.X) == len(data.y) == len(data.target_class) > 0
+    assert len(np.asarray(data.X[0])) == 30 * RATE
 
 
 def test_load_source_material(root):

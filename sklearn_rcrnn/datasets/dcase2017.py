@@ -80,11 +80,12 @@ def load_dcase2017_rare(
     if part != "mixtures":
         return _load_source(root, subset, part, classes)
     params = (mixtures_per_class, event_presence_prob, ebrs, random_state)
-    written = _find_written(root, subset, param_hash, params)
+    folder = data_folder(root, EVALUATION) if subset == "evaltest" else data_folder(root)
+    written = _find_written(folder, subset, param_hash, params)
     if written is not None:
         return _load_written(written, subset, classes)
     recipes = generate_mixture_recipes(
-        root,
+        folder,
         subset,
         mixtures_per_class=mixtures_per_class,
         event_presence_prob=event_presence_prob,
@@ -94,16 +95,13 @@ def load_dcase2017_rare(
     )
     # All classes are drawn even when some are wanted: each one's draws follow the last's.
     recipes = {name: own for name, own in recipes.items() if classes is None or name in classes}
-    X, y = synthesize_mixtures(root, recipes, lazy=True)
+    X, y = synthesize_mixtures(folder, recipes, lazy=True)
     target = [name for name, own in recipes.items() for _ in own]
     return Bunch(X=X, y=y, target_class=target)
 
 
-def _find_written(
-    root: str | PathLike[str], subset: str, param_hash: str | None, params: tuple
-) -> Path | None:
+def _find_written(folder: Path, subset: str, param_hash: str | None, params: tuple) -> Path | None:
     """Folder of mixtures on disk; None if they are to be drawn."""
-    folder = data_folder(root, EVALUATION) if subset == "evaltest" else data_folder(root)
     mixtures = folder / "mixture_data" / subset
     if param_hash is not None:
         names: tuple[str, ...] = (param_hash,)
@@ -114,7 +112,9 @@ def _find_written(
     for name in names:
         if (mixtures / name / "meta").is_dir():
             return mixtures / name
-    if param_hash is not None or subset == "evaltest":
+    # The challenge gave no source material of its evaluation set; other folders may have it.
+    source = folder / "source_data" / "cv_setup" / f"events_{subset}.yaml"
+    if param_hash is not None or (subset == "evaltest" and not source.is_file()):
         raise FileNotFoundError(f"No mixtures in {mixtures / names[0]}: its folder meta is missing")
     return None
 
