@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -123,6 +124,12 @@ def _check(estimator: Any, any_number: bool = False) -> tuple[LFBETransformer, R
         )
     lfbe, detector = steps
     check_is_fitted(detector)
+    if not math.isclose(lfbe.frame_shift, detector.frame_shift, rel_tol=1e-6):
+        raise ValueError(
+            f"frame_shift={detector.frame_shift:.6g} s of the detector is not that of the "
+            f"features, {lfbe.frame_shift:.6g} s: times would be wrong, as they were in its "
+            "training. Build pipelines with make_rcrnn_pipeline"
+        )
     if detector.max_events_per_clip is not None and not any_number:
         raise ValueError(
             "The best events of a stream are known only at its end: "

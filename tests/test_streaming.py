@@ -7,6 +7,7 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.pipeline import Pipeline
 
 from sklearn_rcrnn import LFBETransformer, detect_file, detect_stream, make_rcrnn_pipeline
 from sklearn_rcrnn.datasets import make_rare_events
@@ -133,6 +134,13 @@ class TestWrongInput:
     def test_detector_alone(self, pipe):
         with pytest.raises(TypeError, match="Pipeline of"):
             detect_stream(pipe["detector"], [])
+
+    def test_features_of_another_clock(self, pipe):
+        by_hand = Pipeline(
+            [("lfbe", LFBETransformer(n_mels=16, hop_length=128)), ("detector", pipe["detector"])]
+        )
+        with pytest.raises(ValueError, match=r"frame_shift=0\.032 s.*features, 0\.0029"):
+            detect_stream(by_hand, [])
 
     def test_margin(self, pipe):
         with pytest.raises(ValueError, match="more than twice"):
