@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import subprocess
@@ -110,7 +111,11 @@ def test_what_was_found_before_an_interruption_is_kept(folder, tmp_path):
     args = ["detect", tmp_path / "in", "--model", folder / "model", "--json", "-o"]
     for target, kept in ((tmp_path / "x.csv", "x.csv.part"), (f"{tmp_path}/out/", "out/0.wav.csv")):
         command = [RCRNN, *map(str, args), str(target)]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        # What runs in the background of a shell has SIGINT ignored, and so would the command.
+        heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        with subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, preexec_fn=heard
+        ) as process:
             assert json.loads(process.stderr.readline())["event"] == "detected"
             process.send_signal(signal.SIGINT)
             last = json.loads(process.stderr.readlines()[-1])
