@@ -41,7 +41,7 @@ def read_clips(
     recordings: Path, table: Path, length: float, empty_ratio: float, seed: int, log: Log
 ) -> Clips:
     """Recordings with their events, cut into clips; those that cannot be read are reported."""
-    from ..annotations import match_files, read_events
+    from ..annotations import read_events
     from ..audio import audio_duration
     from ..datasets import cut_recordings
     from ..matching import matching_names
@@ -54,7 +54,8 @@ def read_clips(
         except (OSError, ValueError) as error:
             log.say("error", f"left out: {error}", file=str(path), error=str(error))
     events = read_events(table)
-    y = match_files(events, usable)
+    matched = matching_names(events, usable)
+    y = [[] if name is None else events[name] for name in matched]
     X, clips, groups = cut_recordings(
         usable, y, clip_length=length, empty_ratio=empty_ratio, random_state=seed
     )
@@ -66,7 +67,7 @@ def read_clips(
             f"in {recordings}: the table names {some(list(events))}, the folder has "
             f"{some([path.name for path in usable])}"
         )
-    used = set(matching_names(events, usable))
+    used = set(matched)
     if absent := [name for name, own in events.items() if own and name not in used]:
         log.say("warning", f"no recording for the events of {some(absent)}", files=absent)
     log.say(

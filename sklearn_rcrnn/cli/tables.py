@@ -28,14 +28,16 @@ def evaluate(
     \b
     rcrnn evaluate truth.csv found.csv
     """
-    from ..annotations import match_files, read_events
+    from ..annotations import read_events
+    from ..matching import matching_names
     from ..metrics import event_based_error_rate, event_based_f_score
 
     try:
         reference, estimate = read_events(true), read_events(found)
         y_true = list(reference.values())
-        y_found = match_files(estimate, reference)
-        _tell_unmatched(reference, estimate)
+        matched = matching_names(estimate, reference)
+        _tell_unmatched(reference, estimate, matched)
+        y_found = [[] if name is None else estimate[name] for name in matched]
         labels = sorted({event.label for clip in (*y_true, *y_found) for event in clip})
         criteria: dict[str, Any] = {"t_collar": collar, "evaluate_offset": offsets}
         rows = label_scores(y_true, y_found, labels, **criteria)
@@ -56,13 +58,11 @@ def evaluate(
         typer.echo(f"{label:<{width}}  {rate:>10}  {row['f_score']:7.3f}")
 
 
-def _tell_unmatched(reference: Any, estimate: Any) -> None:
+def _tell_unmatched(reference: Any, estimate: Any, matched: list[str | None]) -> None:
     """Say which recordings only one of the tables names, for the scores hang on them."""
-    from ..matching import matching_names
-
-    matched = matching_names(estimate, reference)
+    used = set(matched)
     missing = [name for name, own in zip(reference, matched, strict=True) if own is None]
-    extra = [name for name in estimate if estimate[name] and name not in matched]
+    extra = [name for name in estimate if estimate[name] and name not in used]
     if missing:
         text = f"{counted(len(missing), 'recording')} not in the found events, taken as empty"
         typer.echo(f"{text}: {some(missing)}", err=True)
