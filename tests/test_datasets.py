@@ -24,6 +24,7 @@ from sklearn_rcrnn.datasets import (
     load_dcase2017_rare,
     make_rare_events,
     split_by_recording,
+    split_by_source,
     synthesize_mixtures,
 )
 from sklearn_rcrnn.datasets.layout import CLASSES, data_folder, mixture_hashes
@@ -372,3 +373,64 @@ class TestSplitting:
     def test_wrong_fraction(self, root, tmp_path):
         with pytest.raises(ValueError, match="fraction must be"):
             split_by_recording(root, tmp_path / "split", fraction=1.0)
+
+
+class TestSplitBySource:
+    @pytest.fixture
+    def root(self, tmp_path):
+        """Cats of the sources one and two, dogs of two and three, backgrounds of one and four."""
+        setup = tmp_path / "data" / "source_data" / "cv_setup"
+        setup.mkdir(parents=True)
+        for name in ("events", "bgs"):
+            (setup.parent / name).mkdir()
+        origin = {}
+        events = {}
+        for label, sources in (("cat", ("one", "two")), ("dog", ("two", "three"))):
+            names = [(source, f"{source}{r}_0.wav") for source in sources for r in range(3)]
+            events[label] = [{"audio_filename": n, "segment": [0.0, 1.0]} for _, n in names]
+            origin |= {f"events/{label}/{name}": source for source, name in names}
+        backgrounds = [
+            (source, f"{source}{r}_0_30.wav") for source in ("one", "four") for r in "ab"
+        ]
+        origin |= {f"bgs/{name}": source for source, name in backgrounds}
+        rows = "".join(f"{file},{source}\n" for file, source in origin.items())
+        (setup.parents[1] / "provenance.csv").write_text("file,repository\n" + rows)
+        (setup / "events_devtrain2.yaml").write_text(yaml.safe_dump(events))
+        (setup / "bgs_devtrain2.yaml").write_text(
+            yaml.safe_dump(
+                [{"filepath": n, "classname": "c", "classid": 1} for _, n in backgrounds]
+            )
+        )
+        return tmp_path / "data"
+
+    def parts(self, split):
+        setup = split / "source_data" / "cv_setup"
+        for part in ("heard", "unheard"):
+            events = yaml.safe_load((setup / f"events_{part}.yaml").read_text())
+            backgrounds = yaml.safe_load((setup / f"bgs_{part}.yaml").read_text())
+            yield (
+                {label: {e["audio_filename"] for e in own} for label, own in events.items()},
+                {entry["filepath"] for entry in backgrounds},
+            )
+
+    def test_nothing_of_a_source_is_in_the_first_part(self, root, tmp_path):
+        heard, unheard = self.parts(split_by_source(root, tmp_path / "split", "one"))
+        cats = {f"one{r}_0.wav" for r in range(3)}
+        assert unheard[0] == {"cat": cats}
+        assert heard[0]["cat"] == {f"two{r}_0.wav" for r in range(3)}
+        assert len(heard[0]["dog"]) == 6
+        # Those of the source, and one of the others to mix with.
+        assert {f"one{r}_0_30.wav" for r in "ab"} < unheard[1]
+        assert len(unheard[1]) == 3
+        assert not heard[1] & unheard[1]
+
+    def test_a_source_that_is_not_there_or_the_only_one(self, root, tmp_path):
+        with pytest.raises(ValueError, match=r"no events of the sources \['four'\]"):
+            split_by_source(root, tmp_path / "split", ["one", "four"])
+        with pytest.raises(ValueError, match=r"nothing left to learn \['cat'\]"):
+            split_by_source(root, tmp_path / "split", ["one", "two"])
+
+    def test_without_a_table_of_sources(self, root, tmp_path):
+        (root / "provenance.csv").unlink()
+        with pytest.raises(FileNotFoundError, match=r"No provenance\.csv"):
+            split_by_source(root, tmp_path / "split", "one")

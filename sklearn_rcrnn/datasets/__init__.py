@@ -5,7 +5,7 @@ from .excerpts import Excerpt, cut_recordings
 from .fetch import fetch_dcase2017_rare
 from .fresh import FreshMixtures
 from .mixer import Mixture, generate_mixture_recipes, synthesize_mixtures
-from .splitting import split_by_recording
+from .splitting import read_sources, split_by_recording, split_by_source
 from .synthetic import make_rare_events
 
 __all__ = [
@@ -17,6 +17,8 @@ __all__ = [
     "generate_mixture_recipes",
     "load_dcase2017_rare",
     "make_rare_events",
+    "read_sources",
     "split_by_recording",
+    "split_by_source",
     "synthesize_mixtures",
 ]

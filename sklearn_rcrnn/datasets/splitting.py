@@ -1,8 +1,10 @@
-"""Split the source material of a subset in two, recording by recording."""
+"""Split the source material of a subset in two, by recording or by where it came from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import csv
+import os
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -56,37 +58,197 @@ def split_by_recording(
     >>> split = split_by_recording("../shared/corpus", "split")  # doctest: +SKIP
     >>> stream = FreshMixtures(split, "fit")  # doctest: +SKIP
     """
-    if not 0 < fraction < 1:
-        raise ValueError(f"fraction must be between 0 and 1; got {fraction}")
+    _check_fraction(fraction)
     folder = data_folder(root).resolve()
     events, backgrounds = read_cv_setup(folder, subset)
-    target = Path(output_dir) / "source_data"
+    rng = np.random.RandomState(random_state)
+    held = {label: _drawn(entries, fraction, rng) for label, entries in sorted(events.items())}
+    held_backgrounds = _drawn(backgrounds, fraction, rng)
+    return _write_parts(
+        folder,
+        Path(output_dir),
+        parts,
+        events,
+        backgrounds,
+        lambda label, entry: recording_of(entry) in held[label],
+        lambda entry: recording_of(entry) in held_backgrounds,
+    )
+
+
+def read_sources(root: str | PathLike[str]) -> dict[str, str]:
+    """Where each file of a corpus came from.
+
+    Parameters
+    ----------
+    root : str or PathLike
+        Folder with ``source_data`` and, in it or above it, ``provenance.csv`` with the
+        columns ``file`` (``events/...`` or ``bgs/...``) and ``repository``.
+
+    Returns
+    -------
+    dict of str to str
+        The source of each file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder has no ``provenance.csv``: the challenge's own does not.
+
+    Examples
+    --------
+    >>> sources = read_sources("../shared/corpus")  # doctest: +SKIP
+    >>> sources["events/babycry/dac-1445575b_0.flac"]  # doctest: +SKIP
+    'gveres/donateacry-corpus'
+    """
+    path = _provenance(data_folder(root))
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file)
+        missing = {"file", "repository"} - set(rows.fieldnames or ())
+        if missing:
+            raise ValueError(
+                f"{path} lacks the columns {sorted(missing)}; it has {rows.fieldnames}"
+            )
+        return {row["file"]: row["repository"] for row in rows}
+
+
+def split_by_source(
+    root: str | PathLike[str],
+    output_dir: str | PathLike[str],
+    held_out: str | Sequence[str],
+    subset: str = "devtrain2",
+    *,
+    background_fraction: float = 0.15,
+    parts: tuple[str, str] = ("heard", "unheard"),
+    random_state: int = 0,
+) -> Path:
+    """Hold out all recordings of some sources: what a model has not heard anything like.
+
+    Recordings that were held out of sources that the training knows flatter: the same
+    microphones, rooms and guns are in both parts. The new folder is laid out like `root`,
+    links to its audio, and has the two parts as subsets.
+
+    Parameters
+    ----------
+    root : str or PathLike
+        Folder with ``source_data`` and ``provenance.csv``.
+    output_dir : str or PathLike
+        Made if it is not there.
+    held_out : str or sequence of str
+        Sources, as the column ``repository`` names them, see :func:`read_sources`.
+    subset : str, default="devtrain2"
+    background_fraction : float, default=0.15
+        Backgrounds of these sources all go to the second part. So does this part of the
+        recordings of the others, so that there is always something to mix events with.
+    parts : (str, str), default=("heard", "unheard")
+        Names of the new subsets. The second has only the classes that the sources have.
+    random_state : int, default=0
+
+    Returns
+    -------
+    pathlib.Path
+        `output_dir`, for :func:`generate_mixture_recipes` and :class:`FreshMixtures`.
+
+    Raises
+    ------
+    ValueError
+        For a source that has no event in the subset, or if a class has no others.
+
+    See Also
+    --------
+    split_by_recording : Holds out recordings of each source.
+
+    Examples
+    --------
+    >>> split = split_by_source(
+    ...     "../shared/corpus", "split", "Alejandro-131004/AC-II"
+    ... )  # doctest: +SKIP
+    >>> stream = FreshMixtures(split, "heard")  # doctest: +SKIP
+    """
+    _check_fraction(background_fraction)
+    folder = data_folder(root).resolve()
+    sources = read_sources(root)
+    events, backgrounds = read_cv_setup(folder, subset)
+    held = {held_out} if isinstance(held_out, str) else set(held_out)
+
+    def source_of(name: str) -> str:
+        if name not in sources:
+            raise ValueError(f"{_provenance(folder)} does not say where {name} came from")
+        return sources[name]
+
+    def is_held(label: str, entry: dict[str, Any]) -> bool:
+        return source_of(f"events/{label}/{entry['audio_filename']}") in held
+
+    there = {
+        label: {source_of(f"events/{label}/{entry['audio_filename']}") for entry in entries}
+        for label, entries in events.items()
+    }
+    known = set().union(*there.values())
+    if not held or held - known:
+        raise ValueError(
+            f"{subset} has no events of the sources {sorted(held - known)}; it has events of "
+            f"{sorted(known)}"
+        )
+    if alone := sorted(label for label, own in there.items() if not own - held):
+        raise ValueError(f"Without these sources there is nothing left to learn {alone} from")
+    rest = [entry for entry in backgrounds if source_of(f"bgs/{entry['filepath']}") not in held]
+    drawn = _drawn(rest, background_fraction, np.random.RandomState(random_state))
+    return _write_parts(
+        folder,
+        Path(output_dir),
+        parts,
+        events,
+        backgrounds,
+        is_held,
+        lambda entry: entry not in rest or recording_of(entry) in drawn,
+    )
+
+
+def _check_fraction(fraction: float) -> None:
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction must be between 0 and 1; got {fraction}")
+
+
+def _provenance(folder: Path) -> Path:
+    """The table of sources beside, or one or two folders above, the audio."""
+    places = [folder / "source_data", folder, folder.parent]
+    for place in places:
+        if (place / "provenance.csv").is_file():
+            return place / "provenance.csv"
+    raise FileNotFoundError(
+        f"No provenance.csv in {', '.join(map(os.fspath, places))}: it is not known where the "
+        "recordings came from"
+    )
+
+
+def _drawn(entries: list[dict[str, Any]], fraction: float, rng: np.random.RandomState) -> set[str]:
+    """Recordings for the second part, at least one."""
+    names = sorted({recording_of(entry) for entry in entries})
+    return set(rng.permutation(names)[: max(1, round(fraction * len(names)))])
+
+
+def _write_parts(
+    folder: Path,
+    output: Path,
+    parts: tuple[str, str],
+    events: dict[str, list],
+    backgrounds: list[dict[str, Any]],
+    is_held: Callable[[str, dict[str, Any]], bool],
+    is_held_background: Callable[[dict[str, Any]], bool],
+) -> Path:
+    """A folder like the first, with links to its audio and the two parts as subsets."""
+    target = output / "source_data"
     setup = target / "cv_setup"
     setup.mkdir(parents=True, exist_ok=True)
     for name in ("events", "bgs"):
         if not (target / name).exists():
             (target / name).symlink_to(folder / "source_data" / name)
-    rng = np.random.RandomState(random_state)
-    divided: tuple[dict[str, list], dict[str, list]] = ({}, {})
-    for label, entries in sorted(events.items()):
-        for second, entry in _divide(entries, fraction, rng):
-            divided[second].setdefault(label, []).append(entry)
-    background_parts: tuple[list, list] = ([], [])
-    for second, entry in _divide(backgrounds, fraction, rng):
-        background_parts[second].append(entry)
-    for name, own_events, own_backgrounds in zip(parts, divided, background_parts, strict=True):
-        (setup / f"events_{name}.yaml").write_text(yaml.safe_dump(own_events))
-        (setup / f"bgs_{name}.yaml").write_text(yaml.safe_dump(own_backgrounds))
-    return Path(output_dir)
-
-
-def _divide(
-    entries: list[dict[str, Any]],
-    fraction: float,
-    rng: np.random.RandomState,
-) -> Iterator[tuple[bool, dict[str, Any]]]:
-    """Each entry, and whether its recording is in the second part."""
-    names = sorted({recording_of(entry) for entry in entries})
-    held = set(rng.permutation(names)[: max(1, round(fraction * len(names)))])
-    for entry in entries:
-        yield recording_of(entry) in held, entry
+    for second, part in enumerate(parts):
+        own = {
+            label: kept
+            for label, entries in sorted(events.items())
+            if (kept := [entry for entry in entries if is_held(label, entry) == bool(second)])
+        }
+        (setup / f"events_{part}.yaml").write_text(yaml.safe_dump(own))
+        rest = [entry for entry in backgrounds if is_held_background(entry) == bool(second)]
+        (setup / f"bgs_{part}.yaml").write_text(yaml.safe_dump(rest))
+    return output
