@@ -393,6 +393,8 @@ class TestSplitBySource:
             (source, f"{source}{r}_0_30.wav") for source in ("one", "four") for r in "ab"
         ]
         origin |= {f"bgs/{name}": source for source, name in backgrounds}
+        # All pieces of a recording stand in one row, as in the corpus.
+        origin = {name.replace("_0_30.wav", "*"): source for name, source in origin.items()}
         rows = "".join(f"{file},{source}\n" for file, source in origin.items())
         (setup.parents[1] / "provenance.csv").write_text("file,repository\n" + rows)
         (setup / "events_devtrain2.yaml").write_text(yaml.safe_dump(events))
@@ -429,6 +431,12 @@ class TestSplitBySource:
             split_by_source(root, tmp_path / "split", ["one", "four"])
         with pytest.raises(ValueError, match=r"nothing left to learn \['cat'\]"):
             split_by_source(root, tmp_path / "split", ["one", "two"])
+
+    def test_a_file_that_the_table_does_not_have(self, root, tmp_path):
+        table = root / "provenance.csv"
+        table.write_text(table.read_text().replace("bgs/onea*,one\n", ""))
+        with pytest.raises(ValueError, match=r"does not say where bgs/onea_0_30\.wav came from"):
+            split_by_source(root, tmp_path / "split", "one")
 
     def test_without_a_table_of_sources(self, root, tmp_path):
         (root / "provenance.csv").unlink()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from ..wording import some
 from .layout import data_folder, read_cv_setup, recording_of
 
 
@@ -75,24 +76,28 @@ def split_by_recording(
     )
 
 
-def read_sources(root: str | PathLike[str]) -> dict[str, str]:
-    """Where each file of a corpus came from.
+def read_sources(root: str | PathLike[str], subset: str = "devtrain2") -> dict[str, str]:
+    """Where each file of a subset came from.
 
     Parameters
     ----------
     root : str or PathLike
         Folder with ``source_data`` and, in it or above it, ``provenance.csv`` with the
-        columns ``file`` (``events/...`` or ``bgs/...``) and ``repository``.
+        columns ``file`` (``events/...`` or ``bgs/...``; a ``*`` at the end stands
+        for all files whose names begin so) and ``repository``.
+    subset : str, default="devtrain2"
 
     Returns
     -------
     dict of str to str
-        The source of each file.
+        The source of each file, events first.
 
     Raises
     ------
     FileNotFoundError
         If the folder has no ``provenance.csv``: the challenge's own does not.
+    ValueError
+        If the table lacks a column, or a file of the subset.
 
     Examples
     --------
@@ -100,7 +105,9 @@ def read_sources(root: str | PathLike[str]) -> dict[str, str]:
     >>> sources["events/babycry/dac-1445575b_0.flac"]  # doctest: +SKIP
     'gveres/donateacry-corpus'
     """
-    path = _provenance(data_folder(root))
+    folder = data_folder(root)
+    events, backgrounds = read_cv_setup(folder, subset)
+    path = _provenance(folder)
     with open(path, newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file)
         missing = {"file", "repository"} - set(rows.fieldnames or ())
@@ -108,7 +115,29 @@ def read_sources(root: str | PathLike[str]) -> dict[str, str]:
             raise ValueError(
                 f"{path} lacks the columns {sorted(missing)}; it has {rows.fieldnames}"
             )
-        return {row["file"]: row["repository"] for row in rows}
+        known = {row["file"]: row["repository"] for row in rows}
+    names = [_event_file(label, e) for label, own in events.items() for e in own]
+    names += map(_background_file, backgrounds)
+    sources = {name: _source_of(name, known) for name in names}
+    if unknown := [name for name, source in sources.items() if source is None]:
+        raise ValueError(f"{path} does not say where {some(unknown)} came from")
+    return {name: str(source) for name, source in sources.items()}
+
+
+def _source_of(name: str, known: dict[str, str]) -> str | None:
+    """Of the file itself, or of the longest beginning of its name that has a row."""
+    if name in known:
+        return known[name]
+    beginnings = [key for key in known if key.endswith("*") and name.startswith(key[:-1])]
+    return known[max(beginnings, key=len)] if beginnings else None
+
+
+def _event_file(label: str, entry: dict[str, Any]) -> str:
+    return f"events/{label}/{entry['audio_filename']}"
+
+
+def _background_file(entry: dict[str, Any]) -> str:
+    return f"bgs/{entry['filepath']}"
 
 
 def split_by_source(
@@ -166,20 +195,15 @@ def split_by_source(
     """
     _check_fraction(background_fraction)
     folder = data_folder(root).resolve()
-    sources = read_sources(root)
+    sources = read_sources(root, subset)
     events, backgrounds = read_cv_setup(folder, subset)
     held = {held_out} if isinstance(held_out, str) else set(held_out)
 
-    def source_of(name: str) -> str:
-        if name not in sources:
-            raise ValueError(f"{_provenance(folder)} does not say where {name} came from")
-        return sources[name]
-
     def is_held(label: str, entry: dict[str, Any]) -> bool:
-        return source_of(f"events/{label}/{entry['audio_filename']}") in held
+        return sources[_event_file(label, entry)] in held
 
     there = {
-        label: {source_of(f"events/{label}/{entry['audio_filename']}") for entry in entries}
+        label: {sources[_event_file(label, entry)] for entry in entries}
         for label, entries in events.items()
     }
     known = set().union(*there.values())
@@ -190,7 +214,7 @@ def split_by_source(
         )
     if alone := sorted(label for label, own in there.items() if not own - held):
         raise ValueError(f"Without these sources there is nothing left to learn {alone} from")
-    rest = [entry for entry in backgrounds if source_of(f"bgs/{entry['filepath']}") not in held]
+    rest = [entry for entry in backgrounds if sources[_background_file(entry)] not in held]
     drawn = _drawn(rest, background_fraction, np.random.RandomState(random_state))
     return _write_parts(
         folder,
