@@ -46,7 +46,7 @@ from sklearn_rcrnn.datasets import (
 from sklearn_rcrnn.events import select_events
 from sklearn_rcrnn.frame_level import frames_to_events
 from sklearn_rcrnn.metrics import event_based_error_rate, event_based_f_score
-from sklearn_rcrnn.pretraining import cached_fit, shared_params
+from sklearn_rcrnn.training.initial_weights import cached_fit, shared_params
 
 # Table 2: U and M of each class; all at once take the largest.
 SIZES = {"babycry": (50, 128), "glassbreak": (50, 256), "gunshot": (100, 256), "all": (100, 256)}

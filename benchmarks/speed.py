@@ -79,7 +79,7 @@ def _clips(n):
 
 def _precisions():
     """bfloat16 only where the processor has it: emulated it takes minutes and tells nothing."""
-    from sklearn_rcrnn.training import bfloat16_supported
+    from sklearn_rcrnn.training.device import bfloat16_supported
 
     return ("float32", "bfloat16") if bfloat16_supported("cpu") else ("float32",)
 
@@ -92,9 +92,9 @@ def _autocast(precision):
 
 def _training_step(detector, features, y):
     """A function that does one step of the detector's training on these clips."""
-    from sklearn_rcrnn.conversion import to_target
     from sklearn_rcrnn.events import check_event_lists
-    from sklearn_rcrnn.training import collate_detection
+    from sklearn_rcrnn.training.data import collate_detection
+    from sklearn_rcrnn.training.targets import to_target
 
     net = detector.net_
     labels, step = detector.classes_.tolist(), 8 * detector.frame_shift

@@ -2,7 +2,7 @@
 Train a detector and look at what it does
 =========================================
 
-Synthesised recordings, a small network, and the pictures that tell whether it has learnt:
+Synthesized recordings, a small network, and the pictures that tell whether it has learnt:
 losses, a clip with its events, the choice of the threshold, and how exact onsets are.
 """
 
@@ -68,11 +68,7 @@ print(*pipe.predict(X_test[[clip]])[0], sep="\n")
 # Scores are event-based and computed by sed_eval: an event is right if its onset is within half
 # a second.
 
-from sklearn_rcrnn.displays import (
-    EventPrecisionRecallDisplay,
-    OnsetErrorDisplay,
-    ThresholdDisplay,
-)
+from sklearn_rcrnn.displays import EventPrecisionRecallDisplay, OnsetErrorDisplay, ThresholdDisplay
 
 print(f"F-score at 0.5: {pipe.score(X_test, y_test):.3f}")
 ThresholdDisplay.from_estimator(pipe, X_test, y_test)

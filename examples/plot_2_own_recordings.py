@@ -35,7 +35,7 @@ print("\n".join(rows[:4]))
 # ------------
 # ``read_events`` takes CSV, TSV, Raven, Audacity, JSON Lines, JAMS, and folders of tables.
 
-from sklearn_rcrnn.annotations import match_files, read_events
+from sklearn_rcrnn.annotations.tables import match_files, read_events
 from sklearn_rcrnn.datasets import cut_recordings
 
 paths = sorted(folder.glob("*.wav"))

@@ -1,4 +1,4 @@
-"""Train a detector on synthesised recordings, score it, and draw what it finds.
+"""Train a detector on synthesized recordings, score it, and draw what it finds.
 
     python examples/quickstart.py
 

@@ -50,11 +50,7 @@ from sklearn_rcrnn.datasets import (
 )
 from sklearn_rcrnn.evaluation import bootstrap_interval, scores_by_group, threshold_curves
 from sklearn_rcrnn.events import select_events
-from sklearn_rcrnn.metrics import (
-    counts_by_clip,
-    event_based_error_rate,
-    event_based_f_score,
-)
+from sklearn_rcrnn.metrics import counts_by_clip, event_based_error_rate, event_based_f_score
 
 # Probabilities of no, one and two events in a mixture.
 COUNTS = (0.3, 0.4, 0.3)
@@ -68,10 +64,10 @@ BRANCHES = (
             "distractors": 0.4,
             "blend": 0.3,
             "augmentation": EventAugmentation(
-                speed=0.25, equalisation=7.0, low_pass=0.3, reverberation=0.4
+                speed=0.25, equalization=7.0, low_pass=0.3, reverberation=0.4
             ),
         },
-        FeatureAugmentation(equalisation=4.0, band_mask=0.2),
+        FeatureAugmentation(equalization=4.0, band_mask=0.2),
     ),
 )
 
@@ -135,7 +131,7 @@ def choose_thresholds(args, pipe, split, say):
     chosen = {}
     for label in own:
         mean = np.mean([curves[label] for curves in all_curves], axis=0)
-        # A single background makes steps in the curve: its neighbours have a say.
+        # A single background makes steps in the curve: its neighbors have a say.
         smooth = np.convolve(np.pad(mean, 1, "edge"), [0.25, 0.5, 0.25], "valid")
         best = int(np.argmin(smooth))
         chosen[label] = float(thresholds[best])
@@ -249,7 +245,7 @@ def shared_settings(args):
     """Of all trainings; their learning rate ends at nearly nothing."""
     return {
         "gru_units": args.gru_units,
-        # Mixtures are shorter and normalised as a whole; those of devtest are as long.
+        # Mixtures are shorter and normalized as a whole; those of devtest are as long.
         "normalization": 30.0,
         "lr": args.lr,
         "lr_schedule": "one_cycle",

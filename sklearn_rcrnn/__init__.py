@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import datasets, displays, evaluation, metrics
-    from .augmentation import EventAugmentation, FeatureAugmentation
-    from .averaging import average_weights
+    from .clip_stream import ClipStream
+    from .datasets.augmentation import EventAugmentation
     from .detector import RCRNNDetector
     from .events import Event
-    from .exchange import export_onnx
     from .features import LFBETransformer
     from .frame_level import FrameDetector
-    from .persistence import load, save
+    from .inference.stream import detect_file, detect_stream
+    from .models.averaging import average_weights
+    from .models.onnx import export_onnx
+    from .models.shipped import list_pretrained, load_pretrained
+    from .models.storage import load, save
     from .pipeline import make_rcrnn_pipeline
-    from .pretrained import list_pretrained, load_pretrained
     from .pretraining import CRNNPretrainer
-    from .streaming import detect_file, detect_stream
-    from .streams import ClipStream
+    from .training.augmentation import FeatureAugmentation
     from .tuning import TunedThresholdDetectorCV
 
 __version__ = "0.1.0"
@@ -33,23 +34,23 @@ __version__ = "0.1.0"
 # Torch and scikit-learn take seconds to import: a module is loaded when first asked for.
 _HOMES = {
     "RCRNNDetector": "detector",
-    "average_weights": "averaging",
+    "average_weights": "models.averaging",
     "CRNNPretrainer": "pretraining",
     "LFBETransformer": "features",
     "Event": "events",
-    "export_onnx": "exchange",
-    "ClipStream": "streams",
-    "EventAugmentation": "augmentation",
-    "FeatureAugmentation": "augmentation",
+    "export_onnx": "models.onnx",
+    "ClipStream": "clip_stream",
+    "EventAugmentation": "datasets.augmentation",
+    "FeatureAugmentation": "training.augmentation",
     "FrameDetector": "frame_level",
     "make_rcrnn_pipeline": "pipeline",
     "TunedThresholdDetectorCV": "tuning",
-    "load": "persistence",
-    "save": "persistence",
-    "detect_file": "streaming",
-    "detect_stream": "streaming",
-    "list_pretrained": "pretrained",
-    "load_pretrained": "pretrained",
+    "load": "models.storage",
+    "save": "models.storage",
+    "detect_file": "inference.stream",
+    "detect_stream": "inference.stream",
+    "list_pretrained": "models.shipped",
+    "load_pretrained": "models.shipped",
 }
 _MODULES = ("datasets", "displays", "evaluation", "metrics")
 

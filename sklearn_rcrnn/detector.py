@@ -15,23 +15,26 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .augmentation import FeatureAugmentation
-from .base import Clips, EventScoreMixin, NetworkEstimator
-from .conversion import to_events, to_target
+from ._base import Clips, EventScoreMixin, NetworkEstimator
 from .events import Event, Label, check_threshold, select_events
+from .inference.detections import to_events
+from .inference.windows import in_windows
 from .nn.crnn import EXTRACTORS, FRAMES_PER_STEP
 from .nn.heads import HEADS
 from .nn.rcrnn import RCRNN, count_parameters
 from .nn.recipe import RECIPES, Recipe
-from .pretraining import CRNNPretrainer, copy_weights, fit_pretrainer
-from .training import DetectionNet, collate_detection, seeded, train
-from .windows import in_windows
+from .pretraining import CRNNPretrainer
+from .training.augmentation import FeatureAugmentation
+from .training.data import collate_detection
+from .training.initial_weights import copy_weights, fit_pretrainer
+from .training.nets import DetectionNet, seeded, train
+from .training.targets import to_target
 
 
 class RCRNNDetector(EventScoreMixin, NetworkEstimator):
     """Detect sound events in features of recordings with R-CRNN.
 
-    A convolutional recurrent network turns the features of a clip, which it normalises,
+    A convolutional recurrent network turns the features of a clip, which it normalizes,
     into a feature map; a region proposal network finds intervals that may hold an event; a
     classifier names each and refines its onset and offset. The threshold on the scores of
     events never moves their boundaries.
@@ -82,7 +85,7 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
     recipe : {"refined", "paper"} or Recipe, default="refined"
         How intervals are matched, coded and refined. ``"paper"`` has the values of Faster
         R-CNN's time. In ``"refined"`` the classifier regresses onset and offset instead of
-        centre and width, is applied once more to the intervals that it has refined, and
+        center and width, is applied once more to the intervals that it has refined, and
         learns from proposals that overlap no event, too: the paper's time dropped those,
         which leaves it without any example from clips without event.
     frame_shift : float, default=1024 / 44100
@@ -273,7 +276,7 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
             if self.pretrainer_ is not None:
                 copy_weights(net.module_, self.pretrainer_, self.classes_.tolist())
             if (crnn := net.module_.crnn) is not None:
-                self._set_normalisation(crnn.normalisation, clips, self.pretrainer_ is None)
+                self._set_normalization(crnn.normalization, clips, self.pretrainer_ is None)
             train(net, train_set, valid_set)
         self.history_ = net.history
         self.n_parameters_ = count_parameters(net.module_)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch, check_random_state
 
+from ._utils.optional import need
 from .events import Label, check_event_lists, labels_of, select_events
-from .extras import need
 from .metrics import counts_by_clip, event_based_error_rate, event_based_f_score, event_counts
 
 # Thresholds at which curves are computed unless told otherwise.

@@ -13,9 +13,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.parallel import Parallel, delayed
 
+from ._utils.threads import one_blas_thread
 from .audio import check_clips, load_clip
-from .streams import ClipStream
-from .threads import one_blas_thread
+from .clip_stream import ClipStream
 
 # Frames that are transformed together: their spectra stay in the processor's cache.
 _BLOCK = 128
@@ -24,9 +24,9 @@ _BLOCK = 128
 class LFBETransformer(TransformerMixin, BaseEstimator):
     """Turn recordings into log filter bank energies.
 
-    Each clip gives ``log(librosa.feature.melspectrogram(...) + eps)``, with frames centred
+    Each clip gives ``log(librosa.feature.melspectrogram(...) + eps)``, with frames centered
     at multiples of the hop and Slaney's mel scale, as librosa has it. The transformer has
-    no state: it works without ``fit``. Features are normalised by the estimator that
+    no state: it works without ``fit``. Features are normalized by the estimator that
     follows.
 
     Parameters

@@ -14,14 +14,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .augmentation import FeatureAugmentation
-from .base import EventScoreMixin, NetworkEstimator
-from .conversion import to_target
+from ._base import EventScoreMixin, NetworkEstimator
 from .events import Event, Label, select_events
+from .inference.windows import frames_in_windows
 from .nn.frame_networks import NETWORKS, FrameNetwork
 from .nn.rcrnn import count_parameters
-from .training import DetectionNet, collate_detection, seeded, train
-from .windows import frames_in_windows
+from .training.augmentation import FeatureAugmentation
+from .training.data import collate_detection
+from .training.nets import DetectionNet, seeded, train
+from .training.targets import to_target
 
 
 def frames_to_events(
@@ -45,7 +46,7 @@ def frames_to_events(
     labels : sequence of str or int
         Of the columns.
     frame_shift : float
-        Seconds between frames; frame ``i`` is centred at ``i * frame_shift``.
+        Seconds between frames; frame ``i`` is centered at ``i * frame_shift``.
     threshold : float, default=0.5
     median_filter : float, default=0.54
         Seconds; 0 for none.
@@ -244,7 +245,7 @@ gradient_clip, callbacks, net_params, device, precision, random_state, verbose
         net = self._build_net(train_set, valid_set)
         with seeded(seed):
             self.net_ = net.initialize()
-            self._set_normalisation(net.module_.normalisation, clips)
+            self._set_normalization(net.module_.normalization, clips)
             train(net, train_set, valid_set)
         self.history_ = net.history
         self.n_parameters_ = count_parameters(net.module_)

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
-import joblib
 import numpy as np
 import torch
-from filelock import FileLock
 from numpy.typing import NDArray
-from sklearn.base import TransformerMixin, clone
-from sklearn.frozen import FrozenEstimator
+from sklearn.base import TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import check_is_fitted, check_memory
+from sklearn.utils.validation import check_is_fitted
 
-from .augmentation import FeatureAugmentation
-from .base import NetworkEstimator
-from .conversion import to_presence
+from ._base import NetworkEstimator
 from .events import Label, check_event_lists
-from .nn.crnn import EXTRACTORS, PresenceNetwork, n_steps
-from .nn.rcrnn import RCRNN, count_parameters
-from .training import PresenceNet, collate_presence, seeded, train
-
-# Parameters in which a pre-trainer and the detector that goes on from it must agree.
-_SHARED = ("gru_units", "extractor", "normalization", "frame_shift")
-# Layers that have a place for each label.
-_OF_LABELS = ("head.classes.", "head.regression.", "head.maps.", "frames.")
+from .nn.crnn import EXTRACTORS, n_steps
+from .nn.presence import PresenceNetwork
+from .nn.rcrnn import count_parameters
+from .training.augmentation import FeatureAugmentation
+from .training.data import collate_presence
+from .training.nets import PresenceNet, seeded, train
+from .training.targets import to_presence
 
 
 class CRNNPretrainer(TransformerMixin, NetworkEstimator):
@@ -187,7 +179,7 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         net = self._build_net(train_set, valid_set)
         with seeded(seed):
             self.net_ = net.initialize()
-            self._set_normalisation(net.module_.crnn.normalisation, clips)
+            self._set_normalization(net.module_.crnn.normalization, clips)
             train(net, train_set, valid_set)
         self.history_ = self.net_.history
         self.n_parameters_ = count_parameters(self.net_.module_)
@@ -290,96 +282,3 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-def shared_params(estimator: Any) -> dict[str, Any]:
-    """Those parameters of a detector or pre-trainer that the other must have, too."""
-    return {name: getattr(estimator, name) for name in _SHARED}
-
-
-def fit_pretrainer(
-    detector: Any, data: tuple[Any, Any], validation: tuple[Any, Any], seed: int
-) -> NetworkEstimator | None:
-    """The fitted pre-trainer, or detector, that a detector's parameters ask for.
-
-    Parameters
-    ----------
-    detector : RCRNNDetector
-        With `pretrainer`, `memory` and the extractor that the pre-trainer must have.
-    data, validation : (X, y) and (X_val, y_val) as for :meth:`CRNNPretrainer.fit`
-    seed : int
-        For a pre-trainer without a random state of its own.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If what is frozen has no such extractor, or another one.
-    """
-    pretrainer = detector.pretrainer
-    if pretrainer is None:
-        return None
-    if isinstance(pretrainer, FrozenEstimator):
-        fitted = pretrainer.estimator
-        check_is_fitted(fitted)
-        network = getattr(getattr(fitted, "net_", None), "module_", None)
-        if not hasattr(network, "crnn"):
-            raise TypeError(
-                "pretrainer must freeze a CRNNPretrainer or an RCRNNDetector; got "
-                f"{type(fitted).__name__}"
-            )
-    else:
-        fitted = clone(pretrainer)
-        fitted.set_params(**shared_params(detector))
-        if fitted.random_state is None:
-            fitted.set_params(random_state=seed)
-        fitted = cached_fit(fitted, (*data, *validation), detector.memory)
-    for name in (*_SHARED, "n_features_in_"):
-        theirs, ours = getattr(fitted, name), getattr(detector, name)
-        if theirs != ours and not (name == "gru_units" and detector.extractor == "cnn"):
-            raise ValueError(
-                f"The pretrainer was fitted with {name}={theirs!r}, the detector has "
-                f"{name}={ours!r}: they must agree"
-            )
-    return fitted
-
-
-def copy_weights(network: RCRNN, source: NetworkEstimator, labels: list[Label]) -> None:
-    """Start a network from what was fitted before, as far as it fits.
-
-    Of a pre-trainer that is the extractor. Of a detector it is all but, where the labels
-    are others, what tells them apart.
-    """
-    theirs = source.net_.module_
-    if isinstance(source, CRNNPretrainer):
-        network.crnn.load_state_dict(theirs.crnn.state_dict())  # type: ignore[union-attr]
-        return
-    own = network.state_dict()
-    dropped = () if source.classes_.tolist() == labels else _OF_LABELS
-    taken = {
-        name: weights
-        for name, weights in theirs.state_dict().items()
-        if name in own and own[name].shape == weights.shape and not name.startswith(dropped)
-    }
-    network.load_state_dict(taken, strict=False)
-
-
-def cached_fit(pretrainer: CRNNPretrainer, data: tuple[Any, ...], memory: Any) -> CRNNPretrainer:
-    """Fit, or take from `memory` what was fitted with the same parameters and data.
-
-    A lock for each fit keeps workers of a grid search that come to the same pre-training
-    at the same time from doing it twice.
-    """
-    memory = check_memory(os.fspath(memory) if isinstance(memory, os.PathLike) else memory)
-    if memory.location is None:
-        return _fit("", pretrainer, data)
-    folder = Path(memory.location)
-    folder.mkdir(parents=True, exist_ok=True)
-    name = joblib.hash((pretrainer.get_params(deep=False), data))
-    with FileLock(folder / f"pretrainer-{name}.lock"):
-        return memory.cache(_fit, ignore=["pretrainer", "data"])(name, pretrainer, data)
-
-
-def _fit(name: str, pretrainer: CRNNPretrainer, data: tuple[Any, ...]) -> CRNNPretrainer:
-    """`name` stands for all other arguments: the data need not be hashed again."""
-    X, y, X_val, y_val = data
-    return pretrainer.fit(X, y, X_val=X_val, y_val=y_val)

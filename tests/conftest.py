@@ -1,4 +1,4 @@
-"""Shared data: synthesised clips, small features, and the corpus where there is one."""
+"""Shared data: synthesized clips, small features, and the corpus where there is one."""
 
 from __future__ import annotations
 

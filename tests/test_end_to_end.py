@@ -11,7 +11,7 @@ import pytest
 from sklearn_rcrnn import LFBETransformer, RCRNNDetector
 from sklearn_rcrnn.datasets import make_rare_events
 from sklearn_rcrnn.metrics import event_based_error_rate
-from sklearn_rcrnn.training import bfloat16_supported
+from sklearn_rcrnn.training.device import bfloat16_supported
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +62,7 @@ def test_finds_them_in_a_long_recording_too(learnt, sets):
 
 
 def test_the_clock_is_right(learnt, sets):
-    """No half step and no frame centre is left in the onsets."""
+    """No half step and no frame center is left in the onsets."""
     _, _, X, y = sets
     errors = [
         found.onset - true[0]

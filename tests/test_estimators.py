@@ -16,13 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from skorch.callbacks import EpochTimer
 
-from sklearn_rcrnn import (
-    CRNNPretrainer,
-    Event,
-    LFBETransformer,
-    RCRNNDetector,
-    make_rcrnn_pipeline,
-)
+from sklearn_rcrnn import CRNNPretrainer, Event, LFBETransformer, RCRNNDetector, make_rcrnn_pipeline
 
 PATHS_AND_CLIPS = "X may be a list of paths or of clips of unequal length"
 STATELESS = "stateless: fit reads no samples; transform checks them"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from . import detecting, tables, train, tune  # noqa: F401  (each adds its commands)
-from .common import app
+# Each module adds its command to the application, in the order of the help.
+from . import detect, evaluate, models, report, synthesize, train, tune  # noqa: F401
+from ._common import app
 
 
 def main() -> None:

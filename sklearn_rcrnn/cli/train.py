@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..wording import counted
-from .clips import (
+from .._utils.text import counted
+from ._clips import (
     ClipLength,
     Clips,
     EmptyRatio,
@@ -20,7 +20,7 @@ from .clips import (
     new_pipeline,
     read_clips,
 )
-from .common import JsonLogs, Log, Quiet, app, fail, label_scores, load_model, rate_text
+from ._common import JsonLogs, Log, Quiet, app, fail, label_scores, load_model, rate_text
 
 # With fewer recordings than this none can be spared: clips are held out instead.
 _FEW_RECORDINGS = 5
@@ -92,7 +92,7 @@ def _split(clips: Clips, fraction: float, seed: int) -> tuple[Any, Any, bool]:
     """Clips to train on and to hold out, and whether whole recordings are held out."""
     import numpy as np
 
-    from ..training import split_clips
+    from ..training.data import split_clips
 
     if not fraction:
         return np.arange(len(clips.X)), np.arange(0), True
@@ -120,7 +120,7 @@ def _started(pipe: Any, start: str) -> Any:
     """The pipeline with features and first weights of another."""
     from sklearn.frozen import FrozenEstimator
 
-    from ..pretraining import shared_params
+    from ..training.initial_weights import shared_params
 
     model = load_model(start)
     first = FrozenEstimator(model[-1])

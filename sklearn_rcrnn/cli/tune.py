@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..wording import counted
-from .clips import (
+from .._utils.text import counted
+from ._clips import (
     ClipLength,
     Clips,
     EmptyRatio,
@@ -20,7 +20,7 @@ from .clips import (
     new_pipeline,
     read_clips,
 )
-from .common import JsonLogs, Log, Quiet, app, fail
+from ._common import JsonLogs, Log, Quiet, app, fail
 
 
 class Search(str, Enum):

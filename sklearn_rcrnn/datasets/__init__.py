@@ -1,4 +1,4 @@
-"""Recordings with events: DCASE 2017 task 2, its mixer, and synthesised ones."""
+"""Recordings with events: DCASE 2017 task 2, its mixer, and synthesized ones."""
 
 from .dcase2017 import load_dcase2017_rare
 from .excerpts import Excerpt, cut_recordings

@@ -11,9 +11,9 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from ..audio import read_audio
-from ..augmentation import EventAugmentation
+from ..clip_stream import ClipStream
 from ..events import Label
-from ..streams import ClipStream
+from .augmentation import EventAugmentation
 from .layout import data_folder, read_cv_setup, recording_of
 from .mixer import HEADROOM, SAMPLE_RATE
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from ..annotations import read_events
+from ..annotations.tables import read_events
 
 CLASSES = ("babycry", "glassbreak", "gunshot")
 DEVELOPMENT = "TUT-rare-sound-events-2017-development"

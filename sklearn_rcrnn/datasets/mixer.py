@@ -14,8 +14,8 @@ import yaml
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
+from .._utils.files import complete
 from ..audio import read_audio
-from ..files import complete
 from .layout import CLASSES, data_folder, read_cv_setup, write_meta
 
 SAMPLE_RATE = 44100

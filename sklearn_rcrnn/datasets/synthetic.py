@@ -1,4 +1,4 @@
-"""Synthesised recordings of rare events: no download, no licence, the same every time."""
+"""Synthesized recordings of rare events: no download, no licence, the same every time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def make_rare_events(
     labels: Sequence[str] = ("babycry", "glassbreak", "gunshot"),
     random_state: Any = None,
 ) -> tuple[NDArray[np.float32], list[list[tuple[float, float, str]]]]:
-    """Synthesise clips of coloured noise with, here and there, an event of three kinds.
+    """Synthesize clips of colored noise with, here and there, an event of three kinds.
 
     A cry is a gliding harmonic tone with vibrato (0.8 to 2.5 s), breaking glass a cloud of
     decaying high partials (0.3 to 1 s), a gunshot a burst of noise that decays (0.2 to
@@ -75,7 +75,7 @@ def make_rare_events(
     X = np.empty((n_clips, n_samples), np.float32)
     y = []
     for row in X:
-        mixture = _coloured_noise(n_samples, rng)
+        mixture = _colored_noise(n_samples, rng)
         events: list[tuple[float, float, str]] = []
         if rng.rand() < event_presence_prob:
             for _ in range(rng.randint(1, max_events + 1)):
@@ -109,7 +109,7 @@ def _add_event(
     events.append((onset, offset, label))
 
 
-def _coloured_noise(n_samples: int, rng: np.random.RandomState) -> Samples:
+def _colored_noise(n_samples: int, rng: np.random.RandomState) -> Samples:
     """Noise whose power falls with frequency by 0 to 6 dB an octave, at -40 to -20 dB."""
     spectrum = np.fft.rfft(rng.standard_normal(n_samples))
     slope = rng.uniform(0, 1)

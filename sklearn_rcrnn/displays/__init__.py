@@ -1,12 +1,12 @@
 """Pictures, as scikit-learn's ``Display`` classes make them; they need matplotlib."""
 
-from .clip import EventsDisplay
 from .curves import (
     EventPrecisionRecallDisplay,
     OnsetErrorDisplay,
     ThresholdDisplay,
     TrainingDisplay,
 )
+from .events import EventsDisplay
 
 __all__ = [
     "EventPrecisionRecallDisplay",

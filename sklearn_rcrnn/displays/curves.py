@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 
 from ..evaluation import onset_errors, threshold_curves
 from ..events import Label
-from .drawing import colours_of, new_axes, split_pipeline
+from .drawing import colors_of, new_axes, split_pipeline
 
 
 class ThresholdDisplay:
@@ -101,18 +101,18 @@ class ThresholdDisplay:
         ThresholdDisplay
         """
         ax, figure = new_axes(ax, figsize=(6, 4))
-        colours = colours_of(self.curves.labels)
+        colors = colors_of(self.curves.labels)
         for i, label in enumerate(self.curves.labels):
             ax.plot(
                 self.curves.thresholds,
                 self.curves.error_rate[i],
-                color=colours[label],
+                color=colors[label],
                 label=f"{label}: error rate",
             )
             ax.plot(
                 self.curves.thresholds,
                 self.curves.f_score[i],
-                color=colours[label],
+                color=colors[label],
                 linestyle="--",
                 label=f"{label}: F-score",
             )
@@ -152,13 +152,13 @@ class EventPrecisionRecallDisplay(ThresholdDisplay):
         EventPrecisionRecallDisplay
         """
         ax, figure = new_axes(ax, figsize=(5, 4.5))
-        colours = colours_of(self.curves.labels)
+        colors = colors_of(self.curves.labels)
         for i, label in enumerate(self.curves.labels):
             ax.plot(
                 self.curves.recall[i],
                 self.curves.precision[i],
                 marker=".",
-                color=colours[label],
+                color=colors[label],
                 label=str(label),
             )
         ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
@@ -222,7 +222,7 @@ class OnsetErrorDisplay:
         OnsetErrorDisplay
         """
         ax, figure = new_axes(ax, figsize=(6, 3.5))
-        colours = colours_of(list(self.errors))
+        colors = colors_of(list(self.errors))
         limit = max(
             [2 * self.collar, *(np.abs(own).max() for own in self.errors.values() if own.size)]
         )
@@ -230,7 +230,7 @@ class OnsetErrorDisplay:
             list(self.errors.values()),
             bins=np.linspace(-limit, limit, 41),
             stacked=True,
-            color=[colours[label] for label in self.errors],
+            color=[colors[label] for label in self.errors],
             label=[str(label) for label in self.errors],
         )
         for edge in (-self.collar, self.collar):

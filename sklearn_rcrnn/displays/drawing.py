@@ -1,4 +1,4 @@
-"""What the displays share: axes, colours, and the parts of a pipeline."""
+"""What the displays share: axes, colors, and the parts of a pipeline."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from .._utils.optional import need
 from ..events import Label
-from ..extras import need
 
 
 def new_axes(ax: Any, n_rows: int = 1, **settings: Any) -> tuple[Any, Any]:
@@ -23,11 +23,11 @@ def new_axes(ax: Any, n_rows: int = 1, **settings: Any) -> tuple[Any, Any]:
     return axes, figure
 
 
-def colours_of(labels: Sequence[Label]) -> dict[Label, Any]:
+def colors_of(labels: Sequence[Label]) -> dict[Label, Any]:
     import matplotlib.pyplot as plt
 
-    colours = plt.colormaps["tab20" if len(labels) > 8 else "Set2"]
-    return {label: colours(i % colours.N) for i, label in enumerate(labels)}
+    colors = plt.colormaps["tab20" if len(labels) > 8 else "Set2"]
+    return {label: colors(i % colors.N) for i, label in enumerate(labels)}
 
 
 def split_pipeline(estimator: Any) -> tuple[Any, Any]:

@@ -1,6 +1,6 @@
 """The convolutional recurrent feature extractor (section 2.1 of the paper).
 
-Step ``i`` of the feature map is centred at feature frame ``8 i``: every convolution and
+Step ``i`` of the feature map is centered at feature frame ``8 i``: every convolution and
 pooling is padded symmetrically along time, so no half step of delay builds up.
 """
 
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .normalisation import Normalisation
+from .normalization import Normalization
 
 EXTRACTORS = ("cnn", "crnn_gru", "crnn_bigru")
 FRAMES_PER_STEP = 8
@@ -45,7 +45,7 @@ class CRNN(nn.Module):
     gru_units : int, default=50
         U, the units of the recurrent layer in each direction.
     context : int, default=None
-        Frames around each that it is normalised by; None: by the training clips only.
+        Frames around each that it is normalized by; None: by the training clips only.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class CRNN(nn.Module):
         context: int | None = None,
     ):
         super().__init__()
-        self.normalisation = Normalisation(n_bands, context)
+        self.normalization = Normalization(n_bands, context)
         # Unpadded along frequency, 64 bands become 29, 14 and, in stage 2, 7.
         self.stem = nn.Conv2d(1, 64, 7, stride=2, padding=(3, 0))
         self.stem_norm = nn.BatchNorm2d(64)
@@ -83,7 +83,7 @@ class CRNN(nn.Module):
             both = extractor == "crnn_bigru"
             self.gru = nn.GRU(self.n_channels, gru_units, batch_first=True, bidirectional=both)
             self.n_channels = gru_units * (2 if both else 1)
-        _initialise(self)
+        _initialize(self)
         # Half as fast again on a processor.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -102,7 +102,7 @@ class CRNN(nn.Module):
         float32 Tensor of shape (n_clips, ceil(n_frames / 8), n_channels)
         """
         valid = _Validity(lengths)
-        x = self.normalisation(features, lengths)[:, None]
+        x = self.normalization(features, lengths)[:, None]
         x = x.contiguous(memory_format=torch.channels_last)
         x = self.stem(valid.mask(x))
         x = F.relu(self.stem_norm(x), inplace=True)
@@ -135,7 +135,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, stride: int = 1, first: bool = False):
         super().__init__()
-        # The stem has just normalised what the very first block receives.
+        # The stem has just normalized what the very first block receives.
         self.norm1 = None if first else nn.BatchNorm2d(n_in)
         self.conv1 = nn.Conv2d(n_in, n_out, 3, stride=stride, padding=1)
         self.norm2 = nn.BatchNorm2d(n_out)
@@ -178,45 +178,7 @@ class _Validity:
         return x * (steps < self.lengths[:, None])[..., None]
 
 
-class PresenceHead(nn.Module):
-    """Presence of each label in a clip, for pre-training (section 3.2 of the paper).
-
-    The feature map is max-pooled along time: an event is present when some step says so.
-    """
-
-    def __init__(self, n_channels: int, n_labels: int):
-        super().__init__()
-        self.dense = nn.Linear(n_channels, n_labels)
-
-    def forward(self, feature_map: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Logits of shape (n_clips, n_labels) from a map of shape (n_clips, n_steps, n)."""
-        if lengths is not None:
-            steps = torch.arange(feature_map.shape[1], device=feature_map.device)
-            outside = steps >= n_steps(lengths)[:, None]  # type: ignore[index]
-            feature_map = feature_map.masked_fill(outside[..., None], -torch.inf)
-        return self.dense(feature_map.amax(1))
-
-
-class PresenceNetwork(nn.Module):
-    """The CRNN with a presence head: what :class:`~sklearn_rcrnn.CRNNPretrainer` trains."""
-
-    def __init__(
-        self,
-        n_bands: int,
-        n_labels: int,
-        extractor: str,
-        gru_units: int,
-        context: int | None = None,
-    ):
-        super().__init__()
-        self.crnn = CRNN(n_bands, extractor, gru_units, context)
-        self.head = PresenceHead(self.crnn.n_channels, n_labels)
-
-    def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
-        return self.head(self.crnn(features, lengths), lengths)
-
-
-def _initialise(module: nn.Module) -> None:
+def _initialize(module: nn.Module) -> None:
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .intervals import cover
 from .losses import Truth, masked_mean
-from .normalisation import Normalisation
+from .normalization import Normalization
 
 
 class Masked(nn.Sequential):
@@ -158,7 +158,7 @@ class FrameNetwork(nn.Module):
         Weight of the second task: the distances of a frame with an event to its onset and
         its offset. 0: no such task.
     context : int, default=None
-        Frames around each that it is normalised by; None: by the training clips only.
+        Frames around each that it is normalized by; None: by the training clips only.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class FrameNetwork(nn.Module):
         context: int | None = None,
     ):
         super().__init__()
-        self.normalisation = Normalisation(n_bands, context)
+        self.normalization = Normalization(n_bands, context)
         self.bodies = nn.ModuleList(_body(network, n_bands) for _ in range(n_members))
         n_channels: Any = self.bodies[0].n_channels
         self.classes = nn.ModuleList(nn.Linear(n_channels, n_classes) for _ in self.bodies)
@@ -207,7 +207,7 @@ class FrameNetwork(nn.Module):
         frames = torch.arange(features.shape[1], device=features.device)
         valid = frames >= 0 if lengths is None else frames < lengths[:, None]
         valid = valid.expand(features.shape[:2])
-        x = self.normalisation(features, lengths)
+        x = self.normalization(features, lengths)
         hidden = [body(x, valid) for body in self.bodies]
         logits = [layer(h).float() for layer, h in zip(self.classes, hidden, strict=True)]
         if truth is None:

@@ -9,10 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import intervals as iv
+from .coding import CODINGS, decode, encode
 from .crnn import CRNN, FRAMES_PER_STEP, full_precision, n_steps
 from .heads import DenseHead, PositionSensitiveHead
+from .intervals import clip_to_limits, cover
 from .losses import Truth, focal_mean, masked_mean
+from .matching import IGNORED, POSITIVE, match, sample
+from .nms import nms
 from .recipe import Recipe
 from .rpn import RPN, anchors
 
@@ -54,7 +57,7 @@ class RCRNN(nn.Module):
         The final classifier, or that of R-FCN.
     recipe : Recipe
     context : int, default=None
-        Frames of features around each that it is normalised by; None: by the training
+        Frames of features around each that it is normalized by; None: by the training
         clips only.
     """
 
@@ -90,8 +93,8 @@ class RCRNN(nn.Module):
         self.n_proposals = n_proposals
         self.proposal_nms = proposal_nms
         self.suppress: Callable[..., tuple[Tensor, Tensor]] = (
-            iv.nms
-        )  # an exported graph has an operator of its own
+            nms  # an exported graph has an operator of its own
+        )
         self.frozen = freeze_extractor and self.crnn is not None
         if self.frozen:
             self.crnn.requires_grad_(False)  # type: ignore[union-attr]
@@ -134,7 +137,7 @@ class RCRNN(nn.Module):
     def _detect(
         self, feature_map: Tensor, lengths: Tensor, truth: Truth | None
     ) -> Detections | dict[str, Tensor]:
-        # The last frame is centred at or before the last sample: events end by then.
+        # The last frame is centered at or before the last sample: events end by then.
         scale = 1 if self.crnn is None else FRAMES_PER_STEP
         limits = (lengths - 1).float() / scale
         steps = lengths if self.crnn is None else n_steps(lengths)
@@ -163,14 +166,14 @@ class RCRNN(nn.Module):
 
     def _refine(self, codes: Tensor, rois: Tensor, limits: Tensor) -> Tensor:
         """Intervals (n_clips, n_rois, n_classes, 2) that the classifier makes of RoIs."""
-        decode = iv.CODINGS[self.recipe.roi_coding][1]
-        return iv.clip(decode(codes, rois[:, :, None], self.recipe.roi_weights), limits)
+        decode_roi = CODINGS[self.recipe.roi_coding][1]
+        return clip_to_limits(decode_roi(codes, rois[:, :, None], self.recipe.roi_weights), limits)
 
     def _propose(
         self, grid: Tensor, logits: Tensor, codes: Tensor, steps: Tensor, limits: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Best proposals (n_clips, p, 2), their objectness and validity (n_clips, p)."""
-        proposals = iv.clip(iv.decode(codes, grid, self.recipe.anchor_weights), limits)
+        proposals = clip_to_limits(decode(codes, grid, self.recipe.anchor_weights), limits)
         valid = (grid.mean(-1) < steps[:, None]) & (proposals[..., 1] > proposals[..., 0])
         best, kept = self.suppress(proposals, logits, self.proposal_nms, self.n_proposals, valid)
         found = proposals.gather(1, best[..., None].expand(-1, -1, 2))
@@ -189,7 +192,7 @@ class RCRNN(nn.Module):
         # A step reaches half a step to either side, so the first and the last anchors of
         # one step lie inside.
         usable = (grid[..., 0] >= -0.5) & (grid[..., 1] <= steps[:, None] - 0.5)
-        labels, assigned = iv.match(
+        labels, assigned = match(
             grid,
             truth.intervals,
             truth.mask,
@@ -198,7 +201,7 @@ class RCRNN(nn.Module):
             usable=usable,
             force_best=True,
         )
-        indices, drawn = iv.sample(labels, recipe.n_anchors, 0.5, generator)
+        indices, drawn = sample(labels, recipe.n_anchors, 0.5, generator)
         labels = labels.gather(1, indices).clamp(min=0)
         classification = F.binary_cross_entropy_with_logits(
             logits.gather(1, indices), labels.to(logits.dtype), reduction="none"
@@ -206,7 +209,7 @@ class RCRNN(nn.Module):
         target = _gather_intervals(truth.intervals, assigned.gather(1, indices))
         regression = F.smooth_l1_loss(
             _gather_intervals(codes, indices),
-            iv.encode(target, grid[0][indices], recipe.anchor_weights),
+            encode(target, grid[0][indices], recipe.anchor_weights),
             reduction="none",
         ).sum(-1)
         positive = drawn & (labels > 0)
@@ -219,7 +222,7 @@ class RCRNN(nn.Module):
         if self.frames is None:
             return {}
         n = feature_map.shape[1]
-        target = iv.cover(*truth, n, self.head.n_classes)
+        target = cover(*truth, n, self.head.n_classes)
         entropy = F.binary_cross_entropy_with_logits(
             self.frames(feature_map), target.to(feature_map.dtype), reduction="none"
         )
@@ -237,14 +240,14 @@ class RCRNN(nn.Module):
         # step on, when no proposal is good yet.
         rois = torch.cat([proposals, truth.intervals], 1)
         labels, _ = self._match_rois(rois, torch.cat([valid, truth.mask], 1), truth, 0)
-        indices, drawn = iv.sample(labels, self.recipe.n_rois, 0.5, generator)
+        indices, drawn = sample(labels, self.recipe.n_rois, 0.5, generator)
         return _gather_intervals(rois, indices), drawn
 
     def _match_rois(
         self, rois: Tensor, usable: Tensor, truth: Truth, turn: int
     ) -> tuple[Tensor, Tensor]:
         positive = self.recipe.roi_positive[turn]
-        return iv.match(
+        return match(
             rois,
             truth.intervals,
             truth.mask,
@@ -263,12 +266,12 @@ class RCRNN(nn.Module):
         truth: Truth,
     ) -> dict[str, Tensor]:
         recipe = self.recipe
-        encode = iv.CODINGS[recipe.roi_coding][0]
+        encode_roi = CODINGS[recipe.roi_coding][0]
         classification = regression = feature_map.new_zeros(())
         for turn in range(len(recipe.roi_positive)):
             labels, assigned = self._match_rois(rois, drawn, truth, turn)
             logits, codes = self.head(feature_map, rois, steps)
-            positive = labels == iv.POSITIVE
+            positive = labels == POSITIVE
             classes = truth.labels.gather(1, assigned)
             entropy = F.cross_entropy(
                 logits.transpose(1, 2), torch.where(positive, classes + 1, 0), reduction="none"
@@ -276,10 +279,10 @@ class RCRNN(nn.Module):
             target = _gather_intervals(truth.intervals, assigned)
             distance = F.smooth_l1_loss(
                 _of_class(codes, classes),
-                encode(target, rois, recipe.roi_weights),
+                encode_roi(target, rois, recipe.roi_weights),
                 reduction="none",
             ).sum(-1)
-            used = labels != iv.IGNORED
+            used = labels != IGNORED
             classification = classification + focal_mean(
                 entropy, used, positive, recipe.focal_gamma
             )

@@ -19,7 +19,7 @@ class Recipe:
     n_anchors : int
         Anchors sampled a clip, at most half of them positive.
     anchor_weights : (float, float)
-        Scale of the regression targets (centre, width) of the RPN.
+        Scale of the regression targets (center, width) of the RPN.
     roi_positive : tuple of float
         RoIs are positive from this IoU on. With more than one value the final classifier
         is applied as often: each time to the intervals that it refined before, so that
@@ -28,8 +28,8 @@ class Recipe:
         RoIs are background from this IoU up to `roi_positive`, and dropped under it.
     n_rois : int
         RoIs sampled a clip, at most half of them positive.
-    roi_coding : {"centre", "edges"}
-        What the final classifier regresses: centre and width, or start and end.
+    roi_coding : {"center", "edges"}
+        What the final classifier regresses: center and width, or start and end.
     roi_weights : (float, float)
         Scale of the two regression targets of the final classifier.
     regression_weight : float
@@ -49,7 +49,7 @@ class Recipe:
     roi_positive: tuple[float, ...] = (0.5,)
     roi_background: float = 0.1
     n_rois: int = 64
-    roi_coding: str = "centre"
+    roi_coding: str = "center"
     roi_weights: tuple[float, float] = (8.0, 4.0)
     regression_weight: float = 1.0
     focal_gamma: float = 0.0

@@ -23,7 +23,7 @@ def roi_max_pool(
     ----------
     feature_map : Tensor of shape (n_clips, n_steps, n_channels)
     rois : Tensor of shape (n_clips, n_rois, 2)
-        In steps; step ``i`` is centred at time ``i``.
+        In steps; step ``i`` is centered at time ``i``.
     lengths : int64 Tensor of shape (n_clips,)
         Valid steps of each clip, at least 1.
     n_bins : int, default=7
@@ -67,7 +67,7 @@ def position_sensitive_pool(
     ----------
     score_maps : Tensor of shape (n_clips, n_steps, n_bins, n_scores)
     rois : Tensor of shape (n_clips, n_rois, 2)
-        In steps; step ``i`` is centred at time ``i``.
+        In steps; step ``i`` is centered at time ``i``.
     lengths : int64 Tensor of shape (n_clips,)
         Valid steps of each clip, at least 1.
     offset : float, default=0.5

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def anchors(n_steps: int, sizes: Sequence[float], device: torch.device | None = None) -> Tensor:
-    """Anchor intervals of every size centred on every step.
+    """Anchor intervals of every size centered on every step.
 
     Parameters
     ----------
@@ -32,9 +32,9 @@ def anchors(n_steps: int, sizes: Sequence[float], device: torch.device | None = 
             [ 0.5000,  1.5000],
             [-1.0000,  3.0000]])
     """
-    centres = torch.arange(n_steps, device=device, dtype=torch.float32)[:, None, None]
+    centers = torch.arange(n_steps, device=device, dtype=torch.float32)[:, None, None]
     half = torch.tensor(sizes, device=device, dtype=torch.float32)[:, None] / 2
-    return (centres + torch.cat([-half, half], 1)).view(-1, 2)
+    return (centers + torch.cat([-half, half], 1)).view(-1, 2)
 
 
 class RPN(nn.Module):

@@ -1,0 +1,1 @@
+"""Small things that several rooms need: files, optional packages, text, threads."""

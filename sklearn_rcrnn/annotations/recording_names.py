@@ -1,0 +1,126 @@
+"""Which recording a table means: names of files, and folders where names are shared."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable
+from itertools import takewhile
+from pathlib import PurePath, PureWindowsPath
+from typing import NamedTuple
+
+from .._utils.text import some
+
+# A path as its folders and its name, and the name of a table that means a file.
+Parts = tuple[str, ...]
+Pairs = dict[Parts, Parts]
+
+
+def matching_names(
+    names: Iterable[str], paths: Iterable[str | os.PathLike[str]]
+) -> list[str | None]:
+    """For each path the name in a table that means it, or None.
+
+    Parameters
+    ----------
+    names : iterable of str
+        With or without folders, of this or another machine.
+    paths : iterable of paths
+        A path that is given twice gets the same name twice.
+
+    Returns
+    -------
+    list of str or None
+
+    Raises
+    ------
+    ValueError
+        If a name may mean several recordings, or a recording have several names.
+
+    Examples
+    --------
+    >>> matching_names(["mon/a.wav", "tue/a.wav", "b"], ["x/tue/a.wav", "x/mon/b.mp3", "c.wav"])
+    ['tue/a.wav', 'b', None]
+    """
+    # Understands the separators of every system.
+    known = {parts: name for name in names if (parts := PureWindowsPath(name).parts)}
+    files = [PureWindowsPath(os.fspath(path)).parts for path in paths]
+    there = {parts for parts in files if parts}
+    pairs = _pair(there, set(known), _traits(there), _traits(known))
+    left = defaultdict(list)
+    for parts in sorted(known.keys() - set(pairs.values())):
+        left[_stem(parts)].append(parts)
+    by_stem = _pair(
+        set(map(_stem, there - pairs.keys())),
+        set(left),
+        _traits(set(map(_stem, there))),
+        _traits(set(map(_stem, known))),
+    )
+    for parts in there - pairs.keys():
+        if (stem := _stem(parts)) in by_stem:
+            meant = left[by_stem[stem]]
+            _check_one(meant, [parts])
+            pairs[parts] = meant[0]
+    return [known[pairs[parts]] if parts in pairs else None for parts in files]
+
+
+def _stem(parts: Parts) -> Parts:
+    return (*parts[:-1], PurePath(parts[-1]).stem)
+
+
+class _Traits(NamedTuple):
+    """Of all files, or all names: those that occur twice; how many folders all begin with."""
+
+    shared: set[str]
+    root: int
+
+
+def _traits(paths: Collection[Parts]) -> _Traits:
+    counts = Counter(parts[-1] for parts in paths)
+    shared = {last for last, count in counts.items() if count > 1}
+    # What the first and the last in order have in common, all have.
+    ends = min(paths, default=())[:-1], max(paths, default=())[:-1]
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(*ends, strict=False))
+    return _Traits(shared, len(list(same)))
+
+
+def _pair(files: set[Parts], names: set[Parts], of_files: _Traits, of_names: _Traits) -> Pairs:
+    """The name of each file that has one: that with which it has most in common at the end."""
+    pairs = {parts: parts for parts in files & names}
+    shared = of_files.shared | of_names.shared
+    for depth in range(max(map(len, [*files, *names]), default=0), 0, -1):
+        files_by_end = _by_end(files - pairs.keys(), depth)
+        names_by_end = _by_end(names - set(pairs.values()), depth)
+        for end in files_by_end.keys() & names_by_end.keys():
+            own, meant = files_by_end[end], names_by_end[end]
+            if end[-1] in shared:
+                # Folders that differ speak against a pair, unless they are those of all files
+                # or of the whole table, which may have come from another place.
+                free_own = [parts for parts in own if len(parts) - depth <= of_files.root]
+                free_meant = [parts for parts in meant if len(parts) - depth <= of_names.root]
+                if not free_own and not free_meant:
+                    continue
+                own = own if free_meant else free_own
+                meant = meant if free_own else free_meant
+            _check_one(meant, own)
+            pairs[own[0]] = meant[0]
+    return pairs
+
+
+def _by_end(paths: Iterable[Parts], depth: int) -> dict[Parts, list[Parts]]:
+    grouped = defaultdict(list)
+    for parts in sorted(paths):
+        if len(parts) >= depth:
+            grouped[parts[-depth:]].append(parts)
+    return grouped
+
+
+def _check_one(meant: list[Parts], own: list[Parts]) -> None:
+    if len(own) > 1 or len(meant) > 1:
+        in_table, there = (
+            some([PureWindowsPath(*parts).as_posix() for parts in paths]) for paths in (meant, own)
+        )
+        raise ValueError(
+            f"{in_table} in the table may mean {there}: name recordings with as many of their "
+            "folders as it takes to tell them apart"
+        )

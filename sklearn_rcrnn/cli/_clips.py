@@ -1,0 +1,96 @@
+"""What ``train`` and ``tune`` share: clips of recordings, their options, the pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from .._utils.text import counted, some
+from ._common import Log, recordings_in
+
+Recordings = Annotated[Path, typer.Argument(help="Folder of recordings, or one recording.")]
+Table = Annotated[Path, typer.Argument(help="Table of their events, or folder of tables.")]
+Epochs = Annotated[int, typer.Option(min=1, help="Times that the network sees every clip.")]
+ClipLength = Annotated[float, typer.Option(min=1, help="Recordings are cut to so many seconds.")]
+EmptyRatio = Annotated[
+    float, typer.Option(min=0, help="Clips without an event for each clip with one, at most.")
+]
+Seed = Annotated[int, typer.Option(help="Weights, split and order.")]
+
+
+class Clips(NamedTuple):
+    """Clips, their events, and the number of the recording that each was cut from."""
+
+    X: list[Any]
+    y: list[Any]
+    groups: Any
+
+    @property
+    def n_recordings(self) -> int:
+        """How many recordings there are clips of: one without an event may have none."""
+        return len(set(self.groups.tolist()))
+
+    def take(self, indices: Any) -> tuple[list[Any], list[Any]]:
+        """Some of the clips and their events."""
+        return [self.X[i] for i in indices], [self.y[i] for i in indices]
+
+
+def read_clips(
+    recordings: Path, table: Path, length: float, empty_ratio: float, seed: int, log: Log
+) -> Clips:
+    """Recordings with their events, cut into clips; those that cannot be read are reported."""
+    from ..annotations.recording_names import matching_names
+    from ..annotations.tables import read_events
+    from ..audio import audio_duration
+    from ..datasets import cut_recordings
+
+    usable = []
+    for path in recordings_in([recordings]):
+        try:
+            audio_duration(path)
+            usable.append(path)
+        except (OSError, ValueError) as error:
+            log.say("error", f"left out: {error}", file=str(path), error=str(error))
+    events = read_events(table)
+    matched = matching_names(events, usable)
+    y = [[] if name is None else events[name] for name in matched]
+    X, clips, groups = cut_recordings(
+        usable, y, clip_length=length, empty_ratio=empty_ratio, random_state=seed
+    )
+    n_events = sum(map(len, y))
+    if not n_events:
+        total = sum(map(len, events.values()))
+        raise ValueError(
+            f"None of the {total} events of {table} belongs to a recording "
+            f"in {recordings}: the table names {some(list(events))}, the folder has "
+            f"{some([path.name for path in usable])}"
+        )
+    used = set(matched)
+    if absent := [name for name, own in events.items() if own and name not in used]:
+        log.say("warning", f"no recording for the events of {some(absent)}", files=absent)
+    log.say(
+        "read",
+        f"{counted(len(usable), 'recording')}, {counted(n_events, 'event')}, "
+        f"{counted(len(X), 'clip')}",
+        n_recordings=len(usable),
+        n_events=n_events,
+        n_clips=len(X),
+    )
+    return Clips(X, clips, groups)
+
+
+def new_pipeline(epochs: int, seed: int, jobs: int, **params: Any) -> Any:
+    """A pipeline that trains for so many epochs, whatever comes."""
+    from .. import FeatureAugmentation, make_rcrnn_pipeline
+
+    return make_rcrnn_pipeline(
+        validation_fraction=None,
+        augmentation=FeatureAugmentation(),
+        batch_size=8,
+        max_epochs=epochs,
+        random_state=seed,
+        n_jobs=jobs,
+        **params,
+    )

@@ -1,0 +1,155 @@
+"""What the commands share: the application, errors, logs, and how models and files are named."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from .._utils.files import files_in
+
+app = typer.Typer(
+    name="rcrnn",
+    help="Find sound events in recordings, and learn to find others.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+AUDIO = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus", ".oga", ".w64", ".caf", ".au")
+# Recordings that cannot be read: in a folder, an error for each is better than no word.
+_OTHER_AUDIO = (".m4a", ".aac", ".wma", ".amr", ".3gp", ".mka", ".wv", ".ape")
+
+
+class TableFormat(str, Enum):
+    """Formats of tables of events; ``json`` is JSON Lines."""
+
+    csv = "csv"
+    tsv = "tsv"
+    json = "json"
+    jsonl = "jsonl"
+    audacity = "audacity"
+    raven = "raven"
+    dcase = "dcase"
+    jams = "jams"
+
+    @property
+    def known_as(self) -> str:
+        return "jsonl" if self is TableFormat.json else self.value
+
+
+Model = Annotated[
+    str,
+    typer.Option("--model", "-m", help="A model of the package (see `rcrnn models`) or a folder."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+JsonLogs = Annotated[bool, typer.Option("--json", help="Logs as JSON lines, on standard error.")]
+
+
+def fail(message: str) -> NoReturn:
+    """End the command with code 2."""
+    typer.echo(f"rcrnn: {message}", err=True)
+    raise typer.Exit(2)
+
+
+class Log:
+    """What a command says while it works, on standard error.
+
+    Parameters
+    ----------
+    quiet : bool
+        Errors only.
+    as_json : bool
+        One JSON object a line, errors and progress alike.
+    """
+
+    def __init__(self, quiet: bool, as_json: bool):
+        self.quiet = quiet
+        self.as_json = as_json
+        self.started = time.time()
+
+    def say(self, kind: str, text: str = "", **facts: Any) -> None:
+        """Report progress: `text` for people, `kind` and `facts` for programs."""
+        if self.as_json:
+            row = {"event": kind, "seconds": round(time.time() - self.started, 3), **facts}
+            typer.echo(json.dumps(row, ensure_ascii=False), err=True)
+        elif kind == "error" or (text and not self.quiet):
+            typer.echo(f"rcrnn: {text}" if kind == "error" else text, err=True)
+
+    def progress(self, total: int, description: str) -> Any:
+        """A progress bar in a terminal; without one, nothing."""
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=self.quiet or self.as_json or not sys.stderr.isatty(),
+            transient=True,
+        )
+        bar.add_task(description, total=total, speed="")
+        return bar
+
+
+def load_model(name: str) -> Any:
+    """A pipeline from a folder, or one that comes with the package."""
+    from .. import list_pretrained, load, load_pretrained
+
+    try:
+        return load_pretrained(name) if name in list_pretrained() else load(name)
+    except (FileNotFoundError, ValueError) as error:
+        fail(f"{error}; models that come with the package: {', '.join(list_pretrained())}")
+
+
+def recordings_in(paths: list[Path]) -> list[Path]:
+    """Files, and the recordings in folders, however deep, but for hidden ones."""
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            files += files_in(path, (*AUDIO, *_OTHER_AUDIO))
+        else:
+            files.append(path)
+    if not files:
+        fail(f"no recordings in {', '.join(map(str, paths))} (looked for {' '.join(AUDIO)})")
+    return files
+
+
+def label_scores(
+    y_true: Any, y_found: Any, labels: list[Any], **criteria: Any
+) -> dict[str, dict[str, Any]]:
+    """Number of true events, error rate and F-score of each label; no rate without events."""
+    from ..metrics import event_based_error_rate, event_based_f_score
+
+    criteria |= {"labels": labels, "average": None}
+    rates: Any = event_based_error_rate(y_true, y_found, **criteria)
+    scores: Any = event_based_f_score(y_true, y_found, zero_division=0, **criteria)
+    rows = {}
+    for label, rate, score in zip(labels, rates.tolist(), scores.tolist(), strict=True):
+        n_events = sum(event.label == label for clip in y_true for event in clip)
+        rows[str(label)] = {
+            "n_events": n_events,
+            # sed_eval divides by almost nothing there.
+            "error_rate": rate if n_events else None,
+            "f_score": score,
+        }
+    return rows
+
+
+def rate_text(rate: float | None, digits: int) -> str:
+    """An error rate for people; a dash where there is none."""
+    return "-" if rate is None else f"{rate:.{digits}f}"

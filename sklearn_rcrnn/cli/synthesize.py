@@ -1,0 +1,96 @@
+"""``rcrnn synthesize``: mixtures and synthesized recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .._utils.text import counted
+from ._common import JsonLogs, Log, Quiet, app, fail
+
+
+@app.command()
+def synthesize(
+    output: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    source: Annotated[
+        Path | None,
+        typer.Option(help="Source material as DCASE 2017 task 2 has it; none: tones and noise."),
+    ] = None,
+    subset: Annotated[str, typer.Option(help="Of the source material.")] = "devtrain",
+    clips: Annotated[int, typer.Option(min=1, help="Clips; with --source, of each class.")] = 100,
+    length: Annotated[float, typer.Option(min=1, help="Seconds of a clip.")] = 30.0,
+    presence: Annotated[float, typer.Option(min=0, max=1, help="Part that has an event.")] = 0.5,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same clips.")] = 42,
+    jobs: Annotated[int, typer.Option(help="Threads.")] = 2,
+    quiet: Quiet = False,
+    as_json: JsonLogs = False,
+) -> None:
+    """Write clips with known events, and the table of them, events.csv.
+
+    With the challenge's source material and its parameters (--source, --clips 500, 30 s, seed
+    42) these are the challenge's mixtures, sample by sample.
+
+    \b
+    rcrnn synthesize clips/ --clips 20
+    rcrnn synthesize mixtures/ --source TUT-rare-sound-events-2017-development
+    """
+    from ..annotations.tables import write_events
+    from ..events import check_event_lists
+
+    log = Log(quiet, as_json)
+    try:
+        if source is None:
+            paths, y = _synthetic(output, clips, length, presence, seed)
+        else:
+            paths, y = _mixtures(output, source, subset, clips, length, presence, seed, jobs)
+        names = [str(path.relative_to(output)) for path in paths]
+        lists = check_event_lists(y)
+        write_events(dict(zip(names, lists, strict=True)), output / "events.csv")
+    except (OSError, ValueError) as error:
+        fail(str(error))
+    n_events = sum(map(len, lists))
+    text = f"{output}: {counted(len(paths), 'clip')}, {counted(n_events, 'event')}"
+    log.say("finished", text, n_clips=len(paths), n_events=n_events)
+
+
+def _synthetic(
+    output: Path, clips: int, length: float, presence: float, seed: int
+) -> tuple[list[Path], Any]:
+    import soundfile
+
+    from ..datasets import make_rare_events
+
+    X, y = make_rare_events(clips, duration=length, event_presence_prob=presence, random_state=seed)
+    output.mkdir(parents=True, exist_ok=True)
+    paths = [output / f"clip_{i:05}.wav" for i in range(len(X))]
+    for path, samples in zip(paths, X, strict=True):
+        soundfile.write(path, samples, 44100, subtype="PCM_24")
+    return paths, y
+
+
+def _mixtures(
+    output: Path,
+    source: Path,
+    subset: str,
+    clips: int,
+    length: float,
+    presence: float,
+    seed: int,
+    jobs: int,
+) -> tuple[list[Path], Any]:
+    from ..datasets import generate_mixture_recipes, synthesize_mixtures
+
+    recipes = generate_mixture_recipes(
+        source,
+        subset,
+        mixtures_per_class=clips,
+        event_presence_prob=presence,
+        mixture_length=length,
+        random_state=seed,
+        n_jobs=jobs,
+    )
+    return synthesize_mixtures(
+        source, recipes, output_dir=output, mixture_length=length, n_jobs=jobs
+    )

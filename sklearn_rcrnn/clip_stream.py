@@ -1,0 +1,107 @@
+"""Clips that are made when the training asks for them, and anew in every epoch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ._utils.threads import one_blas_thread
+from .events import Label
+
+
+class ClipStream(ABC):
+    """An endless supply of training clips with their events.
+
+    Give it to ``fit`` instead of `X`, without `y`. Each epoch has ``len(stream)`` clips.
+    Subclasses say in :meth:`draw` how a clip is made; whatever is random in it must follow
+    from the epoch and the index alone, so that a training can be repeated, in any number
+    of worker processes. Streams cross to those processes by pickle.
+
+    Attributes
+    ----------
+    labels : sequence of str or int
+        All labels that may occur.
+    n_jobs : int or None
+        Processes that make clips beside the training; None makes them in between.
+
+    See Also
+    --------
+    sklearn_rcrnn.datasets.FreshMixtures : Mixtures of events and backgrounds.
+
+    Examples
+    --------
+    Noise with a beep somewhere, of one second in four:
+
+    >>> import numpy as np
+    >>> from sklearn_rcrnn import ClipStream
+    >>> class Beeps(ClipStream):
+    ...     labels = ["beep"]
+    ...     def __len__(self):
+    ...         return 100
+    ...     def draw(self, epoch, index):
+    ...         rng = np.random.default_rng([epoch, index])
+    ...         samples = 0.01 * rng.normal(size=4 * 44100)
+    ...         onset = rng.uniform(0, 3)
+    ...         start = int(onset * 44100)
+    ...         samples[start : start + 44100] += np.sin(np.arange(44100) / 10)
+    ...         return samples, [(onset, onset + 1, "beep")]
+    >>> samples, events = Beeps().draw(epoch=0, index=0)
+    """
+
+    labels: Sequence[Label]
+    n_jobs: int | None = None
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Clips in an epoch."""
+
+    @abstractmethod
+    def draw(self, epoch: int, index: int) -> tuple[Any, list[tuple[float, float, Label]]]:
+        """Make a clip.
+
+        Parameters
+        ----------
+        epoch : int
+            From 1; 0 is drawn to measure the features.
+        index : int
+            From 0 to ``len(self) - 1``.
+
+        Returns
+        -------
+        clip : what the next step expects
+            For example samples, a 1-D array.
+        events : list of (onset, offset, label)
+            In seconds.
+        """
+
+    def map(self, function: Callable[[Any], Any]) -> ClipStream:
+        """A stream of ``function(clip)`` with the same events.
+
+        Parameters
+        ----------
+        function : callable
+            Must be picklable.
+
+        Returns
+        -------
+        ClipStream
+        """
+        return _Mapped(self, function)
+
+
+class _Mapped(ClipStream):
+    def __init__(self, stream: ClipStream, function: Callable[[Any], Any]):
+        self.stream = stream
+        self.function = function
+        self.labels = stream.labels
+        self.n_jobs = stream.n_jobs
+
+    def __len__(self) -> int:
+        return len(self.stream)
+
+    def draw(self, epoch: int, index: int) -> tuple[Any, list[tuple[float, float, Label]]]:
+        # The cores are for the training.
+        with one_blas_thread():
+            clip, events = self.stream.draw(epoch, index)
+            return self.function(clip), events

@@ -1,0 +1,191 @@
+"""A clip and what was found in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..events import Event, Label, check_event_lists, labels_of
+from .drawing import colors_of, new_axes, split_pipeline
+
+# Of proposals.
+_NO_LABEL = ""
+# Part of the width of the axes that a score needs.
+_SCORE_WIDTH = 0.035
+
+
+class EventsDisplay:
+    """Spectrogram of a clip over lanes of its events.
+
+    Parameters
+    ----------
+    features : array of shape (n_frames, n_bands)
+        Log filter bank energies.
+    frame_shift : float
+        Seconds between frames.
+    lanes : dict of str to list of Event
+        Name of each lane and its events; scores below 1 are shown where there is room.
+
+    Attributes
+    ----------
+    figure_ : matplotlib.figure.Figure
+    ax_ : array of 2 matplotlib.axes.Axes
+        Spectrogram and lanes.
+
+    Examples
+    --------
+    >>> EventsDisplay.from_estimator(pipe, "garden.wav")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        *,
+        features: NDArray[np.floating],
+        frame_shift: float,
+        lanes: Mapping[str, Sequence[Event]],
+    ):
+        self.features = features
+        self.frame_shift = frame_shift
+        self.lanes = lanes
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, clip: Any, y: Any = None, *, proposals: int = 0, ax: Any = None
+    ) -> EventsDisplay:
+        """Draw what a pipeline finds in a recording.
+
+        Parameters
+        ----------
+        estimator : Pipeline
+            From recordings to events, fitted.
+        clip : path or array of shape (n_samples,)
+        y : list of (onset, offset, label), default=None
+            The true events, for a lane of their own.
+        proposals : int, default=0
+            So many of the best proposals of the RPN, in a lane of their own.
+        ax : two matplotlib axes, default=None
+
+        Returns
+        -------
+        EventsDisplay
+        """
+        steps, detector = split_pipeline(estimator)
+        features = steps.transform([clip])
+        lanes = {"found": detector.predict(features)[0]}
+        if proposals:
+            best = detector.predict_proposals(features)[0][:proposals].tolist()
+            lanes["proposals"] = [Event(start, end, _NO_LABEL, score) for start, end, score in best]
+        if y is not None:
+            lanes = {"true": check_event_lists([y])[0], **lanes}
+        return cls(
+            features=steps[0].transform([clip])[0], frame_shift=detector.frame_shift, lanes=lanes
+        ).plot(ax=ax)
+
+    @classmethod
+    def from_predictions(
+        cls,
+        features: Any,
+        y_true: Any,
+        y_pred: Any,
+        *,
+        frame_shift: float = 1024 / 44100,
+        ax: Any = None,
+    ) -> EventsDisplay:
+        """Draw true and found events of a clip.
+
+        Parameters
+        ----------
+        features : array of shape (n_frames, n_bands)
+        y_true, y_pred : list of (onset, offset, label)
+        frame_shift : float, default=1024 / 44100
+            Seconds between frames.
+        ax : two matplotlib axes, default=None
+
+        Returns
+        -------
+        EventsDisplay
+        """
+        true, found = check_event_lists([y_true, y_pred])
+        lanes = {"true": true, "found": found}
+        return cls(features=features, frame_shift=frame_shift, lanes=lanes).plot(ax=ax)
+
+    def plot(self, *, ax: Any = None) -> EventsDisplay:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : two matplotlib axes, default=None
+
+        Returns
+        -------
+        EventsDisplay
+        """
+        height = 3 + 0.5 * len(self.lanes)
+        ratios = (3, 0.5 * len(self.lanes) + 0.2)
+        (top, bottom), figure = new_axes(
+            ax, 2, figsize=(9, height), sharex=True, height_ratios=ratios
+        )
+        end = len(self.features) * self.frame_shift
+        extent = (0, end, 0, self.features.shape[1])
+        top.imshow(self.features.T, origin="lower", aspect="auto", extent=extent)
+        top.set(ylabel="mel band")
+        labels = labels_of(
+            [[e for e in events if e.label != _NO_LABEL] for events in self.lanes.values()]
+        )
+        colors = {**colors_of(labels), _NO_LABEL: "tab:gray"}
+        names = list(self.lanes)[::-1]
+        for row, name in enumerate(names):
+            events = self.lanes[name]
+            bottom.barh(
+                [row] * len(events),
+                [event.offset - event.onset for event in events],
+                left=[event.onset for event in events],
+                height=0.7,
+                color=[_shade(event, colors[event.label]) for event in events],
+            )
+            _write_scores(bottom, row, events, end)
+        bottom.set(
+            yticks=range(len(names)),
+            yticklabels=names,
+            xlim=(0, end),
+            ylim=(-0.5, len(names) - 0.5),
+            xlabel="time (s)",
+        )
+        _add_legend(top, colors, labels)
+        self.figure_, self.ax_ = figure, np.array([top, bottom])
+        return self
+
+
+def _shade(event: Event, color: Any) -> Any:
+    """Proposals lie over each other: the weaker the paler."""
+    from matplotlib.colors import to_rgba
+
+    return to_rgba(color, max(0.1, event.score) if event.label == _NO_LABEL else 1.0)
+
+
+def _write_scores(ax: Any, row: int, events: Sequence[Event], end: float) -> None:
+    """Scores of labeled events, each where there is room behind the one before."""
+    free_from = 0.0
+    for event in sorted(events):
+        if event.label == _NO_LABEL or event.score == 1 or event.onset < free_from:
+            continue
+        ax.text(event.onset, row, f" {event.score:.2f}", va="center", fontsize=8, clip_on=True)
+        free_from = event.onset + _SCORE_WIDTH * end
+
+
+def _add_legend(ax: Any, colors: Mapping[Label, Any], labels: Sequence[Label]) -> None:
+    """Labels and their colors, above the axes."""
+    from matplotlib.patches import Patch
+
+    if labels:
+        ax.legend(
+            handles=[Patch(color=colors[label], label=str(label)) for label in labels],
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            ncols=6,
+            frameon=False,
+            fontsize=8,
+        )

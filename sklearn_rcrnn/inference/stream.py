@@ -1,0 +1,193 @@
+"""Recordings that do not fit into memory, or have not ended yet: block by block to events."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from ..audio import open_audio, unreadable
+from ..detector import RCRNNDetector
+from ..events import Event, check_threshold, select_events
+from ..features import LFBETransformer
+from .windows import END, MARGIN, WINDOW, Pending, Windows, keep
+
+# Seconds of a file that are read at once.
+_BLOCK = 10.0
+
+
+def detect_stream(
+    estimator: Pipeline,
+    blocks: Iterable[NDArray],
+    *,
+    sample_rate: int | None = None,
+    window: float = WINDOW,
+    margin: float = MARGIN,
+) -> Iterator[Event]:
+    """Events of a recording that comes in blocks, each as soon as it is certain.
+
+    The events are those of ``estimator.predict`` on the whole recording. Memory does not
+    grow with its length.
+
+    Parameters
+    ----------
+    estimator : Pipeline
+        Of an :class:`LFBETransformer` and an :class:`RCRNNDetector`, fitted, with
+        ``max_events_per_clip=None``.
+    blocks : iterable of float arrays of shape (n_samples_i,) or (n_samples_i, n_channels)
+        Of any lengths: from a microphone, a pipe, a socket. Channels are averaged.
+    sample_rate : int, default=None
+        Of the blocks, in Hz; by default that of the pipeline.
+    window, margin : float, default=60, 10
+        Seconds: the network looks at windows, and hears a margin to both sides. Shorter
+        windows are certain earlier and cost more: an event is yielded at most
+        ``window - margin + 1`` seconds after its end (``window`` seconds with an
+        ``nms_threshold`` under 0.5), or after that of stronger events that overlap it. With
+        other values than these the events may differ from those of ``predict`` a little.
+
+    Yields
+    ------
+    Event
+        In seconds from the first sample; by onset, but for events that had to wait.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For another estimator, or blocks that are not finite or no samples; names the time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_rcrnn import detect_stream, load_pretrained
+    >>> pipe = load_pretrained().set_params(detector__max_events_per_clip=None)
+    >>> rng = np.random.default_rng(0)
+    >>> blocks = (0.01 * rng.normal(size=44100) for second in range(3))
+    >>> events = list(detect_stream(pipe, blocks))
+    """
+    lfbe, detector = _check(estimator)
+    return _detect(lfbe, detector, _at_rate(blocks, sample_rate, lfbe.sample_rate), window, margin)
+
+
+def detect_file(estimator: Pipeline, path: str | os.PathLike[str]) -> list[Event]:
+    """Events of a file of any length, read in blocks.
+
+    Parameters
+    ----------
+    estimator : Pipeline
+        As for :func:`detect_stream`, with any ``max_events_per_clip``.
+    path : str or PathLike
+
+    Returns
+    -------
+    list of Event
+        By onset; those of ``estimator.predict([path])[0]`` but for rounding.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or it cannot be read or is empty.
+
+    Examples
+    --------
+    >>> detect_file(load_pretrained(), "night.flac")  # doctest: +SKIP
+    """
+    import soundfile
+
+    lfbe, detector = _check(estimator, any_number=True)
+    name = os.fspath(path)
+    with open_audio(path) as file:
+        blocks = file.blocks(round(_BLOCK * file.samplerate), dtype="float32", always_2d=True)
+        samples = _at_rate(blocks, file.samplerate, lfbe.sample_rate)
+        try:
+            found = list(_detect(lfbe, detector, samples, WINDOW, MARGIN))
+        except soundfile.SoundFileError as error:
+            raise unreadable(name, error) from error
+        except ValueError as error:
+            raise ValueError(f"{name!r}: {error}") from error
+    return select_events([found], 0.0, detector.max_events_per_clip)[0]
+
+
+def _check(estimator: Any, any_number: bool = False) -> tuple[LFBETransformer, RCRNNDetector]:
+    """The two steps, if they are what can be streamed."""
+    kinds = (LFBETransformer, RCRNNDetector)
+    steps = tuple(estimator) if isinstance(estimator, Pipeline) else (estimator,)
+    if len(steps) != 2 or not all(map(isinstance, steps, kinds)):
+        raise TypeError(
+            "estimator must be a Pipeline of an LFBETransformer and an RCRNNDetector; got "
+            f"{', '.join(type(step).__name__ for step in steps)}"
+        )
+    lfbe, detector = steps
+    check_is_fitted(detector)
+    if not math.isclose(lfbe.frame_shift, detector.frame_shift, rel_tol=1e-6):
+        raise ValueError(
+            f"frame_shift={detector.frame_shift:.6g} s of the detector is not that of the "
+            f"features, {lfbe.frame_shift:.6g} s: times would be wrong, as they were in its "
+            "training. Build pipelines with make_rcrnn_pipeline"
+        )
+    if detector.max_events_per_clip is not None and not any_number:
+        raise ValueError(
+            "The best events of a stream are known only at its end: "
+            "set_params(detector__max_events_per_clip=None)"
+        )
+    check_threshold(detector.score_threshold, detector.classes_.tolist())
+    return lfbe, detector
+
+
+def _detect(
+    lfbe: LFBETransformer,
+    detector: RCRNNDetector,
+    blocks: Iterable[NDArray],
+    window: float,
+    margin: float,
+) -> Iterator[Event]:
+    windows = Windows(detector.frame_shift, window, margin)
+    buffer = np.empty((0, lfbe.n_mels), np.float32)
+    start = 0
+    found = Pending(detector.nms_threshold)
+
+    def look(stop: int | None) -> list[Event]:
+        piece = windows.piece(start, stop)
+        frames = buffer[: piece.stop - piece.start]
+        scored = detector.predict_candidates([frames])
+        chosen = select_events(scored, detector.score_threshold)
+        return keep(chosen[0], piece, detector.frame_shift)
+
+    for frames in lfbe.transform_blocks(blocks):
+        buffer = np.concatenate([buffer, frames])
+        # A window is looked at when it is certain that the recording goes on behind it.
+        while len(buffer) > windows.length:
+            found.add(look(None))
+            start += windows.hop
+            buffer = buffer[windows.hop :]
+            yield from found.take(windows.horizon(start))
+    found.add(look(start + len(buffer)))
+    yield from found.take(END)
+
+
+def _at_rate(
+    blocks: Iterable[NDArray], rate: int | None, sample_rate: int
+) -> Iterator[NDArray[np.float32]]:
+    """Blocks of one channel at the wanted rate."""
+    import soxr
+
+    resampler = None
+    if rate is not None and rate != sample_rate:
+        resampler = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
+    for block in blocks:
+        samples = np.asarray(block)
+        if samples.ndim not in (1, 2) or samples.dtype.kind != "f":
+            raise ValueError(
+                "blocks must be float arrays of shape (n_samples,) or (n_samples, n_channels); "
+                f"got {samples.dtype} of shape {samples.shape}"
+            )
+        mono = samples.mean(axis=1) if samples.ndim == 2 else samples
+        mono = np.ascontiguousarray(mono, np.float32)
+        yield resampler.resample_chunk(mono) if resampler else mono
+    if resampler:
+        yield resampler.resample_chunk(np.empty(0, np.float32), last=True)

@@ -1,0 +1,1 @@
+"""Fitted models in files: saving, loading, shipped weights, averaging, ONNX."""

@@ -1,0 +1,139 @@
+"""Fitted detectors for programs without PyTorch: ONNX."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from .._utils.files import complete
+from .._utils.optional import need
+from ..detector import RCRNNDetector
+from ..features import LFBETransformer
+
+OPSET = 18
+
+
+def export_onnx(
+    estimator: Pipeline | RCRNNDetector, path: str | os.PathLike[str], *, nms: bool = True
+) -> Path:
+    """Write a fitted detector as one ONNX graph, from features to scored intervals.
+
+    The graph takes ``features``, float32 of shape (n_frames, n_bands) and of any length,
+    and gives, by falling score,
+
+    - ``intervals``: float32 of shape (n, 2), onset and offset in seconds;
+    - ``labels``: int64 of shape (n,), places in the list of labels;
+    - ``scores``: float32 of shape (n,); 0 from the first place on that holds no event.
+
+    Parameters
+    ----------
+    estimator : RCRNNDetector, or Pipeline of an LFBETransformer and one
+        Fitted. The parameters of the features go into the metadata of the graph.
+    path : str or PathLike
+        Ends in ``.onnx`` by custom.
+    nms : bool, default=True
+        Drop events that a stronger one of their label overlaps, as ``predict_candidates``
+        does. False leaves that to whoever runs the graph.
+
+    Returns
+    -------
+    pathlib.Path
+        `path`.
+
+    Raises
+    ------
+    ImportError
+        Without the packages ``onnx`` and ``onnxscript``.
+    TypeError
+        For another estimator.
+
+    Notes
+    -----
+    Key ``sklearn_rcrnn`` of the graph's metadata holds JSON: ``labels``,
+    ``score_threshold`` by label, ``nms_threshold``, ``frame_shift``, and of a pipeline
+    ``features``, the parameters of the LFBETransformer. Clips of more than a minute go
+    through in one piece here, and in windows in ``predict``: events differ a little.
+
+    Examples
+    --------
+    >>> from sklearn_rcrnn import export_onnx, load_pretrained
+    >>> export_onnx(load_pretrained(), "rare-events.onnx")  # doctest: +SKIP
+    """
+    from ..nn.onnx import TRANSLATIONS, ExportedRCRNN
+
+    need("ONNX export needs", "onnx", "onnx", "onnxscript")
+    steps: list[Any] = [estimator]
+    if isinstance(estimator, Pipeline):
+        steps = [step for _, step in estimator.steps]
+    detector, lfbe = steps[-1], steps[:-1]
+    kinds = (LFBETransformer, RCRNNDetector)[-len(steps) :]
+    if len(steps) > 2 or not all(map(isinstance, steps, kinds)):
+        raise TypeError(
+            "estimator must be an RCRNNDetector, or a Pipeline of an LFBETransformer and one; "
+            f"got {', '.join(type(step).__name__ for step in steps)}"
+        )
+    check_is_fitted(detector)
+    network = copy.deepcopy(detector.net_.module_).cpu()
+    threshold = detector.nms_threshold if nms else None
+    graph = ExportedRCRNN(network, detector._step_seconds(), threshold).eval()
+    length = torch.export.Dim("n_frames", min=2)
+    with _quietly():
+        program = torch.onnx.export(
+            graph,
+            (torch.zeros(500, detector.n_features_in_),),
+            input_names=["features"],
+            output_names=["intervals", "labels", "scores"],
+            dynamic_shapes={"features": {0: length}},
+            custom_translation_table=dict(TRANSLATIONS),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    program.model.metadata_props["sklearn_rcrnn"] = json.dumps(
+        _metadata(detector, *lfbe), ensure_ascii=False
+    )
+    path = Path(path)
+    with complete(path) as partial:
+        program.save(partial, external_data=False)
+    return path
+
+
+def _metadata(detector: RCRNNDetector, lfbe: LFBETransformer | None = None) -> dict[str, Any]:
+    threshold, labels = detector.score_threshold, detector.classes_.tolist()
+    by_label = threshold if isinstance(threshold, dict) else dict.fromkeys(labels, threshold)
+    known: dict[str, Any] = {
+        "labels": labels,
+        "score_threshold": [by_label[label] for label in labels],
+        "nms_threshold": detector.nms_threshold,
+        "frame_shift": detector.frame_shift,
+    }
+    if lfbe is not None:
+        params = lfbe.get_params()
+        params.pop("n_jobs")
+        known["features"] = params
+    return known
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without what the exporter says about operators that are not used here."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,101 @@
+"""Greedy non-maximum suppression of intervals, batched."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from .intervals import iou
+
+
+def nms(
+    intervals: Tensor,
+    scores: Tensor,
+    threshold: float,
+    max_kept: int | None = None,
+    valid: Tensor | None = None,
+    chunk: int = 128,
+) -> tuple[Tensor, Tensor]:
+    """Greedy non-maximum suppression of every clip of a batch at once.
+
+    Exactly the greedy rule: by falling score, an interval is kept unless its IoU with one
+    kept before it exceeds `threshold`. The work is done in chunks of the sorted list. In
+    a chunk the rule is iterated on all intervals together until nothing changes, which
+    gives the greedy answer because each pass settles at least one more of the first ones;
+    a handful of passes is usual. Chunks stop when every clip has `max_kept` intervals.
+
+    Parameters
+    ----------
+    intervals : Tensor of shape (n_clips, n, 2)
+    scores : Tensor of shape (n_clips, n)
+    threshold : float
+        IoU above which the lower score is suppressed.
+    max_kept : int, default=None
+        Keep at most so many a clip; all of them by default.
+    valid : bool Tensor of shape (n_clips, n), default=None
+        Intervals that are False are never kept.
+    chunk : int, default=128
+
+    Returns
+    -------
+    indices : int64 Tensor of shape (n_clips, k)
+        Of the kept intervals, by falling score (ties: the earlier one first).
+    kept : bool Tensor of shape (n_clips, k)
+        False where a clip has fewer than ``k`` kept intervals.
+
+    References
+    ----------
+    Section 2.3 of the paper; the fixed point is that of Cluster-NMS.
+
+    Examples
+    --------
+    >>> import torch
+    >>> intervals = torch.tensor([[[0.0, 2.0], [0.1, 2.0], [5.0, 6.0]]])
+    >>> nms(intervals, torch.tensor([[0.8, 0.9, 0.7]]), threshold=0.5)
+    (tensor([[1, 2]]), tensor([[True, True]]))
+    """
+    n_clips, n = scores.shape
+    limit = n if max_kept is None else min(max_kept, n)
+    valid = torch.ones_like(scores, dtype=torch.bool) if valid is None else valid
+    order = torch.where(valid, scores, -math.inf).argsort(dim=1, descending=True, stable=True)
+    boxes = intervals.gather(1, order[..., None].expand(-1, -1, 2))
+    keep = valid.gather(1, order)
+    kept_boxes = boxes[:, :0]
+    kept_mask = keep[:, :0]
+    for start in range(0, n, chunk):
+        part = boxes[:, start : start + chunk]
+        free = keep[:, start : start + chunk]
+        if kept_boxes.shape[1]:
+            suppressed = (iou(part, kept_boxes) > threshold) & kept_mask[:, None]
+            free = free & ~suppressed.any(-1)
+        chosen = _suppress(part, free, threshold)
+        keep[:, start : start + chunk] = chosen
+        kept_boxes = torch.cat([kept_boxes, part], 1)
+        kept_mask = torch.cat([kept_mask, chosen], 1)
+        if bool((kept_mask.sum(1) >= limit).all()):
+            keep[:, start + chunk :] = False
+            break
+        # Only what was kept can suppress later: drop the rest before the next chunk.
+        width = int(kept_mask.sum(1).max())
+        first = (~kept_mask).byte().argsort(dim=1, stable=True)[:, :width]
+        kept_boxes = kept_boxes.gather(1, first[..., None].expand(-1, -1, 2))
+        kept_mask = kept_mask.gather(1, first)
+    k = min(limit, int(keep.sum(1).max()) if n_clips else 0)
+    first = (~keep).byte().argsort(dim=1, stable=True)[:, :k]
+    return order.gather(1, first), keep.gather(1, first)
+
+
+def _suppress(boxes: Tensor, free: Tensor, threshold: float) -> Tensor:
+    """Greedy NMS within one sorted chunk by iterating the rule to its fixed point."""
+    n = boxes.shape[1]
+    earlier = torch.ones(n, n, dtype=torch.bool, device=boxes.device).tril(-1)
+    overlaps = (iou(boxes, boxes) > threshold) & earlier
+    kept = free
+    for _ in range(n):
+        updated = free & ~(overlaps & kept[:, None]).any(-1)
+        if torch.equal(updated, kept):
+            break
+        kept = updated
+    return kept

@@ -1,0 +1,120 @@
+"""How the networks normalize features: by the training clips, or by what is around each frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+# Added to deviations around a frame, in units of log energy: steady bands are not blown up.
+_SOFTENING = 0.3
+# Lowest value of what is normalized by its surroundings: digital silence is far below all else.
+_FLOOR = -4.0
+
+
+def normalized_around(
+    features: Tensor, context: Tensor | int, lengths: Tensor | None = None
+) -> Tensor:
+    """Take from each band its mean over the frames around, and divide it by their deviation.
+
+    Digital silence, where all bands are alike, is not counted: it would drag the mean down
+    from what is heard.
+
+    Parameters
+    ----------
+    features : float Tensor of shape (n_clips, n_frames, n_bands)
+    context : int or int64 Tensor
+        Frames around each, half of them before it; near an end of the clip they are the
+        first or last so many, and of a shorter clip all.
+    lengths : int64 Tensor of shape (n_clips,), default=None
+        Valid frames of each clip; None when all are.
+    """
+    n_clips, n_frames, _ = features.shape
+    places = torch.arange(n_frames, device=features.device)
+    ends = torch.full_like(places[:1], n_frames) if lengths is None else lengths[:, None]
+    width = torch.minimum(ends, torch.as_tensor(context, device=ends.device))
+    first = torch.minimum((places - width // 2).clamp(min=0), ends - width)
+    first = first.expand(n_clips, -1)[..., None]
+    last = first + width.unsqueeze(-1)
+    counted = (features.amax(2) > features.amin(2)) & (places < ends)
+    weights = counted.to(features.dtype)[..., None]
+
+    def around(values: Tensor) -> Tensor:
+        total = F.pad(values.cumsum(1), (0, 0, 1, 0))
+        shape = (-1, -1, values.shape[2])
+        return total.gather(1, last.expand(shape)) - total.gather(1, first.expand(shape))
+
+    # About the mean of the clip: long sums of large values would lose their digits.
+    usual = (features * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True).clamp(min=1)
+    centered = (features - usual) * weights
+    n = around(weights).clamp(min=1)
+    mean = around(centered) / n
+    deviation = (around(centered**2) / n - mean**2).clamp(min=0).sqrt()
+    return ((features - usual - mean) / (deviation + _SOFTENING)).clamp(min=_FLOOR)
+
+
+class Normalization(nn.Module):
+    """Bring each band to a mean of about 0 and a deviation of about 1.
+
+    Parameters
+    ----------
+    n_bands : int
+    context : int, default=None
+        Frames around each that it is normalized by, before it is by what was measured in
+        training. None: by the latter only.
+
+    Attributes
+    ----------
+    mean, scale : buffers of shape (n_bands,)
+        Part of the ``state_dict``, so that they cannot be forgotten at prediction.
+    context : int64 buffer, with a `context` only
+        Frames.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    context: Tensor | None
+
+    def __init__(self, n_bands: int, context: int | None = None):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_bands))
+        self.register_buffer("scale", torch.ones(n_bands))
+        self.register_buffer("context", None if context is None else torch.tensor(context))
+
+    def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """The same shape, normalized; what lies behind the end of a clip does not matter."""
+        return (self._around(features, lengths) - self.mean) / self.scale
+
+    def narrow(self, clips: Sequence[NDArray[np.float32]]) -> None:
+        """Let the context be no longer than training clips usually are.
+
+        Else a frame would later be normalized by more than it was in training, and events
+        that fill much of a clip would look different in long recordings.
+        """
+        if self.context is not None:
+            self.context.clamp_(max=int(np.median([len(clip) for clip in clips])))
+
+    def measure(self, clips: Sequence[NDArray[np.float32]]) -> None:
+        """Set mean and scale by the training clips, over all their frames."""
+        n_frames = 0
+        total = torch.zeros_like(self.mean, dtype=torch.float64)
+        squares = torch.zeros_like(total)
+        for clip in clips:
+            wide = self._around(torch.tensor(clip, device=self.mean.device)[None], None)[0].double()
+            n_frames += len(clip)
+            total += wide.sum(0)
+            squares += (wide**2).sum(0)
+        mean = total / n_frames
+        variance = (squares / n_frames - mean**2).clamp(min=0)
+        self.mean.copy_(mean)
+        # A band that never changes carries nothing; 1 keeps it finite.
+        self.scale.copy_(torch.where(variance > 1e-8, variance.sqrt(), 1.0))
+
+    def _around(self, features: Tensor, lengths: Tensor | None) -> Tensor:
+        if self.context is None:
+            return features
+        return normalized_around(features, self.context, lengths)

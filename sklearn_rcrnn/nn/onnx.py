@@ -1,0 +1,174 @@
+"""The network as one graph from features to events, with the suppression as an ONNX operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .nms import nms
+from .rcrnn import RCRNN
+
+# Scores under it do not take part in the suppression.
+_NEVER = -1e30
+
+
+@torch.library.custom_op("sklearn_rcrnn::survivors", mutates_args=())
+def survivors(intervals: Tensor, scores: Tensor, threshold: float, most: int) -> Tensor:
+    """Which intervals (n_rows, n, 2) greedy suppression keeps, at most so many of a row."""
+    indices, kept = nms(intervals, scores, threshold, most, scores > _NEVER)
+    return torch.zeros_like(scores, dtype=torch.bool).scatter_(1, indices, kept)
+
+
+@survivors.register_fake
+def _(intervals: Tensor, scores: Tensor, threshold: float, most: int) -> Tensor:
+    return torch.empty_like(scores, dtype=torch.bool)
+
+
+def onnx_survivors(intervals: Any, scores: Any, threshold: float, most: int) -> Any:
+    """The same in the operators of ONNX, for ``custom_translation_table``."""
+    import onnxscript
+
+    op: Any = onnxscript.opset18
+    start, end = op.Split(intervals, axis=-1, num_outputs=2)
+    zeros = op.Sub(start, start)
+    # Boxes of height one: their IoU is that of the intervals.
+    boxes = op.Concat(zeros, start, op.Add(zeros, op.Constant(value_float=1.0)), end, axis=-1)
+    chosen = op.NonMaxSuppression(
+        boxes,
+        op.Unsqueeze(scores, op.Constant(value_ints=[1])),
+        op.Constant(value_ints=[most]),
+        op.Constant(value_floats=[threshold]),
+        op.Constant(value_floats=[_NEVER]),
+    )
+    row_and_place = op.Gather(chosen, op.Constant(value_ints=[0, 2]), axis=1)
+    ones = op.Expand(
+        op.Constant(value_float=1.0),
+        op.Slice(
+            op.Shape(chosen),
+            op.Constant(value_ints=[0]),
+            op.Constant(value_ints=[1]),
+        ),
+    )
+    return op.Greater(
+        op.ScatterND(op.Sub(scores, scores), row_and_place, ones), op.Constant(value_float=0.5)
+    )
+
+
+@torch.library.custom_op("sklearn_rcrnn::recurrence", mutates_args=())
+def recurrence(x: Tensor, weights: list[Tensor]) -> Tensor:
+    """What a GRU without a first state gives for (1, n_steps, n); four weights a direction."""
+    both = len(weights) == 8
+    state = x.new_zeros(len(weights) // 4, 1, weights[1].shape[1])
+    return torch._VF.gru(x, state, weights, True, 1, 0.0, False, both, True)[0]  # type: ignore[attr-defined]
+
+
+@recurrence.register_fake
+def _(x: Tensor, weights: list[Tensor]) -> Tensor:
+    return x.new_empty(1, x.shape[1], len(weights) // 4 * weights[1].shape[1])
+
+
+def onnx_recurrence(x: Any, weights: Any) -> Any:
+    """The same in the operators of ONNX, whose gates stand in another order."""
+    import onnxscript
+
+    op: Any = onnxscript.opset18
+
+    def gates(weight: Any) -> Any:
+        reset, update, new = op.Split(weight, num_outputs=3)
+        return op.Concat(update, reset, new, axis=0)
+
+    def directions(arrays: list[Any]) -> Any:
+        zero = op.Constant(value_ints=[0])
+        return op.Concat(*(op.Unsqueeze(array, zero) for array in arrays), axis=0)
+
+    ordered = [gates(weight) for weight in weights]
+    biases = [op.Concat(*pair, axis=0) for pair in zip(ordered[2::4], ordered[3::4], strict=True)]
+    out, _ = op.GRU(
+        op.Transpose(x, perm=[1, 0, 2]),
+        directions(ordered[0::4]),
+        directions(ordered[1::4]),
+        directions(biases),
+        hidden_size=weights[1].shape[1],
+        direction="bidirectional" if len(weights) == 8 else "forward",
+        linear_before_reset=1,
+    )
+    # (steps, directions, 1, units) to (1, steps, directions * units)
+    return op.Reshape(op.Transpose(out, perm=[2, 0, 1, 3]), op.Constant(value_ints=[0, 0, -1]))
+
+
+class _Recurrence(nn.Module):
+    """Stands in for a GRU, which the exporter cannot take at a length that is not fixed."""
+
+    def __init__(self, gru: nn.GRU):
+        super().__init__()
+        self.weights = nn.ParameterList(gru._flat_weights)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, None]:
+        return recurrence(x, list(self.weights)), None
+
+
+TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
+    torch.ops.sklearn_rcrnn.survivors.default: onnx_survivors,
+    torch.ops.sklearn_rcrnn.recurrence.default: onnx_recurrence,
+}
+
+
+def _suppress(
+    intervals: Tensor, scores: Tensor, threshold: float, most: int, valid: Tensor
+) -> tuple[Tensor, Tensor]:
+    """As :func:`~sklearn_rcrnn.nn.intervals.nms`, but always `most` places."""
+    # Clips shorter than that have fewer intervals: pad, since shapes cannot depend on values.
+    intervals = F.pad(intervals, (0, 0, 0, most))
+    scores = F.pad(scores.masked_fill(~valid, 10 * _NEVER), (0, most), value=10 * _NEVER)
+    kept = survivors(intervals, scores, threshold, most)
+    values, places = torch.topk(scores.masked_fill(~kept, 10 * _NEVER), most, dim=1)
+    found = values > _NEVER
+    return torch.where(found, places, 0), found
+
+
+class ExportedRCRNN(nn.Module):
+    """From the features of a clip to its scored intervals, by falling score.
+
+    Parameters
+    ----------
+    network : RCRNN
+        It is changed: give a copy.
+    step : float
+        Seconds in a step of the feature map.
+    nms_threshold : float or None
+        IoU above which the weaker interval of a label is dropped; None: all are kept.
+    """
+
+    def __init__(self, network: RCRNN, step: float, nms_threshold: float | None):
+        super().__init__()
+        self.network = network.eval()
+        self.network.suppress = _suppress
+        if network.crnn is not None and network.crnn.gru is not None:
+            network.crnn.gru = _Recurrence(network.crnn.gru)  # type: ignore[assignment]
+        self.step = step
+        self.nms_threshold = nms_threshold
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Intervals (n, 2) in seconds, their labels (n,) and scores (n,); 0 where there is none.
+
+        Parameters
+        ----------
+        features : float32 Tensor of shape (n_frames, n_bands)
+        """
+        found = self.network(features[None])
+        intervals = found.intervals[0].transpose(0, 1)
+        wide = intervals[..., 1] > intervals[..., 0]
+        scores = found.scores[0].T * (found.valid & wide)
+        n_labels, n = scores.shape
+        if self.nms_threshold is not None:
+            # Suppression is within a label: each is a row of its own.
+            masked = scores.masked_fill(scores <= 0, 10 * _NEVER)
+            scores = scores * survivors(intervals, masked, self.nms_threshold, n)
+        ordered, places = torch.topk(scores.flatten(), n_labels * n)
+        there = ordered > 0
+        seconds = intervals.reshape(-1, 2)[places] * self.step
+        return seconds * there[:, None], places // n * there, ordered

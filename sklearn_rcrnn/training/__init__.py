@@ -1,0 +1,1 @@
+"""Training with skorch: data, targets, augmentation, nets, callbacks, device, first weights."""

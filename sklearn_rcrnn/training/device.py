@@ -1,0 +1,52 @@
+"""Which device and precision a network is computed in."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+
+def resolve_device(device: str) -> str:
+    """``"auto"`` is CUDA where there is one, else the processor."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise ValueError(
+            f'device must be "auto" or a name of PyTorch\'s; got {device!r}'
+        ) from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f'device={device!r}, but PyTorch finds no CUDA here: use device="auto"')
+    return device
+
+
+def bfloat16_supported(device: str) -> bool:
+    """Whether the device computes in bfloat16 itself, so that it pays."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if kind == "cpu":
+        return "AVX512" in torch.backends.cpu.get_cpu_capability() and _cpu_flag("avx512_bf16")
+    return False
+
+
+def use_bfloat16(
+    precision: Literal["auto", "float32", "bfloat16"], device: str, training: bool
+) -> bool:
+    """``"auto"`` trains in bfloat16 where it pays and always predicts in float32.
+
+    Prediction in float32 keeps events the same on every machine and in every batch.
+    """
+    if precision == "auto":
+        return training and bfloat16_supported(device)
+    return precision == "bfloat16"
+
+
+def _cpu_flag(flag: str) -> bool:
+    try:
+        with open("/proc/cpuinfo") as info:
+            return any(flag in line.split() for line in info if line.startswith("flags"))
+    except OSError:  # not Linux
+        return False

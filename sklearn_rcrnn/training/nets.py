@@ -1,0 +1,86 @@
+"""The skorch nets that train the networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import (
+    Callback,
+    PassthroughScoring,
+)
+from skorch.dataset import unpack_data
+from skorch.helper import predefined_split
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from .callbacks import LossTable
+from .data import ClipDataset
+
+LOSSES = ("rpn_cls", "rpn_reg", "head_cls", "head_reg", "frames", "distances")
+
+
+class PresenceNet(NeuralNet):
+    """skorch net that may compute in bfloat16 and change features before it learns from them."""
+
+    def __init__(
+        self,
+        *args: Any,
+        bfloat16: bool = False,
+        augmentation: Callable[[Tensor], Tensor] | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(*args, **kwargs)
+        self.bfloat16 = bfloat16
+        self.augmentation = augmentation
+
+    def train_step_single(self, batch: Any, **fit_params: Any) -> Any:
+        if self.augmentation is not None:
+            X, y = unpack_data(batch)
+            batch = {**X, "features": self.augmentation(X["features"])}, y
+        return super().train_step_single(batch, **fit_params)
+
+    def infer(self, x: Any, **fit_params: Any) -> Any:
+        kind = torch.device(self.device).type
+        with torch.autocast(kind, torch.bfloat16, enabled=self.bfloat16):
+            return super().infer(x, **fit_params)
+
+
+class DetectionNet(PresenceNet):
+    """skorch net whose loss is equation (1) twice, each part recorded by name."""
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Callback]]:
+        train_parts = [f"train_{name}" for name in LOSSES]
+        return [
+            *(item for item in super()._default_callbacks if item[0] != "print_log"),
+            *((name, PassthroughScoring(name, None)) for name in LOSSES),
+            *((name, PassthroughScoring(name, None, on_train=True)) for name in train_parts),
+            # Parts of the training loss are in the history; beside the others they clutter.
+            ("print_log", LossTable(keys_ignored=train_parts)),
+        ]
+
+    def get_loss(
+        self, y_pred: dict[str, Tensor], y_true: Any, X: Any = None, training: bool = False
+    ) -> Tensor:
+        for name, loss in y_pred.items():
+            self.history.record_batch(f"train_{name}" if training else name, loss.item())
+        return torch.stack(list(y_pred.values())).sum()
+
+
+def train(net: NeuralNet, train_set: Dataset, valid_set: ClipDataset | None) -> None:
+    """Train an initialized net, then let go of the data that it held on to."""
+    net.train_split = None if valid_set is None else predefined_split(valid_set)
+    net.partial_fit(train_set, y=None)
+    net.train_split = None
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """PyTorch's generator set to `seed` inside and as it was before afterwards."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,402 @@
+"""The installed command, as a user types it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from sklearn_rcrnn import Event, load, make_rcrnn_pipeline, save
+from sklearn_rcrnn.annotations.tables import read_events, write_events
+from sklearn_rcrnn.datasets import make_rare_events
+from sklearn_rcrnn.inference.files import detect_files
+
+RATE = 8000
+RCRNN = Path(sys.executable).with_name("rcrnn")
+
+
+def rcrnn(*args, data=None):
+    out = subprocess.run([RCRNN, *map(str, args)], capture_output=True, input=data)
+    return subprocess.CompletedProcess(
+        out.args, out.returncode, out.stdout.decode(), out.stderr.decode()
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model and three recordings, one of which is none."""
+    root = tmp_path_factory.mktemp("cli")
+    settings = {"duration": 4.0, "sample_rate": RATE, "ebr": (10, 20)}
+    X, y = make_rare_events(8, random_state=0, **settings)
+    pipe = make_rcrnn_pipeline(
+        sample_rate=RATE,
+        n_fft=512,
+        hop_length=256,
+        n_mels=16,
+        gru_units=4,
+        dense_units=8,
+        max_epochs=1,
+        score_threshold=0.0,
+        random_state=0,
+    ).fit(X, y)
+    save(pipe, root / "model")
+    (root / "in").mkdir()
+    for name, samples in zip(("a.wav", "b c\n.flac"), X, strict=False):
+        soundfile.write(root / "in" / name, samples, RATE)
+    (root / "in" / "broken.wav").write_text("no audio")
+    return root
+
+
+def test_table_on_standard_output(folder):
+    out = rcrnn("detect", folder / "in" / "a.wav", "--model", folder / "model")
+    assert out.returncode == 0, out.stderr
+    lines = out.stdout.splitlines()
+    assert lines[0] == "file,onset,offset,label,score"
+    expected = load(folder / "model").predict([folder / "in" / "a.wav"])[0]
+    assert len(lines) == 1 + len(expected)
+
+
+def test_a_broken_recording_does_not_stop_the_others(folder, tmp_path):
+    target = tmp_path / "tables"
+    target.mkdir()
+    args = ("detect", folder / "in", "--model", folder / "model", "-o", target)
+    out = rcrnn(*args, "--format", "jsonl")
+    assert out.returncode == 1
+    assert "broken.wav' cannot be read" in out.stderr
+    assert len(out.stderr.strip().splitlines()) == 1
+    names = sorted(path.name for path in target.iterdir())
+    assert names == ["a.wav.jsonl", "b c\n.flac.jsonl"]
+
+
+def test_a_second_run_goes_on_where_the_first_stopped(folder, tmp_path):
+    pipe = load(folder / "model")
+    paths = [folder / "in" / "a.wav", folder / "in" / "b c\n.flac"]
+    first = list(detect_files(pipe, paths[:1], output_dir=tmp_path))
+    assert first[0].events is not None
+    stamp = (tmp_path / "a.wav.csv").stat().st_mtime_ns
+    second = list(detect_files(pipe, paths, output_dir=tmp_path, n_jobs=2))
+    assert [outcome.events is None for outcome in second] == [True, False]
+    assert (tmp_path / "a.wav.csv").stat().st_mtime_ns == stamp
+    again = list(detect_files(pipe, paths[:1], output_dir=tmp_path, overwrite=True))
+    assert again[0].events == first[0].events
+
+
+def test_an_error_that_nobody_thought_of_does_not_stop_the_others(folder, monkeypatch):
+    def without_memory(pipe, path):
+        if path.name == "a.wav":
+            raise RuntimeError("not enough memory")
+        return []
+
+    monkeypatch.setattr("sklearn_rcrnn.inference.files.detect_file", without_memory)
+    paths = [folder / "in" / "a.wav", folder / "in" / "b c\n.flac"]
+    first, second = detect_files(load(folder / "model"), paths)
+    assert first.error == f"'{paths[0]}': RuntimeError: not enough memory"
+    assert (second.error, second.events) == (None, [])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for another process")
+def test_what_was_found_before_an_interruption_is_kept(folder, tmp_path):
+    sound, rate = soundfile.read(folder / "in" / "a.wav")
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in" / "0.wav", sound, rate)
+    soundfile.write(tmp_path / "in" / "1.wav", np.tile(sound, 900), rate)  # an hour
+    args = ["detect", tmp_path / "in", "--model", folder / "model", "--json", "-o"]
+    for target, kept in ((tmp_path / "x.csv", "x.csv.part"), (f"{tmp_path}/out/", "out/0.wav.csv")):
+        command = [RCRNN, *map(str, args), str(target)]
+        # What runs in the background of a shell has SIGINT ignored, and so would the command.
+        heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        with subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, preexec_fn=heard
+        ) as process:
+            assert json.loads(process.stderr.readline())["event"] == "detected"
+            process.send_signal(signal.SIGINT)
+            last = json.loads(process.stderr.readlines()[-1])
+        assert process.returncode == 130
+        assert last["event"] == "interrupted"
+        assert [Path(name).name for name in read_events(tmp_path / kept, "csv")] == ["0.wav"]
+    assert not (tmp_path / "x.csv").exists()
+
+
+def test_two_recordings_of_one_name(folder, tmp_path):
+    (tmp_path / "a.wav").write_bytes((folder / "in" / "a.wav").read_bytes())
+    paths = [folder / "in" / "a.wav", tmp_path / "a.wav"]
+    with pytest.raises(ValueError, match="would both be written"):
+        list(detect_files(load(folder / "model"), paths, output_dir=tmp_path / "out"))
+
+
+def test_tables_lie_as_recordings_do(folder, tmp_path):
+    """Recorders give the recordings of each day the same names."""
+    for day, name in (("mon", "a.wav"), ("tue", "b c\n.flac")):
+        (tmp_path / "in" / day).mkdir(parents=True)
+        sound = (folder / "in" / name).read_bytes()
+        (tmp_path / "in" / day / "0.wav").write_bytes(sound)
+    args = (tmp_path / "in", "--model", folder / "model")
+    tables = f"{tmp_path / 'tables'}/"
+    assert rcrnn("detect", *args, "-o", tables).returncode == 0
+    expected = [
+        load(folder / "model").predict([tmp_path / "in" / f"{day}/0.wav"])[0]
+        for day in ("mon", "tue")
+    ]
+    again = rcrnn("detect", *args, "-o", tables).stderr
+    assert again == "2 recordings passed over: the table is there (--overwrite)\n"
+    found = read_events(tables)
+    assert list(found) == ["mon/0.wav", "tue/0.wav"]
+    for own, events in zip(found.values(), expected, strict=True):
+        onsets = [event.onset for event in events]
+        assert [event.onset for event in own] == pytest.approx(onsets, abs=1e-3)
+    out = rcrnn("report", *args, "--events", tables, "-o", tmp_path / "x.html")
+    assert out.stderr.endswith(f"{sum(map(len, expected))} events\n")
+    out = rcrnn("report", tmp_path / "in", "--events", Path(tables) / "mon" / "0.wav.csv")
+    assert out.returncode == 2
+    assert "tell them apart" in out.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("detect", "x.wav", "--model", "nothing"), "nothing is no model"),
+        (("detect", "x.wav", "--threshold", "2"), "--threshold"),
+        (("detect",), "Missing argument"),
+        (("evaluate", "no.csv", "no.csv"), "No such table of events"),
+    ],
+)
+def test_wrong_use_ends_with_2(args, message):
+    out = rcrnn(*args)
+    assert out.returncode == 2
+    assert message in out.stderr
+    assert "Traceback" not in out.stderr
+
+
+def test_scores(tmp_path):
+    true = {"a.wav": [Event(1.0, 2.0, "dog")], "b.wav": [Event(3.0, 4.0, "cat")], "c.wav": []}
+    found = {"a.wav": [Event(1.2, 2.0, "dog", 0.9)], "c.wav": [Event(0.0, 1.0, "dog", 0.9)]}
+    write_events(true, tmp_path / "true.csv")
+    write_events(found, tmp_path / "found.csv")
+    out = rcrnn("evaluate", tmp_path / "true.csv", tmp_path / "found.csv", "--json")
+    rows = {
+        label: (row["error_rate"], row["f_score"]) for label, row in json.loads(out.stdout).items()
+    }
+    assert rows == {
+        "cat": pytest.approx((1, 0)),
+        "dog": pytest.approx((1, 2 / 3)),
+        "all": pytest.approx((1, 0.5)),
+    }
+    table = rcrnn("evaluate", tmp_path / "true.csv", tmp_path / "found.csv").stdout
+    assert table.splitlines()[0] == "label  error rate  F-score"
+    write_events({"z.wav": found["a.wav"], "y.wav": []}, tmp_path / "other.csv")
+    out = rcrnn("evaluate", tmp_path / "true.csv", tmp_path / "other.csv")
+    assert out.returncode == 0
+    assert out.stderr.splitlines() == [
+        "3 recordings not in the found events, taken as empty: a.wav, b.wav, c.wav",
+        "1 recording not in the true events, and not scored: z.wav",
+    ]
+
+
+def test_a_label_without_true_events_has_no_error_rate(tmp_path):
+    write_events({"a.wav": [Event(1.0, 2.0, "dog")]}, tmp_path / "true.csv")
+    write_events({"a.wav": [Event(1.0, 2.0, "zebra")]}, tmp_path / "found.csv")
+    tables = (tmp_path / "true.csv", tmp_path / "found.csv")
+    assert "zebra           -    0.000" in rcrnn("evaluate", *tables).stdout
+    rows = json.loads(rcrnn("evaluate", *tables, "--json").stdout)
+    assert rows["zebra"] == {"error_rate": None, "f_score": 0.0}
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys; from sklearn_rcrnn import cli; "
+        "print([m for m in ('torch', 'sklearn', 'librosa', 'numpy') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+    assert "detect" in rcrnn("--help").stdout
+
+
+def test_shipped_models():
+    out = rcrnn("models")
+    assert "rare-events: babycry, glassbreak, gunshot" in out.stdout
+
+
+def test_shipped_weights_with_nothing_but_a_file_name(tmp_path):
+    path = tmp_path / "noise.wav"
+    noise = 0.01 * np.random.default_rng(0).normal(size=3 * 44100)
+    soundfile.write(path, noise, 44100)
+    out = rcrnn("detect", path)
+    assert out.returncode == 0, out.stderr
+    out = rcrnn("detect", path, "-o", tmp_path / "x.csv")
+    assert list(read_events(tmp_path / "x.csv")) == [str(path)]
+
+
+def test_standard_input(folder):
+    data = (folder / "in" / "a.wav").read_bytes()
+    out = rcrnn("detect", "-", "--model", folder / "model", "--format", "json", data=data)
+    assert out.returncode == 0, out.stderr
+    rows = [json.loads(line) for line in out.stdout.splitlines()]
+    expected = load(folder / "model").predict([folder / "in" / "a.wav"])[0]
+    assert [row["onset"] for row in rows] == pytest.approx([e.onset for e in expected])
+    assert {row["file"] for row in rows} == {"stdin"}
+    broken = rcrnn("detect", "-", "--model", folder / "model", data=b"no audio")
+    assert broken.returncode == 1
+    assert "'standard input' cannot be read as audio" in broken.stderr
+
+
+def test_raw_samples_from_standard_input(folder):
+    samples = soundfile.read(folder / "in" / "a.wav", dtype="int16")[0]
+    args = ("detect", "-", "--model", folder / "model", "--raw", RATE)
+    out = rcrnn(*args, data=samples.astype("<i2").tobytes())
+    assert out.returncode == 0, out.stderr
+    whole = rcrnn("detect", folder / "in" / "a.wav", "--model", folder / "model")
+    times = [line.split(",")[1:3] for line in out.stdout.splitlines()]
+    assert times == [line.split(",")[1:3] for line in whole.stdout.splitlines()]
+    assert rcrnn(*args, "--format", "raven").returncode == 2
+    assert rcrnn("detect", "a.wav", "--model", folder / "model", "--raw", RATE).returncode == 2
+
+
+def test_logs_for_programs(folder):
+    out = rcrnn("detect", folder / "in", "--model", folder / "model", "--json")
+    rows = [json.loads(line) for line in out.stderr.splitlines()]
+    assert sorted(row["event"] for row in rows) == ["detected", "detected", "error", "finished"]
+    assert rows[-1]["n_files"] == 3
+    assert rows[-1]["n_failed"] == 1
+
+
+def test_killed_in_the_middle_and_run_again(folder, tmp_path):
+    many = tmp_path / "in"
+    many.mkdir()
+    data = (folder / "in" / "a.wav").read_bytes()
+    for i in range(40):
+        (many / f"{i:02}.wav").write_bytes(data)
+    args = ("detect", many, "--model", folder / "model", "--output")
+    target, clean = tmp_path / "tables", tmp_path / "clean"
+    target.mkdir()
+    clean.mkdir()
+    process = subprocess.Popen([RCRNN, *map(str, args), str(target)])
+    deadline = time.time() + 60
+    while len(list(target.glob("*.csv"))) < 3 and time.time() < deadline:
+        time.sleep(0.01)
+    process.kill()  # SIGKILL
+    process.wait()
+    done = len(list(target.glob("*.csv")))
+    assert 3 <= done < 40
+    assert rcrnn(*args, target).returncode == 0
+    assert rcrnn(*args, clean).returncode == 0
+    written = {path.name: path.read_text() for path in target.glob("*.csv")}
+    assert written == {path.name: path.read_text() for path in clean.glob("*.csv")}
+    assert len(written) == 40
+
+
+def test_output_that_cannot_be_written(folder, tmp_path):
+    args = ("detect", folder / "in" / "a.wav", "--model", folder / "model", "-o")
+    out = rcrnn(*args, tmp_path / "no" / "x.csv")
+    assert out.returncode == 2
+    assert "x.csv cannot be written" in out.stderr
+    assert "Traceback" not in out.stderr
+    (tmp_path / "file").write_text("")
+    out = rcrnn("detect", folder / "in", "-m", folder / "model", "-o", f"{tmp_path}/file/tables/")
+    assert out.returncode == 2
+    assert "Traceback" not in out.stderr
+
+
+def test_report(folder, tmp_path):
+    pytest.importorskip("matplotlib")
+    args = ("report", folder / "in" / "a.wav", "-m", folder / "model", "-o", tmp_path / "x.html")
+    out = rcrnn(*args)
+    assert out.returncode == 0, out.stderr
+    n_events = len(load(folder / "model").predict([folder / "in" / "a.wav"])[0])
+    assert f"{n_events} events in 1 recording" in (tmp_path / "x.html").read_text()
+    write_events({"a.wav": [Event(1.0, 2.0, "dog")]}, tmp_path / "events.csv")
+    out = rcrnn(*args, "--events", tmp_path / "events.csv", "--no-audio", "--quiet")
+    assert out.returncode == 0
+    assert "1 event in 1 recording" in (tmp_path / "x.html").read_text()
+
+
+@pytest.mark.slow
+def test_from_nothing_to_a_model(tmp_path):
+    clips, table = tmp_path / "clips", tmp_path / "clips" / "events.csv"
+    out = rcrnn("synthesize", clips, "--clips", 8, "--length", 3, "--presence", 1)
+    assert out.returncode == 0, out.stderr
+    assert len(read_events(table)) == 8
+    (clips / "broken.wav").write_text("no audio")
+    (clips / "._clip.wav").write_text("of macOS")
+    (clips / "of_a_phone.m4a").write_bytes(b"\0\0\0\x1cftypM4A ")
+    train = ("train", clips, table, "-o", tmp_path / "model", "--epochs", 1, "--gru-units", 4)
+    out = rcrnn(*train, "--dense-units", 8, "--json", "--held-out", 0.4, "--pretrain-epochs", 1)
+    assert out.returncode == 0, out.stderr
+    rows = [json.loads(line) for line in out.stderr.splitlines()]
+    kinds = [row["event"] for row in rows]
+    assert kinds[:3] == ["error", "error", "read"]
+    assert "of_a_phone.m4a' cannot be read" in rows[1]["error"]
+    assert "ffmpeg" in rows[1]["error"]
+    assert {"epoch", "score", "finished"} <= set(kinds)
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "held out by: recording" in card
+    scores = json.loads((tmp_path / "model" / "scores.json").read_text())
+    pipe = load(tmp_path / "model")
+    assert {label: row["threshold"] for label, row in scores.items()}.items() <= {
+        label: round(value, 3) for label, value in pipe[-1].score_threshold.items()
+    }.items()
+    again = ("train", clips, table, "-o", tmp_path / "tuned", "--epochs", 1, "--start")
+    out = rcrnn(*again, tmp_path / "model")
+    assert out.returncode == 0, out.stderr
+    assert load(tmp_path / "tuned")[-1].gru_units == 4
+    args = ("tune", clips, table, "-p", "dense_units=4,8", "--epochs", 1, "--folds", 2)
+    out = rcrnn(*args, "-p", "gru_units=4", "-o", tmp_path / "results.csv")
+    assert out.returncode == 0, out.stderr
+    assert out.stdout.split()[:2] == ["dense_units", "gru_units"]
+    assert len((tmp_path / "results.csv").read_text().splitlines()) == 3
+    out = rcrnn(*args, "-p", "units=4")
+    assert out.returncode == 2
+    assert "no parameter 'units'" in out.stderr
+    more = {**read_events(table), "other.wav": [Event(1.0, 2.0, "dog")]}
+    write_events(more, tmp_path / "more.csv")
+    out = rcrnn("tune", clips, tmp_path / "more.csv", "-p", "lr=1e-3", "--folds", 9)
+    assert "no recording for the events of other.wav\n" in out.stderr
+    write_events({"other.wav": [Event(1.0, 2.0, "dog")]}, tmp_path / "other.csv")
+    out = rcrnn("train", clips, tmp_path / "other.csv", "-o", tmp_path / "model2")
+    assert out.returncode == 2
+    assert "belongs to a recording" in out.stderr
+
+
+def test_training_on_one_clip_says_what_to_do(tmp_path):
+    out = rcrnn("synthesize", tmp_path / "clips", "--clips", 1, "--length", 3, "--presence", 1)
+    assert out.stderr == f"{tmp_path / 'clips'}: 1 clip, 1 event\n"
+    command = (tmp_path / "clips", tmp_path / "clips" / "events.csv", "--epochs", 1)
+    small = ("--gru-units", 4, "--dense-units", 8, "-o", tmp_path / "model")
+    out = rcrnn("train", *command, *small)
+    assert out.returncode == 2
+    assert "1 clip, and nothing can be held out of it" in out.stderr
+    assert rcrnn("train", *command, *small, "--held-out", 0).returncode == 0
+    out = rcrnn("tune", *command, "-p", "dense_units=4,8")
+    assert out.returncode == 2
+    assert "1 recording with clips cannot make" in out.stderr
+
+
+def test_recordings_without_clips_do_not_count(tmp_path):
+    """Events are in two of six recordings, and clips without an event are not wanted."""
+    clips, table = tmp_path / "clips", tmp_path / "events.csv"
+    rcrnn("synthesize", clips, "--clips", 6, "--length", 3, "--presence", 1)
+    events = read_events(clips / "events.csv")
+    write_events({name: events[name] for name in list(events)[:2]}, table)
+    command = (clips, table, "--epochs", 1, "--empty-ratio", 0)
+    out = rcrnn("tune", *command, "-p", "dense_units=4,8")
+    assert out.returncode == 2
+    assert "2 recordings with clips cannot make 3 folds" in out.stderr
+    small = ("--gru-units", 4, "--dense-units", 8, "-o", tmp_path / "model", "--held-out", 0.4)
+    assert rcrnn("train", *command, *small).returncode == 0
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "- recordings: 2\n" in card
+    assert "held out by: clip" in card
+
+
+@pytest.mark.parametrize("name", ["detect", "train", "tune", "evaluate", "synthesize", "report"])
+def test_help_has_examples(name):
+    text = rcrnn(name, "--help").stdout
+    assert f"rcrnn {name} " in text
+    assert max(map(len, text.splitlines())) <= 80

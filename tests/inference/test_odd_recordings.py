@@ -1,0 +1,112 @@
+"""Recordings as they come: rates from 4 to 192 kHz, over full scale, empty, cut off, odd names."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import soundfile
+
+from sklearn_rcrnn import Event, detect_file, detect_stream, load_pretrained
+from sklearn_rcrnn.annotations.tables import read_events, write_events
+from sklearn_rcrnn.datasets import make_rare_events
+from sklearn_rcrnn.inference.files import detect_files
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return load_pretrained().set_params(detector__score_threshold=0.3)
+
+
+@pytest.fixture(scope="module")
+def clip():
+    X, _ = make_rare_events(1, duration=8.0, event_presence_prob=1.0, random_state=3)
+    return X[0]
+
+
+@pytest.mark.parametrize("rate", [4000, 8000, 11025, 22050, 48000, 96000, 192000])
+def test_any_sample_rate(pipe, rate, tmp_path):
+    rng = np.random.default_rng(0)
+    soundfile.write(tmp_path / "a.wav", 0.05 * rng.normal(size=4 * rate), rate)
+    found = pipe.predict([tmp_path / "a.wav"])[0]
+    assert all(0 <= event.onset < event.offset <= 4.0 for event in found)
+    in_blocks = detect_file(pipe, tmp_path / "a.wav")
+    assert [event.label for event in in_blocks] == [event.label for event in found]
+
+
+def test_over_full_scale(pipe, clip, tmp_path):
+    """Samples of 32-bit float may exceed 1; they are used as they are, not clipped."""
+    soundfile.write(tmp_path / "loud.wav", 8 * clip, 44100, subtype="FLOAT")
+    found, expected = detect_file(pipe, tmp_path / "loud.wav"), pipe.predict([8 * clip])[0]
+    assert expected
+    assert [event.label for event in found] == [event.label for event in expected]
+    for own, other in zip(found, expected, strict=True):  # blocks round otherwise
+        assert (*own[:2], own.score) == pytest.approx((*other[:2], other.score), abs=1e-4)
+    assert np.abs(soundfile.read(tmp_path / "loud.wav")[0]).max() > 1
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.001, 0.05])
+def test_hardly_anything(pipe, seconds, tmp_path):
+    path = tmp_path / "short.wav"
+    soundfile.write(path, np.zeros(int(44100 * seconds)), 44100)
+    [outcome] = detect_files(pipe, [path])
+    if seconds:
+        assert outcome.events == []
+    else:
+        assert "is empty: it has 0 samples" in outcome.error
+
+
+def test_a_wav_that_is_cut_short(pipe, clip, tmp_path):
+    soundfile.write(tmp_path / "whole.wav", clip, 44100)
+    data = (tmp_path / "whole.wav").read_bytes()
+    (tmp_path / "cut.wav").write_bytes(data[: len(data) // 2])
+    with pytest.warns(UserWarning, match=r"cut\.wav' is cut short"):
+        found = detect_file(pipe, tmp_path / "cut.wav")
+    assert all(event.offset <= 4.0 for event in found)
+    # ffmpeg cannot know the length when it writes into a pipe.
+    piped = data[:4] + b"\xff" * 4 + data[8:40] + b"\xff" * 4 + data[44:]
+    (tmp_path / "piped.wav").write_bytes(piped)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert detect_file(pipe, tmp_path / "piped.wav") == detect_file(
+            pipe, tmp_path / "whole.wav"
+        )
+
+
+def test_not_a_number(pipe, tmp_path):
+    samples = np.zeros(44100, np.float32)
+    samples[22050] = np.nan
+    soundfile.write(tmp_path / "nan.wav", samples, 44100, subtype="FLOAT")
+    [outcome] = detect_files(pipe, [tmp_path / "nan.wav"])
+    assert "nan.wav" in outcome.error
+    assert "finite" in outcome.error
+
+
+def test_a_stream_that_stops_in_the_middle_of_an_event(pipe, clip):
+    whole = list(detect_stream(pipe, np.split(clip, 100)))
+    stopped = list(detect_stream(pipe, np.split(clip, 100)[:50]))
+    assert all(event.offset <= 4.0 for event in stopped)
+    assert len(stopped) <= len(whole) + 1
+
+
+def test_a_stream_that_stalls_says_nothing_and_then_goes_on(pipe, clip):
+    blocks = [block for part in np.split(clip, 100) for block in (part[:0], part)]
+    assert list(detect_stream(pipe, blocks)) == list(detect_stream(pipe, np.split(clip, 100)))
+
+
+def test_a_stream_that_breaks_raises_its_own_error(pipe, clip):
+    def broken():
+        yield clip[:1000]
+        raise ConnectionResetError("the microphone is gone")
+
+    with pytest.raises(ConnectionResetError, match="microphone"):
+        list(detect_stream(pipe, broken()))
+
+
+def test_labels_and_names_in_other_alphabets(tmp_path):
+    name = "Ночь 夜\nأصوات.wav"
+    events = {name: [Event(1.0, 2.0, "крик ребёнка", 0.5), Event(3.0, 4.0, "ガラス", 0.25)]}
+    for format in ("csv", "tsv", "jsonl"):
+        write_events(events, tmp_path / f"events.{format}", format)
+        assert read_events(tmp_path / f"events.{format}") == events

@@ -1,0 +1,79 @@
+"""The models that come with the package, on what they are for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from sklearn_rcrnn import list_pretrained, load_pretrained
+from sklearn_rcrnn.datasets import generate_mixture_recipes, make_rare_events, synthesize_mixtures
+from sklearn_rcrnn.evaluation import onset_errors
+from sklearn_rcrnn.metrics import event_based_error_rate
+from sklearn_rcrnn.models.shipped import MODELS
+
+
+def test_names_and_sizes():
+    assert list_pretrained() == ["rare-events"]
+    for folder in MODELS.iterdir():
+        assert {path.name for path in folder.iterdir()} == {"model.json", "weights.safetensors"}
+        assert sum(path.stat().st_size for path in folder.iterdir()) < 8 * 2**20
+
+
+def test_unknown_name():
+    with pytest.raises(ValueError, match=r"'birds'; there are \['rare-events'\]"):
+        load_pretrained("birds")
+
+
+def test_each_has_its_own_copy():
+    first, second = load_pretrained(), load_pretrained()
+    first.set_params(detector__score_threshold=0.0)
+    assert second["detector"].score_threshold != 0.0
+    X, _ = make_rare_events(2, duration=5.0, random_state=0)
+    assert load_pretrained().predict(X) == second.predict(X)
+    assert clone(second).get_params()["detector__gru_units"] == 50
+
+
+@pytest.fixture(scope="module")
+def mixtures():
+    """Ten devtest mixtures a class, all with an event as loud as in the challenge's easy third."""
+    from conftest import CORPUS
+
+    if not (CORPUS / "source_data").is_dir():
+        pytest.skip(f"no corpus in {CORPUS}")
+    recipes = generate_mixture_recipes(
+        CORPUS, "devtest", mixtures_per_class=10, event_presence_prob=1.0, ebrs=[6]
+    )
+    X, y = synthesize_mixtures(CORPUS, recipes, n_jobs=2)
+    return X, y
+
+
+@pytest.mark.corpus
+def test_real_recordings(mixtures):
+    X, y = mixtures
+    found = load_pretrained().predict(X)
+    assert event_based_error_rate(y, found) < 0.6
+    errors = np.concatenate(list(onset_errors(y, found).values()))
+    assert abs(np.median(errors)) < 0.1
+
+
+@pytest.mark.corpus
+def test_a_clip_alone_and_inside_a_long_recording(mixtures):
+    """The same event within a feature step, wherever the borders of windows fall."""
+    X, _ = mixtures
+    pipe = load_pretrained().set_params(detector__max_events_per_clip=None)
+    alone = [event for clip in pipe.predict(X[:6]) for event in clip if event.score > 0.9]
+    assert len(alone) >= 2
+    for shift in (0, 13, 41):
+        noise = 1e-3 * np.random.default_rng(0).normal(size=shift * 44100).astype(np.float32)
+        long = np.concatenate([noise, *X[:6]])
+        found = pipe.predict([long])[0]
+        expected = [
+            (event.onset + shift + 30 * i, event.label)
+            for i, clip in enumerate(pipe.predict(X[:6]))
+            for event in clip
+            if event.score > 0.9
+        ]
+        for onset, label in expected:
+            nearest = min((abs(e.onset - onset) for e in found if e.label == label), default=np.inf)
+            assert nearest < 8 * 1024 / 44100, (shift, onset, label)
