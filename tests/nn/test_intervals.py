@@ -121,7 +121,7 @@ def test_match_ignores_unusable():
 
 def test_match_of_clip_without_event_is_all_negative():
     truths, mask = torch.zeros(1, 1, 2), torch.zeros(1, 1, dtype=torch.bool)
-    labels, _ = match_one(
+    labels, _ = match(
         torch.tensor([[[0.0, 1.0]]]),
         truths,
         mask,
