@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ..wording import some
+from .._utils.text import some
 from .layout import data_folder, read_cv_setup, recording_of
 
 
