@@ -219,6 +219,49 @@ def counts_by_clip(
     return rows
 
 
+def match_events(
+    y_true: Any, y_pred: Any, *, t_collar: float = 0.5
+) -> list[list[tuple[int, int]]]:
+    """Pair true events with found ones, as the event-based scores do with their defaults.
+
+    A pair has one label and onsets within the collar; no event is in two pairs, and there are
+    as many pairs as can be.
+
+    Parameters
+    ----------
+    y_true, y_pred : list of n_clips lists of (onset, offset, label)
+        In seconds.
+    t_collar : float, default=0.5
+        Largest difference of the onsets in seconds.
+
+    Returns
+    -------
+    list of n_clips lists of (int, int)
+        Places of the events in ``y_true[i]`` and ``y_pred[i]``.
+
+    Examples
+    --------
+    >>> from sklearn_rcrnn.metrics import match_events
+    >>> match_events([[(1.0, 2.0, "dog"), (5.0, 6.0, "dog")]], [[(5.2, 6.0, "dog")]])
+    [[(1, 0)]]
+    """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import maximum_bipartite_matching
+
+    true = check_event_lists(y_true, name="y_true")
+    found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
+    pairs = []
+    for events, predicted in zip(true, found, strict=True):
+        near = [
+            [e.label == f.label and abs(e.onset - f.onset) <= t_collar for f in predicted]
+            for e in events
+        ]
+        graph = csr_array(np.array(near, dtype=bool).reshape(len(events), len(predicted)))
+        partners = maximum_bipartite_matching(graph, perm_type="column") if graph.nnz else []
+        pairs.append([(i, int(j)) for i, j in enumerate(partners) if j >= 0])
+    return pairs
+
+
 def _evaluate(
     y_true: Any,
     y_pred: Any,

@@ -10,10 +10,12 @@ from sklearn.base import BaseEstimator
 
 from sklearn_rcrnn.metrics import (
     _sed_eval,
+    counts_by_clip,
     error_rate_scorer,
     event_based_error_rate,
     event_based_f_score,
     f_score_scorer,
+    match_events,
 )
 
 LABELS = ["cry", "glass", "shot"]
@@ -133,3 +135,21 @@ def test_bad_events(y_true, y_pred, error, match):
 def test_bad_average():
     with pytest.raises(ValueError, match="average"):
         event_based_f_score([[]], [[]], average="weighted")
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=30, deadline=None)
+def test_pairs_are_as_many_as_sed_eval_counts(seed):
+    rng = np.random.default_rng(seed)
+
+    def clip():
+        onsets = rng.uniform(0, 4, size=rng.integers(0, 8)).round(2)
+        return [(t, t + 1.0, str(rng.choice(["a", "b"]))) for t in sorted(onsets.tolist())]
+
+    true, found = clip(), clip()
+    pairs = match_events([true], [found])[0]
+    assert len(pairs) == counts_by_clip([true], [found])[0, 2]
+    assert len({i for i, _ in pairs}) == len({j for _, j in pairs}) == len(pairs)
+    assert all(
+        true[i][2] == found[j][2] and abs(true[i][0] - found[j][0]) <= 0.5 for i, j in pairs
+    )
