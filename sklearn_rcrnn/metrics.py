@@ -219,9 +219,7 @@ def counts_by_clip(
     return rows
 
 
-def match_events(
-    y_true: Any, y_pred: Any, *, t_collar: float = 0.5
-) -> list[list[tuple[int, int]]]:
+def match_events(y_true: Any, y_pred: Any, *, t_collar: float = 0.5) -> list[list[tuple[int, int]]]:
     """Pair true events with found ones, as the event-based scores do with their defaults.
 
     A pair has one label and onsets within the collar; no event is in two pairs, and there are

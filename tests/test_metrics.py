@@ -150,6 +150,4 @@ def test_pairs_are_as_many_as_sed_eval_counts(seed):
     pairs = match_events([true], [found])[0]
     assert len(pairs) == counts_by_clip([true], [found])[0, 2]
     assert len({i for i, _ in pairs}) == len({j for _, j in pairs}) == len(pairs)
-    assert all(
-        true[i][2] == found[j][2] and abs(true[i][0] - found[j][0]) <= 0.5 for i, j in pairs
-    )
+    assert all(true[i][2] == found[j][2] and abs(true[i][0] - found[j][0]) <= 0.5 for i, j in pairs)
