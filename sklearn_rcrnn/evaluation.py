@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch, check_random_state
 
 from ._utils.optional import need
-from .events import Label, check_event_lists, labels_of, select_events
+from .events import Event, Label, check_event_lists, labels_of, select_events
 from .metrics import counts_by_clip, event_based_error_rate, event_based_f_score, event_counts
 
 # Thresholds at which curves are computed unless told otherwise.
@@ -145,6 +145,58 @@ def scores_by_group(
                     }
                 )
     return sorted(rows, key=lambda row: labels.index(row["label"]))
+
+
+def by_own_mixtures(
+    y_true: Any, y_pred: Any, made_for: Sequence[Label]
+) -> dict[Label, tuple[list[list[Event]], list[list[Event]]]]:
+    """True and found events of each class over the clips that were made for it.
+
+    The rule of DCASE 2017: mixtures are made for one class, half of them without an event,
+    and a detector of a class is scored on those of its class alone. Events of other
+    classes do not count there.
+
+    Parameters
+    ----------
+    y_true : list of n_clips lists of (onset, offset, label)
+    y_pred : list of n_clips lists of Event
+        From ``predict``, or candidates for :func:`threshold_curves`.
+    made_for : sequence of n_clips labels
+
+    Returns
+    -------
+    dict of label to (true events, found events)
+        Sorted by label; each a list with an entry for each of its clips, ready for
+        :func:`event_based_error_rate`, :func:`threshold_curves` or
+        :func:`bootstrap_interval`.
+
+    Raises
+    ------
+    ValueError
+        If the three do not have the same length.
+
+    Examples
+    --------
+    >>> from sklearn_rcrnn.metrics import event_based_f_score
+    >>> y_true = [[(1.0, 2.0, "cat")], [], [(3.0, 4.0, "dog")]]
+    >>> y_pred = [[(1.1, 2.0, "cat")], [(0.0, 1.0, "dog")], []]
+    >>> own = by_own_mixtures(y_true, y_pred, ["cat", "cat", "dog"])
+    >>> for label, both in own.items():
+    ...     print(label, event_based_f_score(*both, labels=[label], zero_division=0))
+    cat 1.0
+    dog 0.0
+    """
+    true = check_event_lists(y_true, name="y_true")
+    found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
+    if len(made_for) != len(true):
+        raise ValueError(f"made_for has {len(made_for)} values for {len(true)} clips")
+    own: dict[Label, tuple[list[list[Event]], list[list[Event]]]] = {
+        label: ([], []) for label in sorted(set(made_for))
+    }
+    for label, *clips in zip(made_for, true, found, strict=True):
+        for part, events in zip(own[label], clips, strict=True):
+            part.append([event for event in events if event.label == label])
+    return own
 
 
 def onset_errors(

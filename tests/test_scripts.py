@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.pipeline import make_pipeline
 from small_corpus import RATE, write_subset
+
+from sklearn_rcrnn import LFBETransformer, RCRNNDetector, save
 
 REPOSITORY = Path(__file__).parents[1]
 CLASSES = {"babycry": 600, "glassbreak": 5000, "gunshot": 150}
@@ -54,11 +58,25 @@ def test_training_on_a_corpus_and_its_held_out_rates(root, tmp_path):
     models = [tmp_path / "round1", tmp_path / "model"]
     printed = run("benchmarks/held_out.py", "--split", tmp_path / "split", "--clips", 2, *models)
     assert [line.split()[0] for line in printed.splitlines()[-2:]] == ["round1", "model"]
-    for options in ([], ["--best"]):
-        printed = run("benchmarks/recorders.py", *models, "--root", root, "--clips", 1, *options)
-        assert [line.split()[0] for line in printed.splitlines()[2:]] == 6 * ["round1"] + 6 * [
-            "model"
-        ]
+
+
+def test_the_conditions_of_a_model(root, tmp_path):
+    """Every figure is there, and those that can be told by hand are right."""
+    detector = RCRNNDetector(4, 8, max_epochs=1, validation_fraction=None, random_state=0)
+    pipe = make_pipeline(LFBETransformer(), detector)
+    tones = [np.sin(f * np.arange(RATE) / 7000) for f in CLASSES.values()]
+    pipe.fit(tones, [[(0.0, 0.8, label)] for label in CLASSES])
+    pipe.set_params(rcrnndetector__score_threshold=1.0)
+    save(pipe, tmp_path / "deaf")
+    settings = ["--root", root, "--clips", 1, "--json", tmp_path / "figures.json"]
+    printed = run("benchmarks/accuracy/conditions.py", tmp_path / "deaf", *settings)
+    assert "| at 8 kHz | 1.00 | 1.00 | 1.00 | 1.00 | 1.00 |" in printed
+    (figures,) = json.loads((tmp_path / "figures.json").read_text()).values()
+    assert [row["of all events"] for row in figures["found"].values()] == [0, 0, 0]
+    assert len(figures["found"]["in 10 s of silence"]["missed"]) == 6
+    for row in figures["false alarms an hour"].values():
+        assert row["hours"] == pytest.approx(1 / 60)
+        assert row["model"]["all"] == 0
 
 
 @pytest.mark.parametrize("mixtures", [["--length", "3"], ["--challenge"]])
