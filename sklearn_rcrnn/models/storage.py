@@ -94,7 +94,7 @@ def save(estimator: BaseEstimator, path: str | PathLike[str]) -> Path:
     description = {
         "format": "sklearn_rcrnn",
         "format_version": FORMAT_VERSION,
-        "package_version": import_module(__package__).__version__,
+        "package_version": import_module(_PACKAGE).__version__,
         "pipeline": pipeline,
         "steps": described,
         "weights_sha256": hashlib.sha256(data).hexdigest(),
