@@ -107,6 +107,14 @@ class LFBETransformer(TransformerMixin, BaseEstimator):
     def frame_shift(self) -> float:
         return self.hop_length / self.sample_rate
 
+    @property
+    def band_frequencies(self) -> NDArray[np.float64]:
+        """Center of each mel band in Hz, float64 array of shape (n_mels,)."""
+        import librosa
+
+        top = self.sample_rate / 2 if self.f_max is None else self.f_max
+        return librosa.mel_frequencies(self.n_mels + 2, fmin=self.f_min, fmax=top)[1:-1]
+
     def fit(self, X: Any, y: Any = None) -> LFBETransformer:
         """Check the parameters; there is nothing to learn.
 

@@ -25,13 +25,21 @@ def report(
     ] = None,
     around: Annotated[
         float | None,
-        typer.Option(min=0, help="Show only so many seconds around each event, not all."),
+        typer.Option(
+            min=0,
+            help="Show so many seconds around each event. By default recordings over ten "
+            "minutes show 5 s around their events, and shorter ones all.",
+        ),
     ] = None,
+    whole: Annotated[bool, typer.Option("--whole", help="Show all of every recording.")] = False,
     audio: Annotated[bool, typer.Option(help="Put the recordings into the page.")] = True,
     quiet: Quiet = False,
     as_json: JsonLogs = False,
 ) -> None:
-    """Write a page to listen to the events: one HTML file that needs nothing else.
+    """Write a page to listen to events and to correct them: one HTML file, nothing else.
+
+    Events can be kept, rejected, given another label, moved and added, by keyboard and
+    mouse. The page exports the decisions as a table for `rcrnn train ... --corrections`.
 
     \b
     rcrnn report street.wav
@@ -48,16 +56,34 @@ def report(
         true = None if truth is None else match_files(read_events(truth), paths)
         if events is not None:
             found: list[Any] = match_files(read_events(events), paths)
+            title, thresholds = f"Events of {events.name}", 0.5
         else:
-            found = []
-            for outcome in _followed(detect_files(load_model(model), paths), len(paths), log):
+            pipe, found = load_model(model), []
+            title, thresholds = f"Events found by {Path(model).name}", pipe[-1].score_threshold
+            for outcome in _followed(detect_files(pipe, paths), len(paths), log):
                 failed += outcome.error is not None
                 found.append(outcome.events or [])
-        title = f"Events: {output.stem}"
-        write_report(paths, found, output, y_true=true, around=around, audio=audio, title=title)
+        write_report(
+            paths,
+            found,
+            output,
+            y_true=true,
+            around=None if whole else "auto" if around is None else around,
+            audio=audio,
+            title=title,
+            subtitle="" if events is not None else _thresholds_text(thresholds),
+            threshold=thresholds,
+        )
     except (ImportError, OSError, ValueError) as error:
         fail(str(error))
     n_events = sum(map(len, found))
     text = f"{output}: {counted(n_events, 'event')}"
     log.say("finished", text, file=str(output), n_events=n_events)
     raise typer.Exit(1 if failed else 0)
+
+
+def _thresholds_text(thresholds: Any) -> str:
+    """The thresholds of a model in words."""
+    if not isinstance(thresholds, dict):
+        return f"Threshold: {thresholds:.2f}"
+    return "Thresholds: " + ", ".join(f"{label} {t:.2f}" for label, t in thresholds.items())

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from .._utils.optional import need
 from ..events import Label
+
+_ROUND_HERTZ = (500, 1000, 2000, 4000, 8000, 16000, 32000)
 
 
 def new_axes(ax: Any, n_rows: int = 1, **settings: Any) -> tuple[Any, Any]:
@@ -38,3 +41,21 @@ def split_pipeline(estimator: Any) -> tuple[Any, Any]:
             f"{type(estimator).__name__}. Use from_predictions for a detector alone"
         )
     return estimator[:-1], estimator[-1]
+
+
+def hertz_ticks(band_frequencies: NDArray[np.floating]) -> list[tuple[float, str]]:
+    """Round frequencies for the axis of a spectrogram: their heights in bands, and their names.
+
+    Parameters
+    ----------
+    band_frequencies : float array of shape (n_bands,)
+        Center of each band in Hz, rising; band ``i`` is drawn from height ``i`` to ``i + 1``.
+
+    Examples
+    --------
+    >>> hertz_ticks(np.array([300.0, 500.0, 1500.0]))
+    [(1.5, '0.5 kHz'), (2.0, '1 kHz')]
+    """
+    shown = [f for f in _ROUND_HERTZ if band_frequencies[0] <= f <= band_frequencies[-1]]
+    heights = np.interp(shown, band_frequencies, np.arange(len(band_frequencies)) + 0.5)
+    return [(float(y), f"{f / 1000:g} kHz") for y, f in zip(heights, shown, strict=True)]

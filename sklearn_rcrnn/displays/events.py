@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..events import Event, Label, check_event_lists, labels_of
-from .drawing import colors_of, new_axes, split_pipeline
+from .drawing import colors_of, hertz_ticks, new_axes, split_pipeline
 
 # Of proposals.
 _NO_LABEL = ""
@@ -28,6 +28,8 @@ class EventsDisplay:
         Seconds between frames.
     lanes : dict of str to list of Event
         Name of each lane and its events; scores below 1 are shown where there is room.
+    band_frequencies : array of shape (n_bands,), default=None
+        Center of each band in Hz, for an axis in kHz. None: the axis numbers the bands.
 
     Attributes
     ----------
@@ -46,10 +48,12 @@ class EventsDisplay:
         features: NDArray[np.floating],
         frame_shift: float,
         lanes: Mapping[str, Sequence[Event]],
+        band_frequencies: NDArray[np.floating] | None = None,
     ):
         self.features = features
         self.frame_shift = frame_shift
         self.lanes = lanes
+        self.band_frequencies = band_frequencies
 
     @classmethod
     def from_estimator(
@@ -81,7 +85,10 @@ class EventsDisplay:
         if y is not None:
             lanes = {"true": check_event_lists([y])[0], **lanes}
         return cls(
-            features=steps[0].transform([clip])[0], frame_shift=detector.frame_shift, lanes=lanes
+            features=steps[0].transform([clip])[0],
+            frame_shift=detector.frame_shift,
+            lanes=lanes,
+            band_frequencies=getattr(steps[0], "band_frequencies", None),
         ).plot(ax=ax)
 
     @classmethod
@@ -131,13 +138,17 @@ class EventsDisplay:
         end = len(self.features) * self.frame_shift
         extent = (0, end, 0, self.features.shape[1])
         top.imshow(self.features.T, origin="lower", aspect="auto", extent=extent)
-        top.set(ylabel="mel band")
+        if self.band_frequencies is None:
+            top.set(ylabel="band")
+        else:
+            heights, names = zip(*hertz_ticks(self.band_frequencies), strict=True)
+            top.set(yticks=heights, yticklabels=names)
         labels = labels_of(
             [[e for e in events if e.label != _NO_LABEL] for events in self.lanes.values()]
         )
         colors = {**colors_of(labels), _NO_LABEL: "tab:gray"}
-        names = list(self.lanes)[::-1]
-        for row, name in enumerate(names):
+        lane_names = list(self.lanes)[::-1]
+        for row, name in enumerate(lane_names):
             events = self.lanes[name]
             bottom.barh(
                 [row] * len(events),
@@ -148,10 +159,10 @@ class EventsDisplay:
             )
             _write_scores(bottom, row, events, end)
         bottom.set(
-            yticks=range(len(names)),
-            yticklabels=names,
+            yticks=range(len(lane_names)),
+            yticklabels=lane_names,
             xlim=(0, end),
-            ylim=(-0.5, len(names) - 0.5),
+            ylim=(-0.5, len(lane_names) - 0.5),
             xlabel="time (s)",
         )
         _add_legend(top, colors, labels)

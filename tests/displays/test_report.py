@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import html
+import io
 import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,6 +39,11 @@ def page(tmp_path_factory):
     return write_report(paths, [*EVENTS, []], root / "report.html", y_true=truth)
 
 
+def contents(text):
+    """What the script of a page works on."""
+    return json.loads(re.search(r'id="data">(.*?)</script>', text)[1])
+
+
 def test_all_is_in_the_page(page):
     text = page.read_text()
     assert not re.search(r"(src|href)=.?(https?:|//|file:)", text)
@@ -44,6 +53,45 @@ def test_all_is_in_the_page(page):
     assert "cannot be read as audio" in text
     assert "3 events in 3 recordings" in text
     assert not list(page.parent.glob("*.part"))
+    data = contents(text)
+    assert [(e["lane"], e["onset"], e["label"], e["verdict"]) for e in data["events"]] == [
+        ("found", 1.0, "<b>dog</b>", "hit"),
+        ("found", 4.0, "кошка", "false alarm"),
+        ("true", 1.1, "<b>dog</b>", "hit"),
+        ("found", 3.0, "кошка", "false alarm"),
+    ]
+
+
+def test_misses_are_marked(tmp_path):
+    clip, truth = np.zeros(5 * 44100, np.float32), [(1.0, 2.0, "dog"), (3.0, 4.0, "dog")]
+    found = [Event(3.2, 4.0, "dog", 0.9), Event(3.3, 4.0, "dog", 0.8)]
+    text = write_report([clip], [found], tmp_path / "x.html", y_true=[truth]).read_text()
+    verdicts = {(e["lane"], e["onset"]): e["verdict"] for e in contents(text)["events"]}
+    assert verdicts == {
+        ("found", 3.2): "hit",
+        ("found", 3.3): "false alarm",
+        ("true", 1.0): "miss",
+        ("true", 3.0): "hit",
+    }
+
+
+def test_recordings_without_events_are_collapsed(tmp_path):
+    clips = np.zeros((3, 44100), np.float32)
+    found = [[], [Event(0.1, 0.5, "dog", 0.9)], []]
+    text = write_report(clips, found, tmp_path / "x.html").read_text()
+    assert "<summary>2 recordings without events</summary>" in text
+    assert re.findall("<h2>(.*)</h2>", text) == ["recording 1", "recording 0", "recording 2"]
+
+
+def test_long_recordings_show_what_lies_around_events(tmp_path):
+    clips = [np.zeros(601 * 8000, np.float32), np.zeros(30 * 8000, np.float32)]
+    paths = [tmp_path / "long.wav", tmp_path / "short.wav"]
+    for path, clip in zip(paths, clips, strict=True):
+        soundfile.write(path, clip, 8000)
+    found = [[Event(300.0, 301.0, "dog", 0.9)], [Event(20.0, 21.0, "dog", 0.9)]]
+    text = write_report(paths, found, tmp_path / "x.html").read_text()
+    lengths = [section["duration"] for section in contents(text)["sections"]]
+    assert lengths == pytest.approx([11.0, 30.0], abs=1e-3)
 
 
 def test_without_audio(tmp_path):
@@ -69,11 +117,18 @@ def test_only_around_events(tmp_path):
             "night, 1:08 to 1:16",
             "night, 1:37 to 1:42",
         ]
-        lengths = [float(t) for t in re.findall('section data-duration="(.*)"', text)]
+        lengths = [section["duration"] for section in contents(text)["sections"]]
         assert lengths == pytest.approx([3.0, 8.0, 2.5], abs=1e-3)
-        # In the table the time of the recording, to play that of the part.
-        assert '<td class="number">70.00</td>' in text
-        assert 'data-onset="2.0" data-offset="3.0"' in text
+        # Events keep the time of the recording; the part says where it starts.
+        data = contents(text)
+        assert [(e["section"], e["onset"]) for e in data["events"]] == [
+            (0, 0.5),
+            (1, 70.0),
+            (1, 73.5),
+            (2, 99.5),
+        ]
+        assert [section["start"] for section in data["sections"]] == [0.0, 68.0, 97.5]
+        assert {section["file"] for section in data["sections"]} == {"night"}
         assert ">1:10</span>" in text
         assert "2 events in 1 recording, 0.2 minutes with 2 s around each." in text
 
@@ -115,23 +170,55 @@ SCRIPT = """
 (async () => {
   const out = {}, wait = ms => new Promise(done => setTimeout(done, ms));
   const shown = selector => all(selector).filter(e => e.offsetParent !== null).length;
+  const press = (key, shiftKey) => document.body.dispatchEvent(
+    new KeyboardEvent("keydown", {key, shiftKey: !!shiftKey, bubbles: true}));
+  const choose = (id, value) => {
+    get(id).value = value; get(id).dispatchEvent(new Event("input"));
+  };
+  const ids = () => all("tbody tr").map(line => line.dataset.id);
   const audio = all("audio");
   await Promise.all(audio.map(a => a.readyState ? 0 : new Promise(d => a.onloadedmetadata = d)));
   out.durations = audio.map(a => a.duration);
   out.events = shown(".event"); out.rows = shown("tbody tr");
   all(".event")[1].click(); await wait(300);
   out.seek = audio[0].currentTime;
-  out.current = document.querySelector(".current").textContent;
+  out.current = currentId;
   all("tbody tr")[2].click(); await wait(300);
   out.seekOther = audio[1].currentTime; out.firstPaused = audio[0].paused;
-  document.body.dispatchEvent(new KeyboardEvent("keydown", {key: "k", bubbles: true}));
-  await wait(50);
-  out.afterKey = document.querySelector(".current").id;
-  const score = document.getElementById("score");
-  score.value = 0.5; score.dispatchEvent(new Event("input"));
+  press("k"); await wait(50);
+  out.afterKey = currentId;
+  choose("score", 0.5);
   out.over = shown("tbody tr"); out.overLanes = shown(".event");
   all(".by-label")[0].click();
-  out.oneLabel = shown("tbody tr"); out.count = document.getElementById("shown").textContent;
+  out.oneLabel = shown("tbody tr"); out.count = get("shown").textContent;
+  all(".by-label")[0].click(); choose("score", 0);
+  all(".by-verdict")[1].click(); out.noFalseAlarms = ids(); all(".by-verdict")[1].click();
+  choose("order", "score"); out.byScore = ordered().map(e => e.id);
+  choose("order", "unsure"); out.unsure = ordered().map(e => e.id);
+  choose("order", "time");
+  // Keep the first, reject the second, give the third a label and move its borders.
+  show(events()[0]); press("y"); await wait(20); out.next = currentId; press("n");
+  show(events().find(e => e.id === "e3")); press("1");
+  press("ArrowRight"); press("ArrowLeft", true);
+  const rejected = document.querySelector('tr[data-id="e1"] button.reject');
+  out.rejectedIsOn = rejected.getAttribute("aria-pressed");
+  out.decided = get("decided").textContent;
+  // Drag the offset of the first event to 2.5 s, and a new event from 5 s to 5.5 s.
+  const lane = document.querySelector(".lane.found"), box = lane.getBoundingClientRect();
+  const at = seconds => ({clientX: box.left + box.width * seconds / 6, clientY: box.top + 5,
+    bubbles: true, button: 0, pointerType: "mouse", cancelable: true});
+  const drag = async (target, from, to) => {
+    target.dispatchEvent(new PointerEvent("pointerdown", at(from)));
+    target.dispatchEvent(new PointerEvent("pointermove", at(to)));
+    target.dispatchEvent(new PointerEvent("pointerup", at(to)));
+    await wait(20);
+  };
+  await drag(document.querySelector('.event[data-id="e0"] i:last-child'), 2.0, 2.5);
+  await drag(lane, 5.0, 5.5);
+  out.table = table();
+  press("u"); out.undone = events().filter(e => e.added).length;
+  press("u"); out.undoneOffset = events()[0].offset;
+  out.stored = JSON.parse(localStorage.getItem(storageKey)).changes.e1.decision;
   out.sideways = document.documentElement.scrollWidth > window.innerWidth;
   document.title = JSON.stringify(out);
 })();
@@ -158,17 +245,39 @@ def test_in_a_browser(page, width, tmp_path):
         tested.as_uri(),
     ]
     dom = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
-    title = re.search(r"<title>(.*)</title>", dom)[1]
+    title = html.unescape(re.search(r"<title>(.*?)</title>", dom, re.DOTALL)[1])
     assert title.startswith("{"), title
     out = json.loads(title)
     assert out["durations"] == pytest.approx([6.0, 6.0], abs=0.1)
     assert (out["events"], out["rows"]) == (4, 3)
     # The second event of the first lane, and the first of the second recording.
     assert out["seek"] == pytest.approx(4.0, abs=0.45)
-    assert "кошка" in out["current"]
+    assert out["current"] == "e1"
     assert out["seekOther"] == pytest.approx(3.0, abs=0.45)
     assert out["firstPaused"]
-    assert out["afterKey"] == "e0-1"
+    assert out["afterKey"] == "e1"
     assert (out["over"], out["overLanes"]) == (2, 3)
     assert (out["oneLabel"], out["count"]) == (1, "1")
+    assert out["noFalseAlarms"] == ["e0"]
+    assert out["byScore"] == ["e0", "e3", "e1"]
+    # The threshold is 0.5: 0.4 is the least sure, then 0.8, then 0.9.
+    assert out["unsure"] == ["e1", "e3", "e0"]
+    assert (out["next"], out["rejectedIsOn"], out["decided"]) == ("e1", "true", "3")
+    rows = list(csv.reader(io.StringIO(out["table"])))
+    assert rows[0] == ["file", "onset", "offset", "label", "score", "decision"]
+    files = [row[0] for row in rows[1:]]
+    assert [Path(file).name for file in files] == [
+        "a & b.wav",
+        "a & b.wav",
+        "c\n<d>.wav",
+        "a & b.wav",
+    ]
+    first, second, third, added = ([*map(float, row[1:3]), *row[3:]] for row in rows[1:])
+    assert first[:2] == pytest.approx([1.0, 2.5], abs=0.02)
+    assert first[2:] == ["<b>dog</b>", "0.9", "keep"]
+    assert second == [4.0, 4.5, "кошка", "0.4", "reject"]
+    assert third == [3.05, 3.15, "<b>dog</b>", "0.8", "keep"]
+    assert added[:2] == pytest.approx([5.0, 5.5], abs=0.02)
+    assert added[4] == "add"
+    assert (out["undone"], out["undoneOffset"], out["stored"]) == (0, 2.0, "reject")
     assert not out["sideways"]

@@ -97,7 +97,7 @@ function row(event) {
   const line = make("tr", {tabIndex: 0,
       className: `${event.decision ?? ""} ${event.id === currentId ? "current" : ""}`},
     number(clock(event.onset)), number(clock(event.offset), true),
-    number((event.offset - event.onset).toFixed(2)),
+    number((event.offset - event.onset).toFixed(2), true),
     make("td", {className: "label"}, swatch, " ", select),
     number(event.added ? "added" : event.score.toFixed(2)));
   if (data.verdicts.length)
