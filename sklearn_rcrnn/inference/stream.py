@@ -12,14 +12,11 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from ..audio import open_audio, unreadable
+from ..audio import open_audio
 from ..detector import RCRNNDetector
 from ..events import Event, check_threshold, select_events
 from ..features import LFBETransformer
 from .windows import END, MARGIN, WINDOW, Pending, Windows, keep
-
-# Seconds of a file that are read at once.
-_BLOCK = 10.0
 
 
 def detect_stream(
@@ -97,19 +94,14 @@ def detect_file(estimator: Pipeline, path: str | os.PathLike[str]) -> list[Event
     --------
     >>> detect_file(load_pretrained(), "night.flac")  # doctest: +SKIP
     """
-    import soundfile
-
     lfbe, detector = _check(estimator, any_number=True)
     name = os.fspath(path)
     with open_audio(path) as file:
-        blocks = file.blocks(round(_BLOCK * file.samplerate), dtype="float32", always_2d=True)
-        samples = _at_rate(blocks, file.samplerate, lfbe.sample_rate)
+        samples = _at_rate(file.blocks(), file.sample_rate, lfbe.sample_rate)
         try:
             found = list(_detect(lfbe, detector, samples, WINDOW, MARGIN))
-        except soundfile.SoundFileError as error:
-            raise unreadable(name, error) from error
         except ValueError as error:
-            raise ValueError(f"{name!r}: {error}") from error
+            raise error if name in str(error) else ValueError(f"{name!r}: {error}") from error
     return select_events([found], 0.0, detector.max_events_per_clip)[0]
 
 

@@ -1,0 +1,87 @@
+"""From what a user gives as a clip to samples: arrays with their checks, and files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .reading import read_audio
+
+_PCM_FULL_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
+
+
+def check_clips(X: Any) -> Sequence[Any]:
+    """Check that `X` is a non-empty collection of clips and return it as a sequence.
+
+    Parameters
+    ----------
+    X : sequence of paths or 1-D arrays, or array of shape (n_clips, n_samples)
+
+    Raises
+    ------
+    TypeError
+        If `X` is one path, or no collection at all.
+    ValueError
+        If it is empty or an array of the wrong number of dimensions.
+    """
+    if isinstance(X, (str, bytes, os.PathLike)):
+        raise TypeError(f"X must be a list of clips; got the single path {X!r}. Use [path]")
+    if hasattr(X, "iloc"):  # a pandas column of paths
+        X = X.tolist() if getattr(X, "ndim", 1) == 1 else X.to_numpy()
+    if not hasattr(X, "__getitem__") and hasattr(X, "__array__"):
+        X = np.asarray(X)
+    if isinstance(X, np.ndarray) and X.dtype.kind not in "OUS" and X.ndim != 2:
+        raise ValueError(
+            f"An array of clips must be of shape (n_clips, n_samples); got {X.shape}. "
+            + ("Reshape your data: a single clip is X[None]" if X.ndim == 1 else "")
+        )
+    if not hasattr(X, "__len__") or not hasattr(X, "__getitem__"):
+        raise TypeError(
+            f"X must be a list of paths or of 1-D arrays, or an (n_clips, n_samples) array; "
+            f"got {type(X).__name__}"
+        )
+    if len(X) == 0:
+        raise ValueError("X is empty (0 clips, 0 sample(s)): at least one clip is required")
+    return X
+
+
+def load_clip(clip: Any, sample_rate: int, where: str) -> NDArray[np.float32]:
+    """Samples of one clip, checked.
+
+    Parameters
+    ----------
+    clip : path or 1-D array
+        Files are read, averaged over channels and resampled. Arrays are taken to have the
+        right sample rate; 16- and 32-bit integers are scaled to between -1 and 1.
+    sample_rate : int
+        In Hz.
+    where : str
+        Name of the clip for errors.
+
+    Returns
+    -------
+    float32 array of shape (n_samples,)
+    """
+    if isinstance(clip, (str, os.PathLike)):
+        return read_audio(clip, sample_rate)
+    if isinstance(clip, bytes):
+        raise TypeError(f"{where} is bytes; give a path or an array of samples")
+    samples = np.asarray(clip)
+    if samples.ndim != 1:
+        raise ValueError(
+            f"{where} must be a path or a 1-D array of samples; got shape {samples.shape}"
+        )
+    if samples.dtype in _PCM_FULL_SCALE:
+        samples = samples / np.float32(_PCM_FULL_SCALE[samples.dtype])
+    elif samples.dtype.kind != "f":
+        raise TypeError(
+            f"{where} has samples of type {samples.dtype}; give floats between -1 and 1, "
+            "or 16- or 32-bit integers"
+        )
+    if not len(samples):
+        raise ValueError(f"{where} is empty: it has 0 samples")
+    return np.ascontiguousarray(samples, dtype=np.float32)
