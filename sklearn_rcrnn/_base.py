@@ -262,7 +262,7 @@ class NetworkEstimator(BaseEstimator):
         self: Any, clips: Clips
     ) -> Iterator[tuple[NDArray[np.int64], dict[str, torch.Tensor]]]:
         """Batches for prediction: clips of like length together, with their places in X."""
-        device = self.net_.device
+        device = self._prediction_device()
         order = np.argsort([-len(clip) for clip in clips], kind="stable")
         start = 0
         while start < len(order):
@@ -273,10 +273,18 @@ class NetworkEstimator(BaseEstimator):
             yield places, {name: value.to(device) for name, value in batch.items()}
             start += size
 
+    def _prediction_device(self: Any) -> str:
+        """Where the network predicts; it goes there if `device` was changed after ``fit``."""
+        device = resolve_device((self.net_params or {}).get("device", self.device))
+        if device != self.net_.device:
+            self.net_.module_.to(device)
+            self.net_.device = device
+        return device
+
     @contextmanager
     def _inference(self: Any) -> Iterator[Any]:
         """The network for prediction: no gradients, in the precision that was asked for."""
-        device = self.net_.device
+        device = self._prediction_device()
         bfloat16 = use_bfloat16(self.precision, device, training=False)
         kind = torch.device(device).type
         with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=bfloat16):

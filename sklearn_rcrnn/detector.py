@@ -114,7 +114,8 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
     net_params : dict, default=None
         Any parameter of :class:`skorch.NeuralNet`, over those set here.
     device : str, default="auto"
-        ``"auto"`` is CUDA where there is one; else a name of PyTorch's.
+        ``"auto"`` is CUDA where there is one; else a name of PyTorch's. May be changed after
+        ``fit``: the network goes there when it next predicts.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Of the convolutions. ``"auto"`` trains in bfloat16 where the processor has it and
         predicts in float32; ``"bfloat16"`` does both in it.

@@ -386,3 +386,14 @@ class TestBadInput:
     def test_unknown_options(self, small, features, params):
         with pytest.raises(ValueError, match=next(iter(params))):
             small.set_params(**params).fit(*features)
+
+    def test_a_fitted_network_predicts_where_device_says(self, small, features):
+        """It went on where it was, and said nothing, when `device` was changed after fit."""
+        detector = small.fit(*features)
+        before = detector.predict_candidates(features[0])
+        if not torch.cuda.is_available():
+            with pytest.raises(ValueError, match="finds no CUDA"):
+                detector.set_params(device="cuda").predict(features[0])
+        detector.set_params(device="cpu:0")
+        assert detector.predict_candidates(features[0]) == before
+        assert detector.net_.device == "cpu:0"

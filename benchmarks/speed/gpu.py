@@ -267,25 +267,16 @@ def events(bench):
     }
     if bench.cuda:
         others["no_tf32"] = lambda: _without_tf32(torch, detector, features)
-        others["processor"] = lambda: _on_processor(torch, features)
+        others["processor"] = lambda: detector.set_params(device="cpu").predict(features)
     for name, predict in others.items():
         found = predict()
-        detector.set_params(precision="float32")
+        detector.set_params(precision="float32", device="auto")
         torch.backends.cudnn.allow_tf32 = allowed
         bench.say("events", compared_with=name, clips=n, **_differences(exact, found))
 
 
 def _without_tf32(torch, detector, features):
     torch.backends.cudnn.allow_tf32 = False
-    return detector.predict(features)
-
-
-def _on_processor(torch, features):
-    from sklearn_rcrnn import load_pretrained
-
-    detector = load_pretrained()[-1].set_params(score_threshold=0.1)
-    detector.net_.module_.to("cpu")
-    detector.net_.device = "cpu"
     return detector.predict(features)
 
 
@@ -301,9 +292,7 @@ def _differences(exact, found):
                 continue
             partner = min(near, key=lambda e, onset=event.onset: abs(e.onset - onset))
             left.remove(partner)
-            apart.append(
-                max(abs(partner.onset - event.onset), abs(partner.offset - event.offset))
-            )
+            apart.append(max(abs(partner.onset - event.onset), abs(partner.offset - event.offset)))
             scores.append(abs(partner.score - event.score))
         lonely += len(left)
     return {

@@ -1,0 +1,25 @@
+"""The measurements of benchmarks/speed run, and write the figures that they promise; tiny sizes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+SPEED = Path(__file__).parents[1] / "benchmarks" / "speed"
+
+
+def test_the_measurements_of_a_card_run_on_a_processor(tmp_path):
+    sections = ["machine", "prediction", "kernels", "features", "day"]
+    sizes = ["--batch-sizes", "1", "--limit", "0", "--day-limit", "0.5", "--device", "cpu"]
+    command = [sys.executable, SPEED / "gpu.py", *sections, *sizes, "--json", tmp_path / "gpu.json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads((tmp_path / "gpu.json").read_text())
+    assert figures["machine"][0]["card"] == "none"
+    assert [row["precision"] for row in figures["predict"]] == ["float32", "bfloat16"]
+    assert all(row["over_bare"] > 0.5 for row in figures["predict"])
+    assert {row["of"] for row in figures["kernels"]} == {"predict", "step"}
+    assert figures["features"][-1]["largest_difference"] < 1e-3
+    assert figures["day"][0]["x_real_time"] > 10
