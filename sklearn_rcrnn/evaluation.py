@@ -11,7 +11,9 @@ from sklearn.utils import Bunch, check_random_state
 
 from ._utils.optional import need
 from .events import Event, Label, check_event_lists, labels_of, select_events
-from .metrics import counts_by_clip, event_based_error_rate, event_based_f_score, event_counts
+from .matching import COUNTS, event_counts, rates_of
+from .metrics import check_hours, counts_by_clip, event_based_error_rate, event_based_f_score
+from .summary import detection_summary as detection_summary
 
 # Thresholds at which curves are computed unless told otherwise.
 THRESHOLDS = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2).tolist())
@@ -24,6 +26,7 @@ def threshold_curves(
     thresholds: Sequence[float] = THRESHOLDS,
     labels: Sequence[Label] | None = None,
     max_events: int | None = None,
+    durations: Sequence[float] | None = None,
     **criteria: Any,
 ) -> Bunch:
     """Error rate, F-score, precision and recall of each label over the score threshold.
@@ -38,6 +41,8 @@ def threshold_curves(
         By default all that occur in `y_true`, sorted.
     max_events : int, default=None
         Events of a clip at most, as ``max_events_per_clip`` of the detector.
+    durations : sequence of n_clips floats, default=None
+        Seconds of each clip, for the false alarms an hour.
     **criteria
         ``t_collar``, ``evaluate_onset``, ``evaluate_offset`` and
         ``percentage_of_length``, as for :func:`event_based_error_rate`.
@@ -48,7 +53,8 @@ def threshold_curves(
         ``thresholds`` (n_thresholds,), ``labels``, and float64 arrays of shape
         (n_labels, n_thresholds): ``error_rate``, ``f_score``, ``precision``, ``recall``.
         0 / 0 counts as 0, but as 1 for precision where nothing was found; the error rate
-        of a label without true events is NaN.
+        of a label without true events is NaN. With `durations`, also
+        ``false_alarms_per_hour``, as :func:`~sklearn_rcrnn.metrics.false_alarms_per_hour`.
 
     Examples
     --------
@@ -68,21 +74,12 @@ def threshold_curves(
             for t in thresholds
         ]
     )
-    n_true, n_found, n_right = np.moveaxis(counts, -1, 0).transpose(0, 2, 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        error_rate = (n_true - n_right + n_found - n_right) / n_true
-        precision = np.where(n_found > 0, n_right / n_found, 1.0)
-        recall = np.where(n_true > 0, n_right / n_true, 0.0)
-        f_score = np.where(n_true + n_found > 0, 2 * n_right / (n_true + n_found), 0.0)
-    error_rate[~np.isfinite(error_rate)] = np.nan
-    return Bunch(
-        thresholds=np.asarray(thresholds, float),
-        labels=labels,
-        error_rate=error_rate,
-        f_score=f_score,
-        precision=precision,
-        recall=recall,
-    )
+    by_label = counts.swapaxes(0, 1)
+    curves = Bunch(thresholds=np.asarray(thresholds, float), labels=labels, **rates_of(by_label))
+    if durations is not None:
+        n_false = by_label[..., COUNTS.index("false")]
+        curves.false_alarms_per_hour = n_false / check_hours(durations, len(true))
+    return curves
 
 
 def scores_by_group(
@@ -132,18 +129,11 @@ def scores_by_group(
         counts = event_counts(
             [true[i] for i in inside], [found[i] for i in inside], labels=labels, **criteria
         )
-        for label, (n_true, n_found, n_right) in zip(labels, counts.tolist(), strict=True):
-            if n_true:
-                rows.append(
-                    {
-                        "label": label,
-                        "group": group,
-                        "n_events": n_true,
-                        "error_rate": (n_true + n_found - 2 * n_right) / n_true,
-                        "f_score": 2 * n_right / (n_true + n_found),
-                        "recall": n_right / n_true,
-                    }
-                )
+        rates = rates_of(counts)
+        for i, label in enumerate(labels):
+            if n_events := int(counts[i, COUNTS.index("true")]):
+                row = {name: float(rates[name][i]) for name in ("error_rate", "f_score", "recall")}
+                rows.append({"label": label, "group": group, "n_events": n_events, **row})
     return sorted(rows, key=lambda row: labels.index(row["label"]))
 
 
@@ -289,9 +279,11 @@ def bootstrap_interval(
     n_true, n_found, n_right, n_errors = by_clip[drawn].sum(1).T.astype(float)
     with np.errstate(divide="ignore", invalid="ignore"):
         if metric is event_based_error_rate:
-            values = n_errors / n_true
+            values = np.where(n_true > 0, n_errors / n_true, np.nan)
         else:
             values = 2 * n_right / (n_true + n_found)
+    if np.isnan(values).all():
+        return np.nan, np.nan
     tail = 100 * (1 - confidence) / 2
     low, high = np.nanpercentile(values, [tail, 100 - tail])
     return float(low), float(high)

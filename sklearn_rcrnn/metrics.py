@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import make_scorer
 
+from ._durations import clip_durations
 from .events import Event, Label, check_event_lists, labels_of
+from .matching import COUNTS as COUNTS
+from .matching import Criteria
+from .matching import event_counts as event_counts
+from .matching import match_events as match_events
 
 Average = Literal["micro", "macro"] | None
+# Of sed_eval, where it has no label to look for.
+_NOTHING: tuple[Any, Any] = {"Nref": 0}, {"f_measure": {"f_measure": np.nan}}
 
 
 def event_based_error_rate(
@@ -46,8 +54,9 @@ def event_based_error_rate(
     Returns
     -------
     float, or float64 array of shape (n_labels,) if ``average=None``
-        0 is best; may exceed 1. The figures are sed_eval's, for labels without true
-        events too.
+        0 is best; may exceed 1. The figures are sed_eval's, but NaN where there is no true
+        event: errors are counted per true event. The mean over labels leaves those out;
+        :func:`false_alarms_per_hour` tells what was found there.
 
     References
     ----------
@@ -61,17 +70,8 @@ def event_based_error_rate(
     >>> event_based_error_rate(y_true, y_pred)
     1.0
     """
-    results = _evaluate(
-        y_true,
-        y_pred,
-        t_collar,
-        evaluate_onset,
-        evaluate_offset,
-        percentage_of_length,
-        average,
-        labels,
-    )
-    return _pick(results, "error_rate", np.nan)
+    criteria = Criteria(t_collar, evaluate_onset, evaluate_offset, percentage_of_length)
+    return _scores((y_true, y_pred), criteria, average, labels, _error_rate)
 
 
 def event_based_f_score(
@@ -124,57 +124,67 @@ def event_based_f_score(
     >>> event_based_f_score(y_true, y_pred)
     0.5
     """
-    # sed_eval's own mean over labels leaves NaN out; with a number instead it is counted.
-    count_undefined = average == "macro" and not np.isnan(zero_division)
-    results = _evaluate(
-        y_true,
-        y_pred,
-        t_collar,
-        evaluate_onset,
-        evaluate_offset,
-        percentage_of_length,
-        None if count_undefined else average,
-        labels,
-    )
-    scores = _pick(results, "f_measure", zero_division)
-    return float(np.mean(scores)) if count_undefined else scores
+    criteria = Criteria(t_collar, evaluate_onset, evaluate_offset, percentage_of_length)
+    figure = partial(_f_score, zero_division=zero_division)
+    return _scores((y_true, y_pred), criteria, average, labels, figure)
 
 
-def event_counts(
+def false_alarms_per_hour(
     y_true: Any,
     y_pred: Any,
     *,
+    durations: Sequence[float],
     t_collar: float = 0.5,
     evaluate_onset: bool = True,
     evaluate_offset: bool = False,
     percentage_of_length: float = 0.5,
+    average: Average = "micro",
     labels: Sequence[Label] | None = None,
-) -> NDArray[np.int64]:
-    """What the scores are made of: true, found, and rightly found events of each label.
+) -> float | NDArray[np.float64]:
+    """Found events in an hour of recordings where no event of their label is.
+
+    A misplaced event, which overlaps a true one of its label but is not where it should be, is
+    no false alarm; one that has the label of another sound is.
 
     Parameters
     ----------
     y_true, y_pred : list of n_clips lists of (onset, offset, label)
         In seconds.
-    t_collar, evaluate_onset, evaluate_offset, percentage_of_length, labels
+    durations : sequence of n_clips floats
+        How long each clip is, in seconds.
+    t_collar, evaluate_onset, evaluate_offset, percentage_of_length
         As for :func:`event_based_error_rate`.
+    average : {"micro", "macro"} or None, default="micro"
+        Of all labels together, the mean over labels, or each label by itself.
+    labels : sequence, default=None
+        Labels that count, and their order; by default all that occur, sorted.
 
     Returns
     -------
-    int64 array of shape (n_labels, 3)
+    float, or float64 array of shape (n_labels,) if ``average=None``
+
+    Raises
+    ------
+    ValueError
+        If a duration is missing or not a positive number.
+
+    See Also
+    --------
+    false_alarm_scorer : The same for searches; it measures the clips by itself.
 
     Examples
     --------
-    >>> from sklearn_rcrnn.metrics import event_counts
-    >>> event_counts([[(1.0, 2.0, "dog")]], [[(1.2, 2.0, "dog"), (8.0, 9.0, "dog")]])
-    array([[1, 2, 1]])
+    >>> from sklearn_rcrnn.metrics import false_alarms_per_hour
+    >>> y_pred = [[(1.0, 2.0, "dog")], [(3.0, 4.0, "dog")]]
+    >>> false_alarms_per_hour([[(1.1, 2.0, "dog")], []], y_pred, durations=[1800, 1800])
+    1.0
     """
-    criteria = (t_collar, evaluate_onset, evaluate_offset, percentage_of_length)
-    metrics, names = _matched(y_true, y_pred, criteria, labels)
-    if metrics is None:
-        return np.empty((0, 3), np.int64)
-    own = (metrics.class_wise[name] for name in names.values())
-    return np.array([[c["Nref"], c["Nsys"], c["Ntp"]] for c in own], np.int64)
+    _check_average(average)
+    criteria = Criteria(t_collar, evaluate_onset, evaluate_offset, percentage_of_length)
+    true = check_event_lists(y_true, name="y_true")
+    counts = event_counts(true, y_pred, labels=labels, **criteria._asdict())
+    rates = counts[:, COUNTS.index("false")] / check_hours(durations, len(true))
+    return float(rates.sum()) if average == "micro" else _averaged(rates.tolist(), average)
 
 
 def counts_by_clip(
@@ -209,7 +219,7 @@ def counts_by_clip(
     """
     true = check_event_lists(y_true, name="y_true")
     found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
-    criteria = (t_collar, evaluate_onset, evaluate_offset, percentage_of_length)
+    criteria = Criteria(t_collar, evaluate_onset, evaluate_offset, percentage_of_length)
     rows = np.zeros((len(true), 4), np.int64)
     for row, events, predicted in zip(rows, true, found, strict=True):
         metrics, _ = _matched([events], [predicted], criteria, None)
@@ -219,76 +229,57 @@ def counts_by_clip(
     return rows
 
 
-def match_events(y_true: Any, y_pred: Any, *, t_collar: float = 0.5) -> list[list[tuple[int, int]]]:
-    """Pair true events with found ones, as the event-based scores do with their defaults.
-
-    A pair has one label and onsets within the collar; no event is in two pairs, and there are
-    as many pairs as can be.
-
-    Parameters
-    ----------
-    y_true, y_pred : list of n_clips lists of (onset, offset, label)
-        In seconds.
-    t_collar : float, default=0.5
-        Largest difference of the onsets in seconds.
-
-    Returns
-    -------
-    list of n_clips lists of (int, int)
-        Places of the events in ``y_true[i]`` and ``y_pred[i]``.
-
-    Examples
-    --------
-    >>> from sklearn_rcrnn.metrics import match_events
-    >>> match_events([[(1.0, 2.0, "dog"), (5.0, 6.0, "dog")]], [[(5.2, 6.0, "dog")]])
-    [[(1, 0)]]
-    """
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import maximum_bipartite_matching
-
-    true = check_event_lists(y_true, name="y_true")
-    found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
-    pairs = []
-    for events, predicted in zip(true, found, strict=True):
-        near = [
-            [e.label == f.label and abs(e.onset - f.onset) <= t_collar for f in predicted]
-            for e in events
-        ]
-        graph = csr_array(np.array(near, dtype=bool).reshape(len(events), len(predicted)))
-        partners = maximum_bipartite_matching(graph, perm_type="column") if graph.nnz else []
-        pairs.append([(i, int(j)) for i, j in enumerate(partners) if j >= 0])
-    return pairs
+def check_hours(durations: Sequence[float], n_clips: int) -> float:
+    """How many hours so many clips last together; ValueError unless each has a duration."""
+    seconds = np.asarray(durations, float)
+    if seconds.shape != (n_clips,):
+        raise ValueError(
+            f"durations has the shape {seconds.shape} for {n_clips} clips: give the seconds of each"
+        )
+    wrong = np.flatnonzero(~(np.isfinite(seconds) & (seconds > 0)))
+    if len(wrong):
+        raise ValueError(
+            f"durations[{wrong[0]}] must be a positive number of seconds; got {seconds[wrong[0]]}"
+        )
+    return float(seconds.sum() / 3600)
 
 
-def _evaluate(
-    y_true: Any,
-    y_pred: Any,
-    t_collar: float,
-    evaluate_onset: bool,
-    evaluate_offset: bool,
-    percentage_of_length: float,
-    average: Average,
-    labels: Sequence[Label] | None,
-) -> list[dict] | dict | float:
-    """sed_eval's results: of each label in order, or of the average that was asked for."""
+def _check_average(average: Average) -> None:
     if average not in ("micro", "macro", None):
         raise ValueError(f'average must be "micro", "macro" or None; got {average!r}')
-    criteria = (t_collar, evaluate_onset, evaluate_offset, percentage_of_length)
-    metrics, names = _matched(y_true, y_pred, criteria, labels)
-    if metrics is None:
-        return np.nan
+
+
+def _scores(
+    lists: tuple[Any, Any],
+    criteria: Criteria,
+    average: Average,
+    labels: Sequence[Label] | None,
+    figure: Callable[[Any, Any], float],
+) -> float | NDArray[np.float64]:
+    """The figure of sed_eval's counts and results, of all events or by label."""
+    _check_average(average)
+    metrics, names = _matched(*lists, criteria, labels)
     if average == "micro":
-        return metrics.results_overall_metrics()
-    by_label = metrics.results_class_wise_metrics()
+        if metrics is None:
+            return figure(*_NOTHING)
+        return figure(metrics.overall, metrics.results_overall_metrics())
+    by_label = {} if metrics is None else metrics.results_class_wise_metrics()
+    own = [figure(metrics.class_wise[name], by_label[name]) for name in names.values()]
+    return _averaged(own, average)
+
+
+def _averaged(values: list[float], average: Average) -> float | NDArray[np.float64]:
+    """Of each label, or the mean of those that have one."""
     if average is None:
-        return [by_label[name] for name in names.values()]
-    return metrics.results_class_wise_average_metrics()
+        return np.array(values, float)
+    there = [value for value in values if not np.isnan(value)]
+    return float(np.mean(there)) if there else np.nan
 
 
 def _matched(
     y_true: Any,
     y_pred: Any,
-    criteria: tuple[float, bool, bool, float],
+    criteria: Criteria,
     labels: Sequence[Label] | None,
 ) -> tuple[Any, dict[Label, str]]:
     """sed_eval's metrics after all clips, and its names of the labels; None without labels."""
@@ -299,25 +290,22 @@ def _matched(
     names = {label: f"{type(label).__name__}:{label}" for label in wanted}
     if not names:
         return None, names
-    t_collar, evaluate_onset, evaluate_offset, percentage_of_length = criteria
     metrics = _sed_eval().sound_event.EventBasedMetrics(
-        event_label_list=list(names.values()),
-        evaluate_onset=evaluate_onset,
-        evaluate_offset=evaluate_offset,
-        t_collar=t_collar,
-        percentage_of_length=percentage_of_length,
+        event_label_list=list(names.values()), **criteria._asdict()
     )
     for reference, estimate in zip(true, found, strict=True):
         metrics.evaluate(_as_container(reference, names), _as_container(estimate, names))
     return metrics, names
 
 
-def _pick(results: Any, name: str, undefined: float) -> Any:
-    """One figure of each result; `undefined` where sed_eval has NaN."""
-    if isinstance(results, list):
-        return np.array([_pick(result, name, undefined) for result in results])
-    value = results[name][name] if isinstance(results, dict) else results
-    return undefined if np.isnan(value) else float(value)
+def _error_rate(counts: Any, results: Any) -> float:
+    """NaN where there is no event to miss: sed_eval divides by almost nothing there."""
+    return float(results["error_rate"]["error_rate"]) if counts["Nref"] else np.nan
+
+
+def _f_score(_: Any, results: Any, zero_division: float) -> float:
+    value = results["f_measure"]["f_measure"]
+    return zero_division if np.isnan(value) else float(value)
 
 
 def _as_container(events: Sequence[Event], names: dict[Label, str]) -> Any:
@@ -342,3 +330,30 @@ f_score_scorer = make_scorer(event_based_f_score, zero_division=0.0)
 
 error_rate_scorer = make_scorer(event_based_error_rate, greater_is_better=False)
 """Scorer for ``GridSearchCV(scoring=...)``: minus the event-based error rate."""
+
+
+def false_alarm_scorer(estimator: Any, X: Any, y: Any) -> float:
+    """Scorer for ``GridSearchCV(scoring=...)``: minus the false alarms in an hour.
+
+    Parameters
+    ----------
+    estimator : fitted estimator or Pipeline
+        With ``predict``.
+    X : what its ``predict`` takes
+        Paths, samples or features: how long the clips are follows from them.
+    y : list of n_clips lists of (onset, offset, label)
+
+    Returns
+    -------
+    float
+        At most 0. Few false alarms alone are easy, by finding nothing: ask for another score
+        beside it.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import cross_validate
+    >>> scoring = {"f": f_score_scorer, "false_alarms": false_alarm_scorer}
+    >>> cross_validate(pipe, X, y, scoring=scoring)  # doctest: +SKIP
+    """
+    durations = clip_durations(estimator, X)
+    return -float(false_alarms_per_hour(y, estimator.predict(X), durations=durations))

@@ -10,6 +10,7 @@ from sklearn.model_selection import KFold
 from sklearn_rcrnn import Event, RCRNNDetector, TunedThresholdDetectorCV
 from sklearn_rcrnn.evaluation import (
     bootstrap_interval,
+    detection_summary,
     onset_errors,
     psds,
     scores_by_group,
@@ -67,7 +68,7 @@ def test_groups_add_up(scored):
     true, found = scored
     groups = [i % 3 for i in range(60)]
     rows = scores_by_group(true, found, groups)
-    n_true, n_found, n_right = event_counts(true, found, labels=LABELS)[0]
+    n_true, n_found, n_right = event_counts(true, found, labels=LABELS)[0, :3]
     own = [row for row in rows if row["label"] == "cat"]
     assert sum(row["n_events"] for row in own) == n_true
     assert sum(row["recall"] * row["n_events"] for row in own) == pytest.approx(n_right)
@@ -94,9 +95,61 @@ def test_interval_holds_the_score_and_narrows(scored):
         assert (four[1] - four[0]) / (high - low) == pytest.approx(0.5, abs=0.1)
 
 
+def test_interval_without_true_events():
+    assert np.isnan(bootstrap_interval([[], []], [[(1, 2, "dog")], []], random_state=0)).all()
+
+
 def test_interval_of_another_metric(scored):
     with pytest.raises(ValueError, match="metric must be"):
         bootstrap_interval(*scored, metric=len)
+
+
+class TestSummary:
+    def test_what_became_of_events(self):
+        true = [[(1.0, 3.0, "dog"), (5.0, 6.0, "cat"), (8.0, 9.0, "cat")], []]
+        found = [
+            [(1.2, 3.0, "dog"), (5.6, 6.0, "cat"), (8.1, 9.0, "dog"), (20.0, 21.0, "dog")],
+            [(4.0, 5.0, "cat")],
+        ]
+        summary = detection_summary(true, found, durations=[1800, 1800])
+        assert summary.labels == LABELS
+        cat, dog = summary.by_label
+        names = ("n_true", "n_found", "n_right", "n_misplaced", "n_missed", "n_false")
+        assert [cat[name] for name in names] == [2, 2, 0, 1, 1, 1]
+        assert [dog[name] for name in names] == [1, 3, 1, 0, 0, 2]
+        assert summary.confusions.tolist() == [[0, 1], [0, 0]]
+        assert (cat["error_rate"], dog["error_rate"]) == (2.0, 2.0)
+        assert summary.overall["n_true"] == 3
+        assert summary.overall["false_alarms_per_hour"] == 3.0
+        # The cat taken for a dog is one substitution: with it there are five errors.
+        assert summary.overall["error_rate"] == pytest.approx(5 / 3)
+
+    def test_recordings_without_true_events(self):
+        summary = detection_summary([[], []], [[(1, 2, "dog")], []], durations=[900, 900])
+        assert summary.overall["error_rate"] is None
+        assert summary.by_label[0]["error_rate"] is None
+        assert summary.overall["n_false"] == 1
+        assert summary.overall["false_alarms_per_hour"] == 2.0
+
+    def test_without_any_event(self):
+        summary = detection_summary([[]], [[]])
+        assert summary.labels == summary.by_label == []
+        assert summary.overall["n_found"] == 0
+        assert summary.overall["false_alarms_per_hour"] is None
+
+    @pytest.mark.parametrize("durations", [[1.0], [1.0, 0.0], [1.0, np.nan]])
+    def test_durations_that_cannot_be(self, durations):
+        with pytest.raises(ValueError, match="durations"):
+            detection_summary([[], []], [[], []], durations=durations)
+
+    def test_rows_add_up(self, scored):
+        summary = detection_summary(*scored)
+        for row in (*summary.by_label, summary.overall):
+            assert row["n_true"] == row["n_right"] + row["n_misplaced"] + row["n_missed"]
+            assert row["n_found"] == row["n_right"] + row["n_misplaced"] + row["n_false"]
+        assert 0 < summary.confusions.sum() <= summary.overall["n_missed"]
+        assert summary.overall["error_rate"] == event_based_error_rate(*scored)
+        assert summary.overall["f_score"] == pytest.approx(event_based_f_score(*scored))
 
 
 def test_onset_errors_pair_the_same_label():

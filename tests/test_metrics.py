@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator
 
+from sklearn_rcrnn import RCRNNDetector
 from sklearn_rcrnn.metrics import (
     _sed_eval,
     counts_by_clip,
     error_rate_scorer,
     event_based_error_rate,
     event_based_f_score,
+    event_counts,
     f_score_scorer,
+    false_alarm_scorer,
+    false_alarms_per_hour,
     match_events,
 )
 
@@ -39,7 +44,7 @@ def direct(y_true, y_pred, labels, **kwargs):
                 for clip in (true, found)
             )
         )
-    return metrics.results()
+    return metrics
 
 
 @given(
@@ -58,18 +63,26 @@ def test_equals_sed_eval(seed, t_collar, what, found_labels):
         "evaluate_offset": what[1],
         "percentage_of_length": 0.3,
     }
-    expected = direct(y_true, y_pred, LABELS, **kwargs)
+    expected = direct(y_true, y_pred, LABELS, **kwargs).results()
+    there = {label for clip in y_true for _, _, label in clip}
     for function, name in (
         (event_based_error_rate, "error_rate"),
         (event_based_f_score, "f_measure"),
     ):
         for average, key in (("micro", "overall"), ("macro", "class_wise_average")):
             value = function(y_true, y_pred, average=average, labels=LABELS, **kwargs)
-            np.testing.assert_equal(value, expected[key][name][name])
+            if name == "f_measure" or there == set(LABELS):
+                np.testing.assert_equal(value, expected[key][name][name])
         by_label = function(y_true, y_pred, average=None, labels=LABELS, **kwargs)
-        np.testing.assert_equal(
-            by_label, [expected["class_wise"][label][name][name] for label in LABELS]
-        )
+        theirs = [expected["class_wise"][label][name][name] for label in LABELS]
+        if name == "error_rate":
+            theirs = np.where([label in there for label in LABELS], theirs, np.nan)
+        np.testing.assert_equal(by_label, theirs)
+    counts = event_counts(y_true, y_pred, labels=LABELS, **kwargs)
+    metrics = direct(y_true, y_pred, LABELS, **kwargs).class_wise
+    assert counts[:, :3].tolist() == [
+        [metrics[label][name] for name in ("Nref", "Nsys", "Ntp")] for label in LABELS
+    ]
 
 
 # sed_eval adds a tiny number to denominators.
@@ -106,9 +119,39 @@ def test_zero_division_counts_in_macro():
 
 def test_no_event_at_all():
     assert np.isnan(event_based_error_rate([[], []], [[], []]))
+    assert event_based_f_score([[]], [[]], zero_division=0.0) == 0
+    for function in (event_based_error_rate, event_based_f_score):
+        assert function([[]], [[]], average=None).tolist() == []
+
+
+def test_false_alarms_without_true_events():
+    y_true, y_pred = [[], []], [[(1, 2, "a")], [(1, 2, "b"), (3, 4, "b")]]
+    assert np.isnan(event_based_error_rate(y_true, y_pred))
+    assert np.isnan(event_based_error_rate(y_true, y_pred, average="macro"))
+    assert np.isnan(event_based_error_rate(y_true, y_pred, average=None)).all()
+    durations = [900.0, 900.0]
+    assert false_alarms_per_hour(y_true, y_pred, durations=durations) == 6
+    by_label = false_alarms_per_hour(y_true, y_pred, durations=durations, average=None)
+    assert by_label.tolist() == [2, 4]
+
+
+def test_labels_without_true_events_do_not_count_in_the_mean():
+    y_true, y_pred = [[(1, 2, "a")]], [[(1, 2, "a"), (5, 6, "b")]]
+    rate = event_based_error_rate(y_true, y_pred, average="macro")
+    assert rate == pytest.approx(0)
+
+
+def test_misplaced_events_are_no_false_alarms():
+    y_true, y_pred = [[(1, 4, "a")]], [[(2, 4, "a"), (2, 4, "b")]]
+    assert event_counts(y_true, y_pred).tolist() == [[1, 1, 0, 1, 0, 0], [0, 1, 0, 0, 0, 1]]
+    assert false_alarms_per_hour(y_true, y_pred, durations=[3600]) == 1
 
 
 class Constant(BaseEstimator):
+    def __init__(self, sample_rate=None, frame_shift=None):
+        self.sample_rate = sample_rate
+        self.frame_shift = frame_shift
+
     def predict(self, X):
         return [[(1.0, 2.0, "a")] for _ in X]
 
@@ -117,6 +160,19 @@ def test_scorers():
     y = [[(1.0, 2.0, "a")], []]
     assert f_score_scorer(Constant(), [0, 1], y) == pytest.approx(2 / 3)
     assert error_rate_scorer(Constant(), [0, 1], y) == pytest.approx(-1)
+
+
+def test_false_alarm_scorer_measures_the_clips(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(8000), 4000)
+    y = [[(1.0, 2.0, "a")], []]
+    paths = [tmp_path / "a.wav", str(tmp_path / "a.wav")]
+    assert false_alarm_scorer(Constant(), paths, y) == -3600 / 4
+    samples = [np.zeros(4000), np.zeros(6000)]
+    assert false_alarm_scorer(Constant(sample_rate=1000), samples, y) == -3600 / 10
+    frames = np.zeros((2, 50, 3))
+    assert false_alarm_scorer(Constant(frame_shift=0.1), frames, y) == -3600 / 10
+    with pytest.raises(ValueError, match="no parameter sample_rate"):
+        false_alarm_scorer(RCRNNDetector(), samples, y)
 
 
 @pytest.mark.parametrize(

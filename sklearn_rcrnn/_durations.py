@@ -1,0 +1,52 @@
+"""How long the clips are that an estimator is given, whatever they are given as."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+
+def clip_durations(estimator: Any, X: Any) -> list[float]:
+    """Seconds of each clip of `X`.
+
+    Parameters
+    ----------
+    estimator : estimator or Pipeline
+        Whose ``sample_rate`` says how long samples last and ``frame_shift`` how long features.
+    X : what the estimator's ``predict`` takes
+        Paths, whose files are looked at; samples, of shape (n_samples,); or features, of shape
+        (n_frames, n_bands).
+
+    Raises
+    ------
+    ValueError
+        For a file that cannot be read, or an estimator without such a parameter.
+    """
+    from .audio import audio_duration, check_clips
+
+    if not isinstance(X, np.ndarray) or X.ndim != 3:  # features are no audio to check
+        X = check_clips(X)
+    params = estimator.get_params()
+
+    def seconds(clip: Any, index: int) -> float:
+        if isinstance(clip, (str, os.PathLike)):
+            return audio_duration(clip)
+        shape = np.shape(clip)
+        if len(shape) == 1:
+            return shape[0] / _parameter(params, "sample_rate", index)
+        return shape[0] * _parameter(params, "frame_shift", index)
+
+    return [seconds(clip, i) for i, clip in enumerate(X)]
+
+
+def _parameter(params: dict[str, Any], name: str, index: int) -> float:
+    """The first parameter of that name, of the estimator or of a step of it."""
+    for own, value in params.items():
+        if own == name or own.endswith("__" + name):
+            return float(value)
+    raise ValueError(
+        f"The length of clip {index} is not known: the estimator has no parameter {name}. "
+        "Give recordings to a pipeline of make_rcrnn_pipeline, or the durations themselves"
+    )

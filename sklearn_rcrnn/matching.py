@@ -1,0 +1,237 @@
+"""Which found event stands for which true one, and how many of them do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import Bunch
+
+from .events import Event, Label, check_event_lists, labels_of
+
+# The columns of :func:`event_counts`.
+COUNTS = ("true", "found", "right", "misplaced", "missed", "false")
+
+
+class Criteria(NamedTuple):
+    """What makes a found event right; as for :func:`event_based_error_rate`."""
+
+    t_collar: float = 0.5
+    evaluate_onset: bool = True
+    evaluate_offset: bool = False
+    percentage_of_length: float = 0.5
+
+
+class Pairs(NamedTuple):
+    """Places of true and found events of a clip that belong together, one to one.
+
+    Attributes
+    ----------
+    right : list of (int, int)
+        Of one label, and where they should be: what sed_eval counts as true positives.
+    misplaced : list of (int, int)
+        Of one label, and about the same sound, for they overlap, but not where they should be.
+    confused : list of (int, int)
+        About the same sound, but of two labels: the first was taken for the second.
+    """
+
+    right: list[tuple[int, int]]
+    misplaced: list[tuple[int, int]]
+    confused: list[tuple[int, int]]
+
+
+def pair_events(true: Sequence[Event], found: Sequence[Event], criteria: Criteria) -> Pairs:
+    """Pair the true and the found events of one clip.
+
+    As many events are right as can be. Of what is left, those that overlap most are paired
+    first: with an event of their own label, then with one of another.
+
+    Parameters
+    ----------
+    true, found : sequence of Event
+    criteria : Criteria
+
+    Examples
+    --------
+    >>> true = [Event(1.0, 3.0, "dog"), Event(5.0, 6.0, "cat")]
+    >>> found = [Event(2.0, 3.0, "dog"), Event(5.1, 6.0, "dog")]
+    >>> pair_events(true, found, Criteria())
+    Pairs(right=[], misplaced=[(0, 0)], confused=[(1, 1)])
+    """
+    if not true or not found:
+        return Pairs([], [], [])
+    hits, overlaps = _hits(true, found, criteria), _overlaps(true, found)
+    names = {label: i for i, label in enumerate({event.label for event in (*true, *found)})}
+    first, second = (np.array([names[event.label] for event in own]) for own in (true, found))
+    same = first[:, None] == second
+    right = _most_pairs(hits & same)
+    rest = (hits | (overlaps > 0)) & _unpaired(overlaps.shape, right)
+    misplaced = _largest_first(rest & same, overlaps)
+    rest &= _unpaired(overlaps.shape, misplaced)
+    return Pairs(right, misplaced, _largest_first(rest & ~same, overlaps))
+
+
+def match_events(y_true: Any, y_pred: Any, *, t_collar: float = 0.5) -> list[list[tuple[int, int]]]:
+    """Pair true events with found ones, as the event-based scores do with their defaults.
+
+    A pair has one label and onsets within the collar; no event is in two pairs, and there are
+    as many pairs as can be.
+
+    Parameters
+    ----------
+    y_true, y_pred : list of n_clips lists of (onset, offset, label)
+        In seconds.
+    t_collar : float, default=0.5
+        Largest difference of the onsets in seconds.
+
+    Returns
+    -------
+    list of n_clips lists of (int, int)
+        Places of the events in ``y_true[i]`` and ``y_pred[i]``.
+
+    Examples
+    --------
+    >>> from sklearn_rcrnn.metrics import match_events
+    >>> match_events([[(1.0, 2.0, "dog"), (5.0, 6.0, "dog")]], [[(5.2, 6.0, "dog")]])
+    [[(1, 0)]]
+    """
+    true = check_event_lists(y_true, name="y_true")
+    found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
+    criteria = Criteria(t_collar)
+    both = zip(true, found, strict=True)
+    return [pair_events(events, predicted, criteria).right for events, predicted in both]
+
+
+def event_counts(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    t_collar: float = 0.5,
+    evaluate_onset: bool = True,
+    evaluate_offset: bool = False,
+    percentage_of_length: float = 0.5,
+    labels: Sequence[Label] | None = None,
+) -> NDArray[np.int64]:
+    """What the scores are made of: how many events of each label were found, and how.
+
+    Parameters
+    ----------
+    y_true, y_pred : list of n_clips lists of (onset, offset, label)
+        In seconds.
+    t_collar, evaluate_onset, evaluate_offset, percentage_of_length, labels
+        As for :func:`event_based_error_rate`.
+
+    Returns
+    -------
+    int64 array of shape (n_labels, 6)
+        Columns are ``COUNTS``: events that are true, found, right, misplaced, missed and
+        false. A true event is right, misplaced or missed, and a found one right, misplaced or
+        false. Misplaced are those that overlap, but not within the tolerance.
+
+    Examples
+    --------
+    >>> from sklearn_rcrnn.metrics import event_counts
+    >>> event_counts([[(1.0, 2.0, "dog")]], [[(1.2, 2.0, "dog"), (8.0, 9.0, "dog")]])
+    array([[1, 2, 1, 0, 0, 1]])
+    """
+    true = check_event_lists(y_true, name="y_true")
+    found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
+    wanted = labels_of([*true, *found]) if labels is None else list(labels)
+    row_of = {label: i for i, label in enumerate(wanted)}
+    counts = np.zeros((len(wanted), len(COUNTS)), np.int64)
+    criteria = Criteria(t_collar, evaluate_onset, evaluate_offset, percentage_of_length)
+    for clip, predicted in zip(true, found, strict=True):
+        ours, theirs = ([e for e in own if e.label in row_of] for own in (clip, predicted))
+        pairs = pair_events(ours, theirs, criteria)
+        for column, own in enumerate((ours, theirs)):
+            for event in own:
+                counts[row_of[event.label], column] += 1
+        for column, both in enumerate((pairs.right, pairs.misplaced), start=2):
+            for i, _ in both:
+                counts[row_of[ours[i].label], column] += 1
+    # What no pair has.
+    counts[:, 4:] = counts[:, :2] - counts[:, 2:3] - counts[:, 3:4]
+    return counts
+
+
+def rates_of(counts: NDArray[np.int64]) -> Bunch:
+    """What follows from counts of events.
+
+    Parameters
+    ----------
+    counts : int64 array of shape (..., 6)
+        As of :func:`event_counts`.
+
+    Returns
+    -------
+    sklearn.utils.Bunch
+        float64 arrays of shape (...,): ``error_rate``, NaN without true events, of events of
+        one label; ``f_score`` and ``recall``, where 0 / 0 counts as 0; ``precision``, 1 where
+        nothing was found.
+    """
+    n_true, n_found, n_right = np.moveaxis(counts, -1, 0)[:3].astype(float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return Bunch(
+            error_rate=np.where(n_true > 0, (n_true + n_found - 2 * n_right) / n_true, np.nan),
+            f_score=np.where(n_true + n_found > 0, 2 * n_right / (n_true + n_found), 0.0),
+            precision=np.where(n_found > 0, n_right / n_found, 1.0),
+            recall=np.where(n_true > 0, n_right / n_true, 0.0),
+        )
+
+
+def _hits(true: Sequence[Event], found: Sequence[Event], criteria: Criteria) -> NDArray[np.bool_]:
+    """Whether each found event is where each true one is, whatever their labels; as sed_eval."""
+    ours, theirs = _times(true), _times(found)
+    distances = np.abs(ours[:, None] - theirs)
+    hits = np.ones(distances.shape[:2], bool)
+    if criteria.evaluate_onset:
+        hits &= distances[..., 0] <= criteria.t_collar
+    if criteria.evaluate_offset:
+        part = criteria.percentage_of_length * (ours[:, 1] - ours[:, 0])
+        hits &= distances[..., 1] <= np.maximum(criteria.t_collar, part)[:, None]
+    return hits
+
+
+def _overlaps(true: Sequence[Event], found: Sequence[Event]) -> NDArray[np.float64]:
+    """Seconds that each true and each found event have in common; negative: between them."""
+    ours, theirs = _times(true), _times(found)
+    ends = np.minimum(ours[:, None, 1], theirs[:, 1])
+    return ends - np.maximum(ours[:, None, 0], theirs[:, 0])
+
+
+def _times(events: Sequence[Event]) -> NDArray[np.float64]:
+    return np.array([event[:2] for event in events], float)
+
+
+def _most_pairs(allowed: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """As many pairs as can be made."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import maximum_bipartite_matching
+
+    partners = maximum_bipartite_matching(csr_array(allowed), perm_type="column").tolist()
+    return [(i, partner) for i, partner in enumerate(partners) if partner >= 0]
+
+
+def _largest_first(
+    allowed: NDArray[np.bool_], overlaps: NDArray[np.float64]
+) -> list[tuple[int, int]]:
+    candidates = np.argwhere(allowed)
+    order = np.argsort(-overlaps[allowed], kind="stable")
+    pairs: list[tuple[int, int]] = []
+    taken: tuple[set[int], set[int]] = set(), set()
+    for i, j in candidates[order].tolist():
+        if i not in taken[0] and j not in taken[1]:
+            pairs.append((i, j))
+            taken[0].add(i)
+            taken[1].add(j)
+    return pairs
+
+
+def _unpaired(shape: tuple[int, ...], pairs: list[tuple[int, int]]) -> NDArray[np.bool_]:
+    free = np.ones(shape, bool)
+    for i, j in pairs:
+        free[i] = False
+        free[:, j] = False
+    return free

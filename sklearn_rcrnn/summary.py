@@ -1,0 +1,111 @@
+"""All that found events can be told about true ones, in one result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import Bunch
+
+from .events import Event, Label, check_event_lists, labels_of
+from .matching import COUNTS, Criteria, event_counts, pair_events, rates_of
+from .metrics import check_hours, event_based_error_rate
+
+
+def detection_summary(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    durations: Sequence[float] | None = None,
+    labels: Sequence[Label] | None = None,
+    **criteria: Any,
+) -> Bunch:
+    """Counts, scores, false alarms an hour, and which labels were taken for which.
+
+    Parameters
+    ----------
+    y_true, y_pred : list of n_clips lists of (onset, offset, label)
+        In seconds.
+    durations : sequence of n_clips floats, default=None
+        Seconds of each clip, for the false alarms an hour.
+    labels : sequence, default=None
+        Labels that count, and their order; by default all that occur, sorted.
+    **criteria
+        ``t_collar``, ``evaluate_onset``, ``evaluate_offset`` and
+        ``percentage_of_length``, as for :func:`event_based_error_rate`.
+
+    Returns
+    -------
+    sklearn.utils.Bunch
+        - ``labels`` : list of n_labels labels.
+        - ``by_label`` : list of n_labels dicts with the keys ``n_true``, ``n_found``,
+          ``n_right``, ``n_misplaced``, ``n_missed`` and ``n_false`` (:func:`event_counts`),
+          ``error_rate``, ``f_score`` and ``false_alarms_per_hour``.
+        - ``overall`` : such a dict of all events together.
+        - ``confusions`` : int64 array of shape (n_labels, n_labels): how many events of a
+          label (row) were found where they are, but as one of another label (column). Each is
+          one of those missed and one of those false.
+        - ``hours`` : float, of all clips together, or None.
+
+        The error rate is None where there is no true event, and false alarms an hour are None
+        without `durations`.
+
+    Raises
+    ------
+    ValueError
+        If the numbers of clips differ, or a duration is not a positive number.
+
+    Examples
+    --------
+    >>> from sklearn_rcrnn.evaluation import detection_summary
+    >>> y_true = [[(1.0, 2.0, "dog"), (5.0, 6.0, "cat")], []]
+    >>> y_pred = [[(1.1, 2.0, "dog"), (5.0, 6.0, "dog")], [(3.0, 4.0, "cat")]]
+    >>> summary = detection_summary(y_true, y_pred, durations=[900, 900])
+    >>> summary.by_label[0]["n_false"], summary.by_label[0]["false_alarms_per_hour"]
+    (1, 2.0)
+    >>> summary.confusions
+    array([[0, 1],
+           [0, 0]])
+    """
+    true = check_event_lists(y_true, name="y_true")
+    found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
+    labels = labels_of([*true, *found]) if labels is None else list(labels)
+    hours = None if durations is None else check_hours(durations, len(true))
+    counts = event_counts(true, found, labels=labels, **criteria)
+    overall = _row(counts.sum(0), hours)
+    # Of all labels together, one taken for another is one error and not two.
+    rate: Any = event_based_error_rate(true, found, labels=labels, **criteria)
+    overall["error_rate"] = None if np.isnan(rate) else rate
+    return Bunch(
+        labels=labels,
+        by_label=[_row(own, hours) for own in counts],
+        overall=overall,
+        confusions=_confusions(true, found, labels, Criteria(**criteria)),
+        hours=hours,
+    )
+
+
+def _row(counts: NDArray[np.int64], hours: float | None) -> dict[str, Any]:
+    row: dict[str, Any] = {f"n_{name}": int(n) for name, n in zip(COUNTS, counts, strict=True)}
+    rates = rates_of(counts)
+    row["error_rate"] = float(rates.error_rate) if row["n_true"] else None
+    row["f_score"] = float(rates.f_score)
+    row["false_alarms_per_hour"] = None if hours is None else row["n_false"] / hours
+    return row
+
+
+def _confusions(
+    true: list[list[Event]],
+    found: list[list[Event]],
+    labels: list[Label],
+    criteria: Criteria,
+) -> NDArray[np.int64]:
+    place = {label: i for i, label in enumerate(labels)}
+    confusions = np.zeros((len(labels), len(labels)), np.int64)
+    for clip, predicted in zip(true, found, strict=True):
+        ours, theirs = ([e for e in own if e.label in place] for own in (clip, predicted))
+        for i, j in pair_events(ours, theirs, criteria).confused:
+            confusions[place[ours[i].label], place[theirs[j].label]] += 1
+    return confusions
