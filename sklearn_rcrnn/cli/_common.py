@@ -133,21 +133,17 @@ def label_scores(
     y_true: Any, y_found: Any, labels: list[Any], **criteria: Any
 ) -> dict[str, dict[str, Any]]:
     """Number of true events, error rate and F-score of each label; no rate without events."""
-    from ..metrics import event_based_error_rate, event_based_f_score
+    from ..evaluation import detection_summary
 
-    criteria |= {"labels": labels, "average": None}
-    rates: Any = event_based_error_rate(y_true, y_found, **criteria)
-    scores: Any = event_based_f_score(y_true, y_found, zero_division=0, **criteria)
-    rows = {}
-    for label, rate, score in zip(labels, rates.tolist(), scores.tolist(), strict=True):
-        n_events = sum(event.label == label for clip in y_true for event in clip)
-        rows[str(label)] = {
-            "n_events": n_events,
-            # sed_eval divides by almost nothing there.
-            "error_rate": rate if n_events else None,
-            "f_score": score,
+    summary = detection_summary(y_true, y_found, labels=labels, **criteria)
+    return {
+        str(label): {
+            "n_events": row["n_true"],
+            "error_rate": row["error_rate"],
+            "f_score": row["f_score"],
         }
-    return rows
+        for label, row in zip(labels, summary.by_label, strict=True)
+    }
 
 
 def rate_text(rate: float | None, digits: int) -> str:

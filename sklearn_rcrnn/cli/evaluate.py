@@ -3,69 +3,179 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from .._utils.text import counted, some
-from ._common import app, fail, label_scores, rate_text
+from ._common import app, fail, rate_text, recordings_in
+
+# What a row of the text shows, and the heading of each column.
+_COUNTS = {
+    "n_true": "true",
+    "n_found": "found",
+    "n_right": "right",
+    "n_misplaced": "misplaced",
+    "n_missed": "missed",
+    "n_false": "false",
+}
 
 
 @app.command()
 def evaluate(
     true: Annotated[Path, typer.Argument(help="Table or folder of the true events.")],
     found: Annotated[Path, typer.Argument(help="Table or folder of the found events.")],
-    collar: Annotated[float, typer.Option(help="Tolerance in seconds.")] = 0.5,
+    recordings: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the recordings: for false alarms an hour, and to count those "
+            "that no table names."
+        ),
+    ] = None,
+    collar: Annotated[float, typer.Option(min=0, help="Tolerance in seconds.")] = 0.5,
     offsets: Annotated[bool, typer.Option(help="Offsets must match, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Score found events against true ones, by label.
+    """Score found events against true ones, by label, and say what became of each event.
+
+    A true event is found right, found but misplaced by more than the tolerance, or missed. A
+    found event that is neither right nor misplaced is false.
 
     Recordings are those of the true table. One without an event belongs into it, too, in a
-    row with its name alone: else nobody knows that what was found there is false.
+    row with its name alone: else nobody knows that what was found there is false. With
+    --recordings, all that lie in the folder count.
 
     \b
     rcrnn evaluate truth.csv found.csv
+    rcrnn evaluate truth.csv found.csv --recordings nights/
     """
-    from ..annotations.recording_names import matching_names
     from ..annotations.tables import read_events
-    from ..metrics import event_based_error_rate, event_based_f_score
+    from ..evaluation import detection_summary
 
     try:
         reference, estimate = read_events(true), read_events(found)
-        y_true = list(reference.values())
-        matched = matching_names(estimate, reference)
-        _tell_unmatched(reference, estimate, matched)
-        y_found = [[] if name is None else estimate[name] for name in matched]
-        labels = sorted({event.label for clip in (*y_true, *y_found) for event in clip})
-        criteria: dict[str, Any] = {"t_collar": collar, "evaluate_offset": offsets}
-        rows = label_scores(y_true, y_found, labels, **criteria)
-        rows["all"] = {
-            "error_rate": float(event_based_error_rate(y_true, y_found, **criteria)),
-            "f_score": float(event_based_f_score(y_true, y_found, zero_division=0, **criteria)),
-        }
+        durations = None if recordings is None else _durations([recordings])
+        names, y_true, y_found, unmatched = _aligned(reference, estimate, durations)
+        if durations is None:
+            durations = _durations_where_they_lie(names, true)
+        result = detection_summary(
+            y_true,
+            y_found,
+            durations=None if durations is None else [durations[name] for name in names],
+            t_collar=collar,
+            evaluate_offset=offsets,
+        )
     except (OSError, TypeError, ValueError) as error:
         fail(str(error))
     if as_json:
-        names = ("error_rate", "f_score")
-        typer.echo(json.dumps({k: {name: row[name] for name in names} for k, row in rows.items()}))
+        typer.echo(json.dumps(_as_json(result, names, unmatched), ensure_ascii=False))
         return
-    width = max(len(label) for label in rows)
-    typer.echo(f"{'label':<{width}}  error rate  F-score")
-    for label, row in rows.items():
-        rate = rate_text(row["error_rate"], 3)
-        typer.echo(f"{label:<{width}}  {rate:>10}  {row['f_score']:7.3f}")
+    typer.echo("\n".join([*_table(result), *_remarks(result, unmatched)]))
 
 
-def _tell_unmatched(reference: Any, estimate: Any, matched: list[str | None]) -> None:
-    """Say which recordings only one of the tables names, for the scores hang on them."""
-    used = set(matched)
-    missing = [name for name, own in zip(reference, matched, strict=True) if own is None]
-    extra = [name for name in estimate if estimate[name] and name not in used]
-    if missing:
-        text = f"{counted(len(missing), 'recording')} not in the found events, taken as empty"
-        typer.echo(f"{text}: {some(missing)}", err=True)
-    if extra:
-        text = f"{counted(len(extra), 'recording')} not in the true events, and not scored"
-        typer.echo(f"{text}: {some(extra)}", err=True)
+def _aligned(
+    reference: Mapping[str, Any], estimate: Mapping[str, Any], durations: Mapping[str, float] | None
+) -> tuple[list[str], list[Any], list[Any], dict[str, list[str]]]:
+    """Recordings, their true and found events, and the names that belong to no other name."""
+    from ..annotations.recording_names import matching_names
+
+    names = list(reference if durations is None else durations)
+    in_truth: list[str | None] = list(names)
+    if durations is not None:
+        in_truth = matching_names(reference, names)
+    in_found = matching_names(estimate, names)
+    y_true = [[] if name is None else reference[name] for name in in_truth]
+    y_found = [[] if name is None else estimate[name] for name in in_found]
+    unmatched = {
+        "only_true": [name for name, own in zip(names, in_found, strict=True) if own is None],
+        "only_found": [name for name in estimate if name not in set(in_found)],
+        "no_recording": [name for name in reference if name not in set(in_truth)],
+    }
+    # What has no event in either table changes nothing.
+    unmatched["only_found"] = [name for name in unmatched["only_found"] if estimate[name]]
+    return names, y_true, y_found, unmatched
+
+
+def _durations(places: list[Path]) -> dict[str, float]:
+    """Seconds of each recording; one that cannot be read is an error, for its events count."""
+    from ..audio import audio_duration
+
+    return {str(path): audio_duration(path) for path in recordings_in(places)}
+
+
+def _durations_where_they_lie(names: Sequence[str], table: Path) -> dict[str, float] | None:
+    """Seconds of the recordings, if the table names files that are there; None if one is not."""
+    from ..audio import audio_duration
+
+    folder = table if table.is_dir() else table.parent
+    found = {}
+    for name in names:
+        path = next((path for path in (Path(name), folder / name) if path.is_file()), None)
+        if path is None:
+            return None
+        found[name] = audio_duration(path)
+    return found
+
+
+def _as_json(result: Any, names: list[str], unmatched: dict[str, list[str]]) -> dict[str, Any]:
+    return {
+        "n_recordings": len(names),
+        "hours": result.hours,
+        "labels": {str(k): row for k, row in zip(result.labels, result.by_label, strict=True)},
+        "all": result.overall,
+        "taken_for": [
+            {"label": str(label), "as": str(other), "n_events": n}
+            for label, other, n in _confused(result)
+        ],
+        "unmatched": unmatched,
+    }
+
+
+def _confused(result: Any) -> list[tuple[Any, Any, int]]:
+    """Which label was taken for which other one, and how often; the most frequent first."""
+    pairs = [
+        (label, other, int(n))
+        for label, row in zip(result.labels, result.confusions.tolist(), strict=True)
+        for other, n in zip(result.labels, row, strict=True)
+        if n
+    ]
+    return sorted(pairs, key=lambda pair: -pair[2])
+
+
+def _table(result: Any) -> list[str]:
+    """The scores in columns, a row for each label and one for all."""
+    head = ["label", *_COUNTS.values(), "error rate", "F-score"]
+    if result.hours is not None:
+        head.append("false/hour")
+    rows = [head]
+    for label, row in [*zip(result.labels, result.by_label, strict=True), ("all", result.overall)]:
+        texts = [str(label), *(str(row[name]) for name in _COUNTS)]
+        texts += [rate_text(row["error_rate"], 3), f"{row['f_score']:.3f}"]
+        if result.hours is not None:
+            texts.append(f"{row['false_alarms_per_hour']:.1f}")
+        rows.append(texts)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
+    ]
+
+
+def _remarks(result: Any, unmatched: dict[str, list[str]]) -> list[str]:
+    """What the table does not say: confusions, and what the scores hang on."""
+    lines = [
+        f"{counted(n, 'event')} of {label} taken for {other}"
+        for label, other, n in _confused(result)
+    ]
+    if not result.overall["n_true"]:
+        lines.append("No event is true, so there is no error rate: all that was found is false.")
+    told = {
+        "only_true": "not in the found events, taken as empty",
+        "only_found": "not in the true events, and not scored",
+        "no_recording": "of the true events not in the folder, and not scored",
+    }
+    for key, text in told.items():
+        if names := unmatched[key]:
+            lines.append(f"{counted(len(names), 'recording')} {text}: {some(names)}")
+    return ["", *lines] if lines else []

@@ -175,40 +175,6 @@ def test_wrong_use_ends_with_2(args, message):
     assert "Traceback" not in out.stderr
 
 
-def test_scores(tmp_path):
-    true = {"a.wav": [Event(1.0, 2.0, "dog")], "b.wav": [Event(3.0, 4.0, "cat")], "c.wav": []}
-    found = {"a.wav": [Event(1.2, 2.0, "dog", 0.9)], "c.wav": [Event(0.0, 1.0, "dog", 0.9)]}
-    write_events(true, tmp_path / "true.csv")
-    write_events(found, tmp_path / "found.csv")
-    out = rcrnn("evaluate", tmp_path / "true.csv", tmp_path / "found.csv", "--json")
-    rows = {
-        label: (row["error_rate"], row["f_score"]) for label, row in json.loads(out.stdout).items()
-    }
-    assert rows == {
-        "cat": pytest.approx((1, 0)),
-        "dog": pytest.approx((1, 2 / 3)),
-        "all": pytest.approx((1, 0.5)),
-    }
-    table = rcrnn("evaluate", tmp_path / "true.csv", tmp_path / "found.csv").stdout
-    assert table.splitlines()[0] == "label  error rate  F-score"
-    write_events({"z.wav": found["a.wav"], "y.wav": []}, tmp_path / "other.csv")
-    out = rcrnn("evaluate", tmp_path / "true.csv", tmp_path / "other.csv")
-    assert out.returncode == 0
-    assert out.stderr.splitlines() == [
-        "3 recordings not in the found events, taken as empty: a.wav, b.wav, c.wav",
-        "1 recording not in the true events, and not scored: z.wav",
-    ]
-
-
-def test_a_label_without_true_events_has_no_error_rate(tmp_path):
-    write_events({"a.wav": [Event(1.0, 2.0, "dog")]}, tmp_path / "true.csv")
-    write_events({"a.wav": [Event(1.0, 2.0, "zebra")]}, tmp_path / "found.csv")
-    tables = (tmp_path / "true.csv", tmp_path / "found.csv")
-    assert "zebra           -    0.000" in rcrnn("evaluate", *tables).stdout
-    rows = json.loads(rcrnn("evaluate", *tables, "--json").stdout)
-    assert rows["zebra"] == {"error_rate": None, "f_score": 0.0}
-
-
 def test_help_loads_nothing_heavy():
     code = (
         "import sys; from sklearn_rcrnn import cli; "

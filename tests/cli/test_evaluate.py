@@ -1,0 +1,106 @@
+"""``rcrnn evaluate``: what it says of two tables."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from sklearn_rcrnn import Event
+from sklearn_rcrnn.annotations.tables import write_events
+from sklearn_rcrnn.cli import app
+
+
+def evaluate(true, found, folder, *options):
+    """What the command prints for two tables with these events."""
+    write_events(true, folder / "true.csv")
+    write_events(found, folder / "found.csv")
+    paths = [str(folder / name) for name in ("true.csv", "found.csv")]
+    out = CliRunner().invoke(app, ["evaluate", *paths, *map(str, options)])
+    assert out.exit_code == 0, out.output
+    return json.loads(out.stdout) if "--json" in options else out.stdout.splitlines()
+
+
+TRUE = {
+    "a.wav": [Event(1.0, 2.0, "dog"), Event(5.0, 8.0, "cat")],
+    "b.wav": [Event(3.0, 4.0, "cat"), Event(6.0, 7.0, "dog")],
+    "c.wav": [],
+}
+FOUND = {
+    "a.wav": [Event(1.2, 2.0, "dog", 0.9), Event(6.5, 8.0, "cat", 0.9)],
+    "b.wav": [Event(3.0, 4.0, "dog", 0.8)],
+    "c.wav": [Event(0.0, 1.0, "dog", 0.9)],
+}
+
+
+def test_what_became_of_each_event(tmp_path):
+    assert evaluate(TRUE, FOUND, tmp_path) == [
+        "label  true  found  right  misplaced  missed  false  error rate  F-score",
+        "cat       2      1      0          1       1      0       1.500    0.000",
+        "dog       2      3      1          0       1      2       1.500    0.400",
+        "all       4      4      1          1       2      2       1.250    0.250",
+        "",
+        "1 event of cat taken for dog",
+    ]
+    result = evaluate(TRUE, FOUND, tmp_path, "--json")
+    assert result["labels"]["cat"] == {
+        "n_true": 2,
+        "n_found": 1,
+        "n_right": 0,
+        "n_misplaced": 1,
+        "n_missed": 1,
+        "n_false": 0,
+        "error_rate": 1.5,
+        "f_score": 0.0,
+        "false_alarms_per_hour": None,
+    }
+    assert result["all"]["error_rate"] == pytest.approx(1.25)
+    assert result["taken_for"] == [{"label": "cat", "as": "dog", "n_events": 1}]
+
+
+def test_recordings_without_true_events(tmp_path):
+    true, found = {"a.wav": [], "b.wav": []}, {"a.wav": [Event(1.0, 2.0, "dog", 0.9)]}
+    lines = evaluate(true, found, tmp_path)
+    assert lines[1].split() == ["dog", "0", "1", "0", "0", "0", "1", "-", "0.000"]
+    assert "there is no error rate" in lines[4]
+    assert evaluate(true, found, tmp_path, "--json")["all"]["error_rate"] is None
+    nothing = evaluate(true, {}, tmp_path, "--json")
+    assert nothing["labels"] == {}
+    assert nothing["all"]["n_false"] == 0
+
+
+def test_false_alarms_an_hour(tmp_path):
+    """Of recordings that lie where the table says, or in a folder that is given."""
+    true, found = {"a.wav": []}, {"a.wav": [Event(1.0, 2.0, "dog", 0.9)]}
+    soundfile.write(tmp_path / "a.wav", np.zeros(4 * 4000), 4000)
+    assert evaluate(true, found, tmp_path)[1].split()[-1] == "900.0"
+    (tmp_path / "in").mkdir()
+    (tmp_path / "a.wav").rename(tmp_path / "in" / "a.wav")
+    assert evaluate(true, found, tmp_path, "--json")["hours"] is None
+    # One that no table names counts, too.
+    soundfile.write(tmp_path / "in" / "b.wav", np.zeros(4 * 4000), 4000)
+    result = evaluate(true, found, tmp_path, "--json", "--recordings", tmp_path / "in")
+    assert result["n_recordings"] == 2
+    assert result["all"]["false_alarms_per_hour"] == pytest.approx(450)
+
+
+def test_names_that_belong_to_no_other_name(tmp_path):
+    other = {"z.wav": FOUND["a.wav"], "y.wav": []}
+    result = evaluate(TRUE, other, tmp_path, "--json")
+    assert result["unmatched"] == {
+        "only_true": ["a.wav", "b.wav", "c.wav"],
+        "only_found": ["z.wav"],
+        "no_recording": [],
+    }
+    assert evaluate(TRUE, other, tmp_path)[-2:] == [
+        "3 recordings not in the found events, taken as empty: a.wav, b.wav, c.wav",
+        "1 recording not in the true events, and not scored: z.wav",
+    ]
+
+
+def test_a_label_called_all(tmp_path):
+    result = evaluate({"a.wav": [Event(1, 2, "all")]}, {"a.wav": []}, tmp_path, "--json")
+    assert result["labels"]["all"]["n_missed"] == 1
