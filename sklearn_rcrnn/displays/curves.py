@@ -13,6 +13,10 @@ from ..evaluation import onset_errors, threshold_curves
 from ..events import Label
 from .drawing import colors_of, new_axes, split_pipeline
 
+# Error rates over it are cut off: they would press all that matters to the bottom.
+_HIGHEST_RATE = 3.0
+_WHOLE_LOSSES = {"train_loss": "training loss", "valid_loss": "validation loss"}
+
 
 class ThresholdDisplay:
     """Error rate and F-score of each label over the score threshold.
@@ -116,8 +120,10 @@ class ThresholdDisplay:
                 linestyle="--",
                 label=f"{label}: F-score",
             )
-        ax.set(xlabel="score threshold", ylim=(0, 1.05))
-        ax.legend(fontsize=8)
+        # An error rate has no upper bound: low thresholds may give many false alarms.
+        highest = max(1.0, float(np.nanmax(self.curves.error_rate, initial=0.0)))
+        ax.set(xlabel="score threshold", ylim=(0, 1.05 * min(highest, _HIGHEST_RATE)))
+        _legend_beside(ax)
         self.figure_, self.ax_ = figure, ax
         return self
 
@@ -162,7 +168,7 @@ class EventPrecisionRecallDisplay(ThresholdDisplay):
                 label=str(label),
             )
         ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
-        ax.legend(fontsize=8)
+        _legend_beside(ax)
         self.figure_, self.ax_ = figure, ax
         return self
 
@@ -184,12 +190,33 @@ class OnsetErrorDisplay:
 
     Examples
     --------
-    >>> OnsetErrorDisplay.from_predictions(y, pipe.predict(X))  # doctest: +SKIP
+    >>> OnsetErrorDisplay.from_estimator(pipe, X, y)  # doctest: +SKIP
     """
 
     def __init__(self, *, errors: Mapping[Label, NDArray[np.float64]], collar: float = 0.5):
         self.errors = errors
         self.collar = collar
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, X: Any, y: Any, *, collar: float = 0.5, ax: Any = None
+    ) -> OnsetErrorDisplay:
+        """Draw the errors of what an estimator predicts.
+
+        Parameters
+        ----------
+        estimator : fitted Pipeline or detector
+        X : recordings, or features for a detector alone
+        y : list of lists of (onset, offset, label)
+        collar : float, default=0.5
+            Seconds.
+        ax : matplotlib axes, default=None
+
+        Returns
+        -------
+        OnsetErrorDisplay
+        """
+        return cls.from_predictions(y, estimator.predict(X), collar=collar, ax=ax)
 
     @classmethod
     def from_predictions(
@@ -236,13 +263,13 @@ class OnsetErrorDisplay:
         for edge in (-self.collar, self.collar):
             ax.axvline(edge, color="grey", linestyle=":")
         ax.set(xlabel="found minus true onset (s)", ylabel="events")
-        ax.legend(fontsize=8)
+        _legend_beside(ax)
         self.figure_, self.ax_ = figure, ax
         return self
 
 
 class TrainingDisplay:
-    """Losses of a training, epoch by epoch.
+    """Losses of a training, epoch by epoch, and the event F-score where it was recorded.
 
     Parameters
     ----------
@@ -263,12 +290,16 @@ class TrainingDisplay:
         self.history = history
 
     @classmethod
-    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> TrainingDisplay:
+    def from_estimator(
+        cls, estimator: Any, *, parts: bool = False, ax: Any = None
+    ) -> TrainingDisplay:
         """Draw the losses of a fitted detector, pre-trainer, or pipeline that ends in one.
 
         Parameters
         ----------
         estimator : estimator or Pipeline
+        parts : bool, default=False
+            As for :meth:`plot`.
         ax : matplotlib axes, default=None
 
         Returns
@@ -276,35 +307,56 @@ class TrainingDisplay:
         TrainingDisplay
         """
         last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-        return cls(history=list(last.history_)).plot(ax=ax)
+        return cls(history=list(last.history_)).plot(parts=parts, ax=ax)
 
-    def plot(self, *, ax: Any = None) -> TrainingDisplay:
+    def plot(self, *, parts: bool = False, ax: Any = None) -> TrainingDisplay:
         """Draw.
 
         Parameters
         ----------
+        parts : bool, default=False
+            Draw the losses that the whole is the sum of, too, each by its name.
         ax : matplotlib axes, default=None
 
         Returns
         -------
         TrainingDisplay
+
+        Raises
+        ------
+        ValueError
+            If the history is empty.
         """
         if not self.history:
             raise ValueError("The history is empty: a model that was loaded has no losses to draw")
         ax, figure = new_axes(ax, figsize=(6, 4))
-        epochs = [row["epoch"] for row in self.history]
-        numbers = {k for k, v in self.history[0].items() if isinstance(v, float)}
-        shown = sorted(k for k in numbers if k != "dur" and not k.endswith("_best"))
-        for name in shown:
-            whole = name in ("train_loss", "valid_loss")
-            ax.plot(
-                epochs,
-                [row[name] for row in self.history],
-                label=name,
-                linewidth=2 if whole else 1,
-                linestyle="-" if whole else "--",
-            )
+        numbers = {k for row in self.history for k, v in row.items() if isinstance(v, float)}
+        scores = sorted(name for name in numbers if "score" in name)
+        losses = sorted(k for k in numbers if k != "dur" and not k.endswith("_best"))
+        for name in losses:
+            whole = name in _WHOLE_LOSSES
+            if name in scores or not (whole or parts):
+                continue
+            style = {"linewidth": 2} if whole else {"linewidth": 1, "linestyle": "--"}
+            self._line(ax, name, label=_WHOLE_LOSSES.get(name, name), **style)
         ax.set(xlabel="epoch", ylabel="loss", yscale="log")
-        ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+        handles, labels = ax.get_legend_handles_labels()
+        if scores:
+            right = ax.twinx()
+            right.set(ylabel="F-score", ylim=(0, 1.02))
+            for name in scores:
+                self._line(right, name, label="validation F-score", color="tab:green")
+            more = right.get_legend_handles_labels()
+            handles, labels = handles + more[0], labels + more[1]
+        _legend_beside(ax, handles, labels, offset=1.12 if scores else 1.02)
         self.figure_, self.ax_ = figure, ax
         return self
+
+    def _line(self, ax: Any, name: str, **style: Any) -> None:
+        rows = [row for row in self.history if name in row]
+        ax.plot([row["epoch"] for row in rows], [row[name] for row in rows], **style)
+
+
+def _legend_beside(ax: Any, *entries: Any, offset: float = 1.02) -> None:
+    """A legend to the right of the axes, where it covers nothing."""
+    ax.legend(*entries, fontsize=8, loc="upper left", bbox_to_anchor=(offset, 1), borderaxespad=0)

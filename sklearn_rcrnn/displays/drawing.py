@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,3 +61,17 @@ def hertz_ticks(band_frequencies: NDArray[np.floating]) -> list[tuple[float, str
     shown = [f for f in _ROUND_HERTZ if band_frequencies[0] <= f <= band_frequencies[-1]]
     heights = np.interp(shown, band_frequencies, np.arange(len(band_frequencies)) + 0.5)
     return [(float(y), f"{f / 1000:g} kHz") for y, f in zip(heights, shown, strict=True)]
+
+
+def mp3_text(samples: NDArray[np.float32], rate: int) -> str:
+    """Samples as MP3 in base64, for the address of a player."""
+    import soundfile
+
+    # MP3 would clip what is over full scale.
+    peak = float(np.abs(samples).max())
+    scaled = samples / peak if peak > 1 else samples
+    buffer = io.BytesIO()
+    with soundfile.SoundFile(buffer, "w", rate, 1, format="MP3") as file:
+        for start in range(0, len(scaled), 10 * rate):
+            file.write(scaled[start : start + 10 * rate])
+    return base64.b64encode(buffer.getvalue()).decode()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..audio import load_clip
 from ..events import Event, Label, check_event_lists, labels_of
-from .drawing import colors_of, hertz_ticks, new_axes, split_pipeline
+from .drawing import colors_of, hertz_ticks, mp3_text, new_axes, split_pipeline
 
 # Of proposals.
 _NO_LABEL = ""
@@ -30,6 +34,10 @@ class EventsDisplay:
         Name of each lane and its events; scores below 1 are shown where there is room.
     band_frequencies : array of shape (n_bands,), default=None
         Center of each band in Hz, for an axis in kHz. None: the axis numbers the bands.
+    clip : path or array of shape (n_samples,), default=None
+        The recording. With it the display shows a player in a notebook.
+    sample_rate : int, default=44100
+        Sample rate in Hz of a clip that is an array.
 
     Attributes
     ----------
@@ -49,11 +57,15 @@ class EventsDisplay:
         frame_shift: float,
         lanes: Mapping[str, Sequence[Event]],
         band_frequencies: NDArray[np.floating] | None = None,
+        clip: Any = None,
+        sample_rate: int = 44100,
     ):
         self.features = features
         self.frame_shift = frame_shift
         self.lanes = lanes
         self.band_frequencies = band_frequencies
+        self.clip = clip
+        self.sample_rate = sample_rate
 
     @classmethod
     def from_estimator(
@@ -89,6 +101,8 @@ class EventsDisplay:
             frame_shift=detector.frame_shift,
             lanes=lanes,
             band_frequencies=getattr(steps[0], "band_frequencies", None),
+            clip=clip,
+            sample_rate=getattr(steps[0], "sample_rate", 44100),
         ).plot(ax=ax)
 
     @classmethod
@@ -168,6 +182,34 @@ class EventsDisplay:
         _add_legend(top, colors, labels)
         self.figure_, self.ax_ = figure, np.array([top, bottom])
         return self
+
+    def _repr_html_(self) -> str:
+        """The picture, a player, and the events, for a notebook."""
+        import matplotlib.pyplot as plt
+
+        if not hasattr(self, "figure_"):
+            self.plot()
+        buffer = io.BytesIO()
+        self.figure_.savefig(buffer, format="png")
+        # The notebook would else show the figure a second time.
+        plt.close(self.figure_)
+        picture = base64.b64encode(buffer.getvalue()).decode()
+        parts = [f'<img alt="Spectrogram and events" src="data:image/png;base64,{picture}">']
+        if self.clip is not None:
+            samples = load_clip(self.clip, self.sample_rate, "the clip")
+            sound = mp3_text(samples, self.sample_rate)
+            parts.append(f'<br><audio controls src="data:audio/mpeg;base64,{sound}"></audio>')
+        for name, events in self.lanes.items():
+            rows = "".join(
+                f"<tr><td>{e.onset:.2f} s</td><td>{e.offset:.2f} s</td>"
+                f"<td>{html.escape(str(e.label))}</td><td>{e.score:.2f}</td></tr>"
+                for e in events
+                if e.label != _NO_LABEL
+            )
+            if rows:
+                head = "<tr><th>onset</th><th>offset</th><th>label</th><th>score</th></tr>"
+                parts.append(f"<table><caption>{html.escape(name)}</caption>{head}{rows}</table>")
+        return "".join(parts)
 
 
 def _shade(event: Event, color: Any) -> Any:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..audio import audio_duration, load_clip, read_audio
 from ..events import Event
 from ..features import LFBETransformer
+from .drawing import mp3_text
 
 _PIXELS_A_SECOND = 30
 _WIDEST = 16000
@@ -80,7 +81,7 @@ def section_of(part: Part, audio: bool) -> dict[str, Any]:
         "duration": duration,
         "width": width,
         "picture": _picture(np.asarray(lfbe.transform([samples]))[0], width),
-        "audio": _mp3(samples, lfbe.sample_rate) if audio else "",
+        "audio": mp3_text(samples, lfbe.sample_rate) if audio else "",
         "lanes": list(part.lanes),
         "ticks": _ticks(part.start, duration),
     }
@@ -140,17 +141,4 @@ def _picture(features: NDArray[np.float32], width: int) -> str:
         vmax=max(high, low + 1),
         format="png",
     )
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-def _mp3(samples: NDArray[np.float32], rate: int) -> str:
-    import soundfile
-
-    # MP3 would clip what is over full scale.
-    peak = float(np.abs(samples).max())
-    scaled = samples / peak if peak > 1 else samples
-    buffer = io.BytesIO()
-    with soundfile.SoundFile(buffer, "w", rate, 1, format="MP3") as file:
-        for start in range(0, len(scaled), 10 * rate):
-            file.write(scaled[start : start + 10 * rate])
     return base64.b64encode(buffer.getvalue()).decode()

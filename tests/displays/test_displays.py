@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import librosa
 import matplotlib
 import numpy as np
 import pytest
@@ -80,14 +81,54 @@ def test_histogram_counts_every_pair():
     true = [[(1.0, 2.0, "dog")], [(1.0, 2.0, "cat")], [(3.0, 5.0, "dog")]]
     found = [[(1.1, 2.0, "dog")], [(0.6, 1.6, "cat")], [(4.9, 6.0, "dog")]]
     display = OnsetErrorDisplay.from_predictions(true, found)
-    assert sum(patch.get_height() for patch in display.ax_.patches if patch.get_height()) >= 3
+    # Stacked bars: the tops of the last label's are the sums.
+    assert sum(patch.get_height() for patch in display.ax_.patches) == 3
     assert display.errors["dog"].size == 2
+
+    class Found:
+        def predict(self, X):
+            return [found[i] for i in X]
+
+    same = OnsetErrorDisplay.from_estimator(Found(), [0, 1, 2], true)
+    assert same.errors["dog"].tolist() == display.errors["dog"].tolist()
+
+
+def test_error_rates_over_one_are_in_sight():
+    true = [[(1.0, 2.0, "dog")]]
+    candidates = [[Event(float(t), t + 1.0, "dog", 0.3) for t in range(1, 20, 2)]]
+    display = ThresholdDisplay.from_predictions(true, candidates, thresholds=[0.2, 0.5])
+    assert display.curves.error_rate[0, 0] == 9
+    assert display.ax_.get_ylim()[1] == pytest.approx(3.15)
+
+
+def test_frequencies_are_in_khz(pipe, clips):
+    display = EventsDisplay.from_estimator(pipe, clips[0][0])
+    ticks = [t.get_text() for t in display.ax_[0].get_yticklabels()]
+    assert ticks == ["0.5 kHz", "1 kHz", "2 kHz", "4 kHz", "8 kHz", "16 kHz"]
+    # 64 bands up to 22.05 kHz: 1 kHz is at 15.0 of 58.2 mels, of which each band has 0.9.
+    heights = display.ax_[0].get_yticks()
+    mels = librosa.hz_to_mel(np.array([500, 1000, 2000, 4000, 8000, 16000]))
+    expected = mels / librosa.hz_to_mel(22050) * 65 - 0.5
+    np.testing.assert_allclose(heights, expected, atol=0.05)
+
+
+def test_a_notebook_shows_picture_player_and_events(pipe, clips):
+    shown = EventsDisplay.from_estimator(pipe, clips[0][0], [(1.0, 2.0, "<dog>")])._repr_html_()
+    assert "data:image/png;base64," in shown
+    assert "<audio controls" in shown
+    assert "<td>1.00 s</td><td>2.00 s</td><td>&lt;dog&gt;</td>" in shown
 
 
 def test_training(pipe):
     display = TrainingDisplay.from_estimator(pipe)
     names = {line.get_label() for line in display.ax_.get_lines()}
-    assert {"train_loss", "valid_loss", "head_cls", "rpn_reg"} <= names
+    assert names == {"training loss", "validation loss"}
+    with_parts = TrainingDisplay.from_estimator(pipe, parts=True)
+    names = {line.get_label() for line in with_parts.ax_.get_lines()}
+    assert {"training loss", "validation loss", "head_cls", "rpn_reg"} <= names
+    history = [{"epoch": 1, "train_loss": 2.0}, {"epoch": 2, "train_loss": 1.0, "f_score": 0.5}]
+    scored = TrainingDisplay(history=history).plot()
+    assert scored.figure_.axes[1].get_lines()[0].get_xydata().tolist() == [[2.0, 0.5]]
     with pytest.raises(ValueError, match="history is empty"):
         TrainingDisplay(history=[]).plot()
 
