@@ -4,12 +4,14 @@ from .dcase2017 import load_dcase2017_rare
 from .excerpts import Excerpt, cut_recordings
 from .fetch import fetch_dcase2017_rare
 from .fresh import FreshMixtures
+from .fresh_excerpts import FreshExcerpts
 from .mixer import Mixture, generate_mixture_recipes, synthesize_mixtures
 from .splitting import read_sources, split_by_recording, split_by_source
 from .synthetic import make_rare_events
 
 __all__ = [
     "Excerpt",
+    "FreshExcerpts",
     "FreshMixtures",
     "Mixture",
     "cut_recordings",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from os import PathLike
 from typing import Any
@@ -23,7 +24,135 @@ _SILENCE = 1e-4
 EVENT_AUGMENTATION = EventAugmentation()
 
 
-class FreshMixtures(ClipStream):
+class MixtureStream(ClipStream):
+    """Mixtures of stretches of surroundings and events, wherever these come from.
+
+    Subclasses say in ``_stretch(rng)`` and ``_segment(label, rng)`` where they take them
+    from; parameters are those of :class:`FreshMixtures`.
+    """
+
+    labels: list[Any]
+
+    def __init__(
+        self,
+        *,
+        n_mixtures: int,
+        mixture_length: float,
+        event_counts: Sequence[float],
+        ebr: tuple[float, float],
+        second_background: float,
+        distractors: float,
+        blend: float,
+        augmentation: EventAugmentation | None,
+        n_jobs: int | None,
+        random_state: int,
+    ):
+        counts = np.asarray(event_counts, float)
+        if counts.ndim != 1 or not len(counts) or counts.min() < 0 or not counts.sum() > 0:
+            raise ValueError(f"event_counts must be probabilities; got {event_counts!r}")
+        if n_mixtures < 1 or not mixture_length > 0 or not ebr[0] <= ebr[1]:
+            raise ValueError(
+                "n_mixtures and mixture_length must be positive and ebr a range; got "
+                f"{n_mixtures}, {mixture_length} and {ebr}"
+            )
+        self.n_mixtures = n_mixtures
+        self.mixture_length = mixture_length
+        self.event_counts = counts / counts.sum()
+        self.ebr = ebr
+        self.second_background = second_background
+        self.distractors = distractors
+        self.blend = blend
+        self.augmentation = augmentation
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    @abstractmethod
+    def _stretch(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Surroundings of the length of a mixture."""
+
+    @abstractmethod
+    def _segment(self, label: Any, rng: np.random.Generator) -> NDArray[np.float32]:
+        """An event of the label, changed by the augmentation."""
+
+    def __len__(self) -> int:
+        return self.n_mixtures
+
+    def draw(
+        self, epoch: int, index: int
+    ) -> tuple[NDArray[np.float32], list[tuple[float, float, Label]]]:
+        """Make a mixture.
+
+        Parameters
+        ----------
+        epoch, index : int
+            With `random_state` they determine the mixture.
+
+        Returns
+        -------
+        samples : float32 array of shape (mixture_length * 44100,)
+        events : list of (onset, offset, label)
+            In seconds, by onset.
+        """
+        return self._mixture(np.random.default_rng([self.random_state, epoch, index]))
+
+    def _mixture(
+        self, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], list[tuple[float, float, Label]]]:
+        mixture = self._background(rng)
+        if rng.random() < self.distractors:
+            piece = self._distractor(rng)
+            _add(mixture, piece, int(rng.integers(len(mixture) - len(piece))), self._ratio(rng))
+        events: list[tuple[float, float, Label]] = []
+        for _ in range(rng.choice(len(self.event_counts), p=self.event_counts)):
+            label = self.labels[int(rng.integers(len(self.labels)))]
+            event = self._event(label, rng)
+            start = _free_start(events, len(event), len(mixture), rng)
+            if start is None:
+                continue
+            _add(mixture, event, start, self._ratio(rng))
+            events.append((start / SAMPLE_RATE, (start + len(event)) / SAMPLE_RATE, label))
+        mixture *= np.float32(HEADROOM)
+        peak = np.abs(mixture).max()
+        return mixture / peak if peak >= 1 else mixture, sorted(events)
+
+    def _background(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        """A background from a random place on, perhaps with a weaker one over it."""
+        mixture = self._stretch(rng).copy()
+        if rng.random() < self.second_background:
+            other = self._stretch(rng)
+            level = 10 ** (rng.uniform(-12, 0) / 20) * _rms(mixture) / max(_rms(other), _SILENCE)
+            mixture += np.float32(level) * other
+        return mixture
+
+    def _event(self, label: str, rng: np.random.Generator) -> NDArray[np.float32]:
+        event = self._segment(label, rng)
+        if rng.random() < self.blend:
+            other = self._segment(label, rng)[: len(event)]
+            event = event.copy()
+            start = int(rng.integers(len(event) - len(other) + 1))
+            _add(event, other, start, rng.uniform(-12, 0))
+        return event[: round(self.mixture_length * SAMPLE_RATE) - 1]
+
+    def _distractor(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        """A tenth of a second to three of a background, faded in and out."""
+        duration = min(0.1 * 30 ** rng.random(), self.mixture_length / 2)
+        size = round(duration * SAMPLE_RATE)
+        piece = self._changed(self._stretch(rng)[:size], rng)[:size]
+        fade = np.minimum(np.arange(1, len(piece) + 1, dtype=np.float32) / (0.01 * SAMPLE_RATE), 1)
+        return piece * fade * fade[::-1]
+
+    def _changed(
+        self, samples: NDArray[np.float32], rng: np.random.Generator
+    ) -> NDArray[np.float32]:
+        if self.augmentation is None:
+            return samples
+        return self.augmentation(samples, SAMPLE_RATE, rng)
+
+    def _ratio(self, rng: np.random.Generator) -> float:
+        return float(rng.uniform(*self.ebr))
+
+
+class FreshMixtures(MixtureStream):
     """Draw new mixtures of the source material in every epoch of a training.
 
     The challenge's training sets repeat a few thousand mixtures, in which an event stands
@@ -109,24 +238,18 @@ class FreshMixtures(ClipStream):
         n_jobs: int | None = None,
         random_state: int = 0,
     ):
-        counts = np.asarray(event_counts, float)
-        if counts.ndim != 1 or not len(counts) or counts.min() < 0 or not counts.sum() > 0:
-            raise ValueError(f"event_counts must be probabilities; got {event_counts!r}")
-        if n_mixtures < 1 or not mixture_length > 0 or not ebr[0] <= ebr[1]:
-            raise ValueError(
-                "n_mixtures and mixture_length must be positive and ebr a range; got "
-                f"{n_mixtures}, {mixture_length} and {ebr}"
-            )
-        self.n_mixtures = n_mixtures
-        self.mixture_length = mixture_length
-        self.event_counts = counts / counts.sum()
-        self.ebr = ebr
-        self.second_background = second_background
-        self.distractors = distractors
-        self.blend = blend
-        self.augmentation = augmentation
-        self.n_jobs = n_jobs
-        self.random_state = random_state
+        super().__init__(
+            n_mixtures=n_mixtures,
+            mixture_length=mixture_length,
+            event_counts=event_counts,
+            ebr=ebr,
+            second_background=second_background,
+            distractors=distractors,
+            blend=blend,
+            augmentation=augmentation,
+            n_jobs=n_jobs,
+            random_state=random_state,
+        )
         self._read(data_folder(root), subset, classes)
 
     def _read(self, folder: Any, subset: str, classes: Sequence[str] | None) -> None:
@@ -159,52 +282,6 @@ class FreshMixtures(ClipStream):
                 f"{self.mixture_length:g} s"
             )
 
-    def __len__(self) -> int:
-        return self.n_mixtures
-
-    def draw(
-        self, epoch: int, index: int
-    ) -> tuple[NDArray[np.float32], list[tuple[float, float, Label]]]:
-        """Make a mixture.
-
-        Parameters
-        ----------
-        epoch, index : int
-            With `random_state` they determine the mixture.
-
-        Returns
-        -------
-        samples : float32 array of shape (mixture_length * 44100,)
-        events : list of (onset, offset, label)
-            In seconds, by onset.
-        """
-        rng = np.random.default_rng([self.random_state, epoch, index])
-        mixture = self._background(rng)
-        if rng.random() < self.distractors:
-            piece = self._distractor(rng)
-            _add(mixture, piece, int(rng.integers(len(mixture) - len(piece))), self._ratio(rng))
-        events: list[tuple[float, float, Label]] = []
-        for _ in range(rng.choice(len(self.event_counts), p=self.event_counts)):
-            label = self.labels[int(rng.integers(len(self.labels)))]
-            event = self._event(label, rng)
-            start = _free_start(events, len(event), len(mixture), rng)
-            if start is None:
-                continue
-            _add(mixture, event, start, self._ratio(rng))
-            events.append((start / SAMPLE_RATE, (start + len(event)) / SAMPLE_RATE, label))
-        mixture *= np.float32(HEADROOM)
-        peak = np.abs(mixture).max()
-        return mixture / peak if peak >= 1 else mixture, sorted(events)
-
-    def _background(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        """A background from a random place on, perhaps with a weaker one over it."""
-        mixture = self._stretch(rng).copy()
-        if rng.random() < self.second_background:
-            other = self._stretch(rng)
-            level = 10 ** (rng.uniform(-12, 0) / 20) * _rms(mixture) / max(_rms(other), _SILENCE)
-            mixture += np.float32(level) * other
-        return mixture
-
     def _stretch(self, rng: np.random.Generator) -> NDArray[np.float32]:
         samples = self._backgrounds[int(rng.integers(len(self._backgrounds)))]
         size = round(self.mixture_length * SAMPLE_RATE)
@@ -213,38 +290,11 @@ class FreshMixtures(ClipStream):
         start = rng.integers(len(samples) - size + 1)
         return samples[start : start + size]
 
-    def _event(self, label: str, rng: np.random.Generator) -> NDArray[np.float32]:
-        event = self._segment(label, rng)
-        if rng.random() < self.blend:
-            other = self._segment(label, rng)[: len(event)]
-            event = event.copy()
-            start = int(rng.integers(len(event) - len(other) + 1))
-            _add(event, other, start, rng.uniform(-12, 0))
-        return event[: round(self.mixture_length * SAMPLE_RATE) - 1]
-
     def _segment(self, label: str, rng: np.random.Generator) -> NDArray[np.float32]:
         """A segment of a recording of the class, changed by the augmentation."""
         recordings = self._recordings[label]
         own = recordings[int(rng.integers(len(recordings)))]
         return self._changed(own[int(rng.integers(len(own)))], rng)
-
-    def _distractor(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        """A tenth of a second to three of a background, faded in and out."""
-        duration = min(0.1 * 30 ** rng.random(), self.mixture_length / 2)
-        size = round(duration * SAMPLE_RATE)
-        piece = self._changed(self._stretch(rng)[:size], rng)[:size]
-        fade = np.minimum(np.arange(1, len(piece) + 1, dtype=np.float32) / (0.01 * SAMPLE_RATE), 1)
-        return piece * fade * fade[::-1]
-
-    def _changed(
-        self, samples: NDArray[np.float32], rng: np.random.Generator
-    ) -> NDArray[np.float32]:
-        if self.augmentation is None:
-            return samples
-        return self.augmentation(samples, SAMPLE_RATE, rng)
-
-    def _ratio(self, rng: np.random.Generator) -> float:
-        return float(rng.uniform(*self.ebr))
 
 
 def _segment(path: Any, entry: dict[str, Any]) -> NDArray[np.float32]:

@@ -1,0 +1,248 @@
+"""New clips in every epoch from a few recordings of one's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..audio import audio_duration, check_clips, load_clip, read_audio
+from ..events import Event, Label, check_event_lists, labels_of
+from .augmentation import EventAugmentation
+from .fresh import EVENT_AUGMENTATION, MixtureStream
+from .mixer import SAMPLE_RATE
+
+# Recordings are kept in memory up to this many seconds in all: half a gigabyte.
+_KEPT_SECONDS = 3000.0
+# What lies so near to an event may still sound of it, in seconds.
+_GUARD = 0.3
+# Shorter stretches between events are no surroundings.
+_SHORTEST_STRETCH = 1.0
+_FADE = 0.005
+
+
+class FreshExcerpts(MixtureStream):
+    """Draw new clips from recordings and their events in every epoch of a training.
+
+    A dozen examples of a sound are soon learnt by heart. Here no clip comes twice: a part
+    of them are excerpts of the recordings as they are, from another place each time; in
+    the others events are cut out, changed, and laid over other stretches of the
+    recordings, as :class:`FreshMixtures` does with isolated events. Where recordings are
+    nothing but events, the surroundings are noise of many colors and silence.
+
+    Parameters
+    ----------
+    X : sequence of paths or 1-D arrays
+        Recordings of any length; arrays at 44.1 kHz.
+    y : list of n_recordings lists of (onset, offset, label)
+    n_mixtures : int, default=256
+        Clips in an epoch.
+    mixture_length : float, default=10.0
+        Seconds of a clip.
+    as_recorded : float, default=0.4
+        Part of the clips that are excerpts as they are.
+    synthetic : float, default=0.15
+        Part of the other clips whose surroundings are made, not recorded.
+    event_counts : sequence of float, default=(0.25, 0.5, 0.25)
+        Probabilities of 0, 1, 2, ... events in a clip that is mixed.
+    ebr : (float, float), default=(-3.0, 15.0)
+        Ratio of an event that is laid over a stretch to what is there, in dB.
+    second_background, distractors, blend, augmentation
+        As for :class:`FreshMixtures`.
+    n_jobs : int, default=None
+        Worker processes that make clips beside the training.
+    random_state : int, default=0
+
+    Attributes
+    ----------
+    labels : list of str or int
+
+    Raises
+    ------
+    ValueError
+        If no recording has an event, or one ends after its recording.
+
+    See Also
+    --------
+    FreshMixtures : From isolated events and backgrounds.
+    cut_recordings : Recordings cut once, for estimators that take clips.
+
+    Notes
+    -----
+    Up to 50 minutes of recordings are kept in memory; of more, each excerpt is read anew.
+
+    Examples
+    --------
+    >>> stream = FreshExcerpts(paths, y)  # doctest: +SKIP
+    >>> make_rcrnn_pipeline(start="general").fit(stream)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        n_mixtures: int = 256,
+        mixture_length: float = 10.0,
+        as_recorded: float = 0.4,
+        synthetic: float = 0.15,
+        event_counts: Sequence[float] = (0.25, 0.5, 0.25),
+        ebr: tuple[float, float] = (-3.0, 15.0),
+        second_background: float = 0.2,
+        distractors: float = 0.3,
+        blend: float = 0.1,
+        augmentation: EventAugmentation | None = EVENT_AUGMENTATION,
+        n_jobs: int | None = None,
+        random_state: int = 0,
+    ):
+        super().__init__(
+            n_mixtures=n_mixtures,
+            mixture_length=mixture_length,
+            event_counts=event_counts,
+            ebr=ebr,
+            second_background=second_background,
+            distractors=distractors,
+            blend=blend,
+            augmentation=augmentation,
+            n_jobs=n_jobs,
+            random_state=random_state,
+        )
+        self.as_recorded = as_recorded
+        self.synthetic = synthetic
+        clips = check_clips(X)
+        self._durations = [_duration(clip) for clip in clips]
+        self._events = check_event_lists(y, n_clips=len(clips), durations=self._durations)
+        self.labels = labels_of(self._events)
+        if not self.labels:
+            raise ValueError("y has no event in any recording: there is nothing to learn")
+        self._sources: list[Any] = list(clips)
+        if sum(self._durations) <= _KEPT_SECONDS:
+            self._sources = [
+                load_clip(clip, SAMPLE_RATE, f"X[{i}]") for i, clip in enumerate(clips)
+            ]
+        self._places: dict[Label, list[tuple[int, Event]]] = {label: [] for label in self.labels}
+        for i, own in enumerate(self._events):
+            for event in own:
+                self._places[event.label].append((i, event))
+        self._stretches = [
+            (i, start, stop)
+            for i, own in enumerate(self._events)
+            for start, stop in _between(own, self._durations[i])
+        ]
+
+    def draw(
+        self, epoch: int, index: int
+    ) -> tuple[NDArray[np.float32], list[tuple[float, float, Label]]]:
+        """Make a clip.
+
+        Parameters
+        ----------
+        epoch, index : int
+            With `random_state` they determine the clip.
+
+        Returns
+        -------
+        samples : float32 array of shape (mixture_length * 44100,)
+        events : list of (onset, offset, label)
+            In seconds, by onset.
+        """
+        rng = np.random.default_rng([self.random_state, epoch, index])
+        if rng.random() < self.as_recorded:
+            return self._excerpt(rng)
+        return self._mixture(rng)
+
+    def _excerpt(
+        self, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], list[tuple[float, float, Label]]]:
+        """A recording as it is around one of its events, each label as often."""
+        label = self.labels[int(rng.integers(len(self.labels)))]
+        places = self._places[label]
+        i, event = places[int(rng.integers(len(places)))]
+        length, duration = self.mixture_length, self._durations[i]
+        # The onset is inside, and if there is room the whole event.
+        room = max(length - (event.offset - event.onset), 0.2 * length)
+        start = event.onset - rng.uniform(0, room)
+        start = min(max(start, 0.0), max(duration - length, 0.0))
+        stop = min(start + length, duration)
+        inside = []
+        for other in self._events[i]:
+            onset, offset = max(other.onset, start), min(other.offset, stop)
+            if offset - onset >= min(0.1, other.offset - other.onset):
+                inside.append((onset - start, offset - start, other.label))
+        return self._samples(i, start, stop).copy(), sorted(inside)
+
+    def _samples(self, i: int, start: float, stop: float) -> NDArray[np.float32]:
+        source = self._sources[i]
+        if isinstance(source, np.ndarray):
+            return source[round(start * SAMPLE_RATE) : round(stop * SAMPLE_RATE)]
+        return read_audio(source, SAMPLE_RATE, start=start, stop=stop).astype(np.float32)
+
+    def _stretch(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Surroundings: a recording between its events, or made ones."""
+        size = round(self.mixture_length * SAMPLE_RATE)
+        if not self._stretches or rng.random() < self.synthetic:
+            return made_surroundings(size, rng)
+        lengths = np.array([stop - start for _, start, stop in self._stretches])
+        # Long ones more often, but a night does not silence all others.
+        weights = np.minimum(lengths, 10 * self.mixture_length)
+        i, start, stop = self._stretches[int(rng.choice(len(weights), p=weights / weights.sum()))]
+        begin = rng.uniform(start, max(start, stop - self.mixture_length))
+        samples = self._samples(i, begin, min(begin + self.mixture_length, stop))
+        return _filled(samples, size)
+
+    def _segment(self, label: Label, rng: np.random.Generator) -> NDArray[np.float32]:
+        """An event cut out of its recording, changed by the augmentation."""
+        places = self._places[label]
+        i, event = places[int(rng.integers(len(places)))]
+        offset = min(event.offset, event.onset + self.mixture_length / 2)
+        piece = self._samples(i, event.onset, offset)
+        n_fade = min(round(_FADE * SAMPLE_RATE), len(piece) // 2)
+        ramp = np.linspace(0, 1, n_fade, dtype=np.float32)
+        piece = piece.copy()
+        piece[:n_fade] *= ramp
+        piece[len(piece) - n_fade :] *= ramp[::-1]
+        return self._changed(piece, rng)
+
+
+def made_surroundings(size: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Noise of a random color, level and unrest, or now and then digital silence."""
+    if rng.random() < 0.15:
+        return np.zeros(size, np.float32)
+    spectrum = np.fft.rfft(rng.standard_normal(size, np.float32))
+    frequencies = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
+    knots = np.geomspace(40, 20000, 8)
+    slope = rng.uniform(-2, 0) * 3.01 * np.log2(knots / knots[0])
+    gains = slope + rng.normal(scale=4, size=len(knots))
+    spectrum *= 10 ** (np.interp(np.log(frequencies + 1), np.log(knots), gains) / 20)
+    noise = np.fft.irfft(spectrum, size)
+    n_knots = int(rng.integers(2, 12))
+    unrest = rng.normal(scale=rng.uniform(0, 6), size=n_knots)
+    noise *= 10 ** (np.interp(np.linspace(0, n_knots - 1, size), np.arange(n_knots), unrest) / 20)
+    level = 10 ** (rng.uniform(-80, -25) / 20)
+    return (level * noise / max(np.sqrt(np.mean(noise**2)), 1e-9)).astype(np.float32)
+
+
+def _filled(samples: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """As many samples; a shorter stretch is played forward and backward, without joins."""
+    if len(samples) >= size:
+        return samples[:size]
+    return np.resize(np.concatenate([samples, samples[::-1]]), size)
+
+
+def _duration(clip: Any) -> float:
+    if isinstance(clip, (str, os.PathLike)):
+        return audio_duration(clip)
+    return len(np.asarray(clip)) / SAMPLE_RATE
+
+
+def _between(events: Sequence[Event], duration: float) -> list[tuple[float, float]]:
+    """Stretches of a recording without an event."""
+    stretches, start = [], 0.0
+    for event in [*sorted(events), Event(duration + _GUARD, duration + 1, "")]:
+        if event.onset - _GUARD - start >= _SHORTEST_STRETCH:
+            stretches.append((start, event.onset - _GUARD))
+        start = max(start, event.offset + _GUARD)
+    return stretches

@@ -1,0 +1,103 @@
+"""Fresh clips of a few recordings: excerpts are where they say, events lie over other stretches."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import soundfile
+from small_corpus import RATE
+
+from sklearn_rcrnn.datasets import FreshExcerpts, fresh_excerpts
+
+PLAIN = {"distractors": 0.0, "blend": 0.0, "second_background": 0.0, "augmentation": None}
+
+
+def recording(seed, duration=12.0, onset=5.0, length=1.0, frequency=1000.0):
+    """Soft noise with one tone in it, and its events."""
+    rng = np.random.default_rng(seed)
+    samples = 0.01 * rng.standard_normal(round(duration * RATE)).astype(np.float32)
+    tone = np.sin(2 * np.pi * frequency * np.arange(round(length * RATE)) / RATE)
+    start = round(onset * RATE)
+    samples[start : start + len(tone)] += 0.3 * tone.astype(np.float32)
+    return samples, [(onset, onset + length, f"{frequency:g} Hz")]
+
+
+@pytest.fixture(scope="module")
+def few():
+    made = [recording(i, onset=2.0 + i, frequency=500.0 * (1 + i % 2)) for i in range(4)]
+    return [samples for samples, _ in made], [events for _, events in made]
+
+
+def level(samples, onset, offset):
+    inside = samples[round(onset * RATE) : round(offset * RATE)]
+    return np.sqrt(np.mean(inside.astype(float) ** 2))
+
+
+def test_excerpts_are_the_recordings_and_their_events(few):
+    X, y = few
+    stream = FreshExcerpts(X, y, n_mixtures=20, mixture_length=3.0, as_recorded=1.0)
+    assert stream.labels == ["1000 Hz", "500 Hz"]
+    heard = set()
+    for index in range(20):
+        samples, events = stream.draw(1, index)
+        assert len(samples) == 3 * RATE
+        # It stands somewhere in one of them, sample by sample.
+        places = [
+            i for i, x in enumerate(X) if samples[:50].tobytes() in x.astype(np.float32).tobytes()
+        ]
+        assert len(places) == 1
+        ((onset, offset, label),) = events
+        assert label == y[places[0]][0][2]
+        rest = np.concatenate([samples[: int(onset * RATE)], samples[int(offset * RATE) + 1 :]])
+        assert level(samples, onset, offset) > 15 * level(rest, 0, 3)
+        heard.add(places[0])
+    assert heard == {0, 1, 2, 3}
+
+
+def test_events_lie_over_other_stretches_at_the_ratio_drawn(few):
+    X, y = few
+    stream = FreshExcerpts(
+        X, y, mixture_length=4.0, as_recorded=0.0, synthetic=0.0, event_counts=(0, 1),
+        ebr=(12, 12), **PLAIN,
+    )  # fmt: skip
+    for index in range(10):
+        samples, ((onset, offset, _),) = stream.draw(1, index)
+        assert offset - onset == pytest.approx(1.0, abs=0.01)
+        rest = np.concatenate([samples[: int(onset * RATE)], samples[int(offset * RATE) :]])
+        ratio = 20 * np.log10(level(samples, onset, offset) / level(rest, 0, len(rest) / RATE))
+        assert ratio == pytest.approx(12.3, abs=0.6)
+
+
+def test_recordings_that_are_nothing_but_events_lie_in_made_surroundings():
+    made = [recording(i, duration=1.2, onset=0.1) for i in range(2)]
+    X, y = [samples for samples, _ in made], [events for _, events in made]
+    stream = FreshExcerpts(X, y, mixture_length=3.0, as_recorded=0.5)
+    drawn = [stream.draw(1, index) for index in range(30)]
+    assert {len(samples) for samples, _ in drawn} == {3 * RATE, round(1.2 * RATE)}
+    assert all(np.isfinite(samples).all() for samples, _ in drawn)
+    assert any(events for samples, events in drawn if len(samples) == 3 * RATE)
+
+
+def test_the_same_from_disk_in_memory_and_another_process(few, tmp_path, monkeypatch):
+    X, y = few
+    paths = [tmp_path / f"{i}.wav" for i in range(4)]
+    for path, samples in zip(paths, X, strict=True):
+        soundfile.write(path, samples, RATE, subtype="FLOAT")
+    settings = {"mixture_length": 3.0, "random_state": 5}
+    kept = FreshExcerpts(X, y, **settings)
+    monkeypatch.setattr(fresh_excerpts, "_KEPT_SECONDS", 0.0)
+    read = pickle.loads(pickle.dumps(FreshExcerpts(paths, y, **settings)))
+    for index in range(8):
+        ours, theirs = kept.draw(2, index), read.draw(2, index)
+        np.testing.assert_allclose(ours[0], theirs[0], atol=1e-6)
+        assert ours[1] == theirs[1]
+    assert np.any(kept.draw(2, 0)[0][:100] != kept.draw(3, 0)[0][:100])
+
+
+def test_nothing_to_learn(few):
+    with pytest.raises(ValueError, match="no event in any recording"):
+        FreshExcerpts(few[0], [[]] * 4)
+    with pytest.raises(ValueError, match="ends at 99"):
+        FreshExcerpts(few[0], [[(98, 99, "dog")], [], [], []])
