@@ -1,6 +1,7 @@
 """Recordings with events: DCASE 2017 task 2, its mixer, and synthesized ones."""
 
 from .dcase2017 import load_dcase2017_rare
+from .event_clips import EventClip, write_event_clips
 from .excerpts import Excerpt, cut_recordings
 from .fetch import fetch_dcase2017_rare
 from .fresh import FreshMixtures
@@ -10,6 +11,7 @@ from .splitting import read_sources, split_by_recording, split_by_source
 from .synthetic import make_rare_events
 
 __all__ = [
+    "EventClip",
     "Excerpt",
     "FreshExcerpts",
     "FreshMixtures",
@@ -23,4 +25,5 @@ __all__ = [
     "split_by_recording",
     "split_by_source",
     "synthesize_mixtures",
+    "write_event_clips",
 ]

@@ -1,0 +1,83 @@
+"""``rcrnn clips``: each event as an audio file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .._utils.text import counted, some
+from ._common import JsonLogs, Log, Quiet, app, fail, recordings_in
+
+
+@app.command()
+def clips(
+    found: Annotated[Path, typer.Argument(help="Table of events, or a folder of tables.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the clips.")],
+    recordings: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--recordings",
+            "-r",
+            help="Recordings, or folders of them. By default the table names their paths.",
+        ),
+    ] = None,
+    context: Annotated[
+        float, typer.Option(min=0, help="Seconds before and after each event.")
+    ] = 1.0,
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Leave out events with a lower score.")
+    ] = 0.0,
+    label: Annotated[
+        list[str] | None, typer.Option(help="Only events of this label; may be repeated.")
+    ] = None,
+    format: Annotated[str, typer.Option(help="wav, flac, ogg or mp3.")] = "wav",
+    quiet: Quiet = False,
+    as_json: JsonLogs = False,
+) -> None:
+    """Write each event as an audio file, named by its label, score, recording and time.
+
+    Exit code 1: some events could not be written; the rest was.
+
+    \b
+    rcrnn clips found.csv -o clips/
+    rcrnn clips tables/ -r nights/ -o clips/ --label gunshot --context 2
+    """
+    from ..annotations import match_files, read_events
+    from ..datasets import write_event_clips
+
+    log = Log(quiet, as_json)
+    written, failed = 0, 0
+    try:
+        by_name = read_events(found)
+        if recordings:
+            paths = recordings_in(recordings)
+            events = match_files(by_name, paths)
+        else:
+            paths = [_beside(name, found) for name in by_name]
+            events = list(by_name.values())
+        if absent := [str(path) for path in paths if not path.exists()]:
+            fail(f"no such recording as {some(absent)}: name their folder with --recordings")
+        chosen = [
+            [e for e in own if e.score >= threshold and (not label or str(e.label) in label)]
+            for own in events
+        ]
+        for clip in write_event_clips(paths, chosen, output, context=context, format=format):
+            if clip.error is None:
+                written += 1
+            else:
+                failed += 1
+                where = f"{clip.recording}, event at {clip.event.onset:g} s"
+                log.say("error", f"{where}: {clip.error}", file=clip.recording, error=clip.error)
+    except (OSError, ValueError) as error:
+        fail(str(error))
+    log.say("finished", f"{output}: {counted(written, 'clip')}", folder=str(output), n=written)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _beside(name: str, table: Path) -> Path:
+    """The path that a table names, from here or else from where the table lies."""
+    path = Path(name)
+    folder = table if table.is_dir() else table.parent
+    return path if path.exists() else folder / path

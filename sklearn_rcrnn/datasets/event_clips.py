@@ -1,0 +1,143 @@
+"""Each event as an audio file of its own, to listen to, sort or share."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._utils.files import complete
+from ..audio import audio_duration, open_audio, read_audio
+from ..events import Event, check_event_lists
+
+_FORMATS = {"wav": "PCM_16", "flac": "PCM_16", "ogg": "VORBIS", "mp3": "MPEG_LAYER_III"}
+# Longest part of a file name that labels and recordings get, in characters.
+_LONGEST = 60
+
+
+class EventClip(NamedTuple):
+    """What became of one event: the file that was written, or the error that prevented it."""
+
+    recording: str
+    event: Event
+    path: Path | None
+    error: str | None = None
+
+
+def write_event_clips(
+    recordings: Sequence[str | os.PathLike[str]],
+    events: Sequence[Any],
+    folder: str | os.PathLike[str],
+    *,
+    context: float = 1.0,
+    format: str = "wav",
+) -> Iterator[EventClip]:
+    """Write each event with its surroundings as an audio file.
+
+    Files are named by label, score, recording and time, as in
+    ``gunshot_0.97_street_0-01-02.35.wav``, so that a file manager sorts them by label and
+    score. They have the sample rate of the recording, and one channel. Events of a
+    recording that cannot be read are given back with the error, and the rest goes on.
+
+    Parameters
+    ----------
+    recordings : sequence of n_recordings paths
+    events : list of n_recordings lists of (onset, offset, label) or Event
+        In seconds.
+    folder : str or PathLike
+        Made if it is not there.
+    context : float, default=1.0
+        Seconds before and after each event, as far as the recording goes.
+    format : {"wav", "flac", "ogg", "mp3"}, default="wav"
+
+    Yields
+    ------
+    EventClip
+        ``(recording, event, path, error)`` of each event, as soon as it is written.
+
+    Raises
+    ------
+    ValueError
+        If the format is unknown, `context` is negative, or there are not as many event
+        lists as recordings.
+
+    Examples
+    --------
+    >>> import soundfile, tempfile
+    >>> from sklearn_rcrnn.datasets import write_event_clips
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> soundfile.write(folder / "street.wav", np.zeros(5 * 8000), 8000)
+    >>> written = list(write_event_clips([folder / "street.wav"], [[(1.0, 2.0, "dog")]], folder))
+    >>> written[0].path.name
+    'dog_1.00_street_0-00-01.00.wav'
+    """
+    if format not in _FORMATS:
+        raise ValueError(f"format must be one of {', '.join(_FORMATS)}; got {format!r}")
+    if not context >= 0:
+        raise ValueError(f"context must be 0 or more seconds; got {context!r}")
+    clips = check_event_lists(events, n_clips=len(recordings), name="events")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return _written([os.fspath(path) for path in recordings], clips, folder, context, format)
+
+
+def _written(
+    recordings: Sequence[str],
+    clips: Sequence[Sequence[Event]],
+    folder: Path,
+    context: float,
+    format: str,
+) -> Iterator[EventClip]:
+    taken: set[str] = set()
+    for recording, own in zip(recordings, clips, strict=True):
+        for event in own:
+            try:
+                name = _free_name(_name_of(recording, event), format, taken)
+                _write(recording, event, folder / name, context, format)
+                yield EventClip(recording, event, folder / name)
+            except (OSError, ValueError) as error:
+                yield EventClip(recording, event, None, str(error))
+
+
+def _write(recording: str, event: Event, path: Path, context: float, format: str) -> None:
+    import soundfile
+
+    if event.onset >= audio_duration(recording):
+        raise ValueError(
+            f"{recording!r} ends before the event at {event.onset:g} s: is the table of another "
+            "recording?"
+        )
+    with open_audio(recording) as opened:
+        rate = opened.sample_rate
+    start = max(0.0, event.onset - context)
+    samples = read_audio(recording, rate, start=start, stop=event.offset + context)
+    with (
+        complete(path) as partial,
+        soundfile.SoundFile(
+            partial, "w", rate, 1, subtype=_FORMATS[format], format=format.upper()
+        ) as file,
+    ):
+        # Whole numbers would wrap or be cut beyond full scale.
+        for begin in range(0, len(samples), 10 * rate):
+            file.write(np.clip(samples[begin : begin + 10 * rate], -1, 1))
+
+
+def _name_of(recording: str, event: Event) -> str:
+    hours, seconds = divmod(event.onset, 3600)
+    minutes, seconds = divmod(seconds, 60)
+    parts = (str(event.label), f"{event.score:.2f}", Path(recording).stem)
+    safe = (re.sub(r"[^\w.+-]+", "-", part)[:_LONGEST] for part in parts)
+    return f"{'_'.join(safe)}_{hours:.0f}-{minutes:02.0f}-{seconds:05.2f}"
+
+
+def _free_name(name: str, format: str, taken: set[str]) -> str:
+    """The name, with a number where two events would have the same."""
+    free, number = f"{name}.{format}", 2
+    while free in taken:
+        free, number = f"{name}-{number}.{format}", number + 1
+    taken.add(free)
+    return free

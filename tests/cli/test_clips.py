@@ -1,0 +1,84 @@
+"""``rcrnn clips``: each event in a file of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from sklearn_rcrnn import Event
+from sklearn_rcrnn.annotations import write_events
+from sklearn_rcrnn.cli._common import app
+from sklearn_rcrnn.datasets import write_event_clips
+
+RATE = 8000
+
+
+def rcrnn(*arguments):
+    import sklearn_rcrnn.cli  # noqa: F401  (adds the commands)
+
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    """A recording whose samples are their own time over ten seconds, and a broken one."""
+    ramp = np.arange(10 * RATE) / (10 * RATE)
+    soundfile.write(tmp_path / "a.wav", np.column_stack([ramp, ramp]), RATE, subtype="FLOAT")
+    (tmp_path / "broken.wav").write_text("no audio")
+    return tmp_path
+
+
+def test_what_is_in_a_clip(recordings):
+    events = [Event(2.0, 3.0, "big dog/cat", 0.91), Event(0.25, 0.5, "é", 0.5)]
+    first, second = write_event_clips([recordings / "a.wav"], [events], recordings / "clips")
+    assert first.path.name == "big-dog-cat_0.91_a_0-00-02.00.wav"
+    assert second.path.name == "é_0.50_a_0-00-00.25.wav"
+    samples, rate = soundfile.read(first.path)
+    assert (rate, samples.shape) == (RATE, (3 * RATE,))
+    np.testing.assert_allclose(samples[[0, -1]], [0.1, 0.4], atol=1e-3)
+    # The recording starts a quarter of a second before the second event.
+    assert len(soundfile.read(second.path)[0]) == 1.5 * RATE
+
+
+def test_events_of_one_name_and_those_that_cannot_be_written(recordings):
+    paths = [recordings / "a.wav", recordings / "broken.wav"]
+    events = [[(1.0, 2.0, "dog"), (1.001, 3.0, "dog"), (20.0, 21.0, "dog")], [(1.0, 2.0, "dog")]]
+    out = list(write_event_clips(paths, events, recordings / "clips", format="flac"))
+    assert [clip.path and clip.path.name for clip in out] == [
+        "dog_1.00_a_0-00-01.00.flac",
+        "dog_1.00_a_0-00-01.00-2.flac",
+        None,
+        None,
+    ]
+    assert "ends before the event at 20 s" in out[2].error
+    assert "broken.wav" in out[3].error
+    assert len(list((recordings / "clips").iterdir())) == 2
+
+
+def test_wrong_use(recordings):
+    with pytest.raises(ValueError, match="format must be one of wav"):
+        write_event_clips([], [], recordings, format="aac")
+    with pytest.raises(ValueError, match="context must be"):
+        write_event_clips([], [], recordings, context=-1.0)
+
+
+def test_from_a_table(recordings):
+    events = {"a.wav": [Event(1.0, 2.0, "dog", 0.9), Event(3.0, 4.0, "cat", 0.4)]}
+    write_events(events, recordings / "found.csv")
+    out = rcrnn("clips", recordings / "found.csv", "-o", recordings / "clips")
+    assert out.exit_code == 0, out.output
+    assert "2 clips" in out.output
+    only = ("--label", "cat", "-r", recordings, "-o", recordings / "cats")
+    out = rcrnn("clips", recordings / "found.csv", *only)
+    assert [path.name for path in (recordings / "cats").iterdir()] == ["cat_0.40_a_0-00-03.00.wav"]
+    loud = ("--threshold", 0.95, "-o", recordings / "none")
+    assert "0 clips" in rcrnn("clips", recordings / "found.csv", *loud).output
+
+
+def test_recordings_that_are_not_there_are_named(recordings):
+    write_events({"b.wav": [Event(1.0, 2.0, "dog", 0.9)]}, recordings / "found.csv")
+    out = rcrnn("clips", recordings / "found.csv", "-o", recordings / "clips")
+    assert out.exit_code == 2
+    assert "b.wav: name their folder with --recordings" in out.output
