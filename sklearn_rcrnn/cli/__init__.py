@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Each module adds its command to the application, in the order of the help.
-from . import detect, evaluate, models, report, synthesize, train, tune  # noqa: F401
+from . import detect, report, clips, models, evaluate, synthesize, train, tune  # noqa: F401, I001
 from ._common import app
 
 
