@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-# Each module adds its command to the application, in the order of the help.
-from . import detect, report, clips, models, evaluate, synthesize, train, tune  # noqa: F401, I001
+from importlib import import_module
+
 from ._common import app
+
+# Each module adds its command to the application; the help lists them in this order.
+COMMANDS = ("detect", "report", "clips", "train", "tune", "evaluate", "synthesize", "models")
+for _name in COMMANDS:
+    import_module(f".{_name}", __name__)
 
 
 def main() -> None:
