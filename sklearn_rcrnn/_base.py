@@ -18,6 +18,7 @@ from skorch import NeuralNet
 from .clip_stream import ClipStream
 from .events import Event, Label, check_event_lists, labels_of
 from .nn.crnn import EXTRACTORS, MIN_BANDS
+from .nn.folding import folded
 from .nn.normalization import Normalization
 from .nn.rcrnn import count_parameters
 from .training.augmentation import FeatureAugmentation
@@ -288,7 +289,7 @@ class NetworkEstimator(BaseEstimator):
         bfloat16 = use_bfloat16(self.precision, device, training=False)
         kind = torch.device(device).type
         with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=bfloat16):
-            yield self.net_.module_.eval()
+            yield folded(self.net_.module_.eval())
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

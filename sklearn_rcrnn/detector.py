@@ -378,10 +378,9 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
 
     def _detect(self, clips: Clips) -> Any:
         """Places in `clips` and network output of each batch."""
-        for places, batch in self._batches(clips):
-            with self._inference() as network:
-                found = network(**batch)
-            yield places, found
+        with self._inference() as network:
+            for places, batch in self._batches(clips):
+                yield places, network(**batch)
 
     def _check_clips(self, X: Any) -> Clips:
         check_is_fitted(self)

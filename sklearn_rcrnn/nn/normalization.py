@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +18,10 @@ _FLOOR = -4.0
 
 
 def normalized_around(
-    features: Tensor, context: Tensor | int, lengths: Tensor | None = None
+    features: Tensor,
+    context: Tensor | int,
+    lengths: Tensor | None = None,
+    after: int | None = None,
 ) -> Tensor:
     """Take from each band its mean over the frames around, and divide it by their deviation.
 
@@ -28,16 +32,19 @@ def normalized_around(
     ----------
     features : float Tensor of shape (n_clips, n_frames, n_bands)
     context : int or int64 Tensor
-        Frames around each, half of them before it; near an end of the clip they are the
-        first or last so many, and of a shorter clip all.
+        Frames around each, itself included; near an end of the clip they are the first or
+        last so many, and of a shorter clip all.
     lengths : int64 Tensor of shape (n_clips,), default=None
         Valid frames of each clip; None when all are.
+    after : int, default=None
+        How many of the `context` come after the frame; None: half of them.
     """
     n_clips, n_frames, _ = features.shape
     places = torch.arange(n_frames, device=features.device)
     ends = torch.full_like(places[:1], n_frames) if lengths is None else lengths[:, None]
     width = torch.minimum(ends, torch.as_tensor(context, device=ends.device))
-    first = torch.minimum((places - width // 2).clamp(min=0), ends - width)
+    before = width // 2 if after is None else (width - 1 - after).clamp(min=0)
+    first = torch.minimum((places - before).clamp(min=0), ends - width)
     first = first.expand(n_clips, -1)[..., None]
     last = first + width.unsqueeze(-1)
     counted = (features.amax(2) > features.amin(2)) & (places < ends)
@@ -55,6 +62,13 @@ def normalized_around(
     mean = around(centered) / n
     deviation = (around(centered**2) / n - mean**2).clamp(min=0).sqrt()
     return ((features - usual - mean) / (deviation + _SOFTENING)).clamp(min=_FLOOR)
+
+
+class Reach(NamedTuple):
+    """Frames before and after a frame that it is normalized by."""
+
+    before: int
+    after: int
 
 
 class Normalization(nn.Module):
@@ -85,9 +99,26 @@ class Normalization(nn.Module):
         self.register_buffer("scale", torch.ones(n_bands))
         self.register_buffer("context", None if context is None else torch.tensor(context))
 
-    def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """The same shape, normalized; what lies behind the end of a clip does not matter."""
-        return (self._around(features, lengths) - self.mean) / self.scale
+    def forward(
+        self, features: Tensor, lengths: Tensor | None = None, reach: Reach | None = None
+    ) -> Tensor:
+        """The same shape, normalized; what lies behind the end of a clip does not matter.
+
+        With a `reach`, a frame is normalized by these frames before and after it.
+        """
+        return (self._around(features, lengths, reach) - self.mean) / self.scale
+
+    def reach(self, longest: int) -> Reach:
+        """The frames that a frame of a recording of more than `longest` frames is normalized by.
+
+        The context, but no more than `longest` frames of it, and no more than a quarter of
+        `longest` after the frame, so that a stream is not waited for too long.
+        """
+        if self.context is None:
+            return Reach(0, 0)
+        width = min(int(self.context), longest)
+        after = min((width - 1) // 2, longest // 4)
+        return Reach(width - 1 - after, after)
 
     def narrow(self, clips: Sequence[NDArray[np.float32]]) -> None:
         """Let the context be no longer than training clips usually are.
@@ -114,7 +145,11 @@ class Normalization(nn.Module):
         # A band that never changes carries nothing; 1 keeps it finite.
         self.scale.copy_(torch.where(variance > 1e-8, variance.sqrt(), 1.0))
 
-    def _around(self, features: Tensor, lengths: Tensor | None) -> Tensor:
+    def _around(
+        self, features: Tensor, lengths: Tensor | None, reach: Reach | None = None
+    ) -> Tensor:
         if self.context is None:
             return features
-        return normalized_around(features, self.context, lengths)
+        if reach is None:
+            return normalized_around(features, self.context, lengths)
+        return normalized_around(features, sum(reach) + 1, lengths, reach.after)

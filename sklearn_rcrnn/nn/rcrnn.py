@@ -134,6 +134,20 @@ class RCRNN(nn.Module):
                 lengths = torch.full((len(features),), features.shape[1], device=features.device)
             return self._detect(feature_map, lengths, None if truth is None else Truth(*truth))
 
+    def detect(self, feature_map: Tensor, lengths: Tensor) -> Detections:
+        """Detections in clips whose feature map is known.
+
+        Parameters
+        ----------
+        feature_map : float32 Tensor of shape (n_clips, n_steps, n_channels)
+        lengths : int64 Tensor of shape (n_clips,)
+            Frames of each clip.
+        """
+        with full_precision(feature_map.device):
+            found = self._detect(feature_map, lengths, None)
+        assert isinstance(found, Detections)
+        return found
+
     def _detect(
         self, feature_map: Tensor, lengths: Tensor, truth: Truth | None
     ) -> Detections | dict[str, Tensor]:

@@ -151,3 +151,17 @@ def test_a_detector_goes_on_with_what_its_pretrainer_measured(features):
 def test_what_it_cannot_be(value, features, small):
     with pytest.raises(ValueError, match="normalization"):
         small.set_params(normalization=value).fit(*features)
+
+
+@pytest.mark.parametrize("context", [1, 2, 30, 31, 400])
+def test_a_chunk_with_its_reach_is_normalized_as_in_the_recording(context):
+    around = Normalization(16, context)
+    features = 3 * torch.randn(1, 300, 16) - 10
+    before, after = reach = around.reach(200)
+    assert before + after + 1 == min(context, 200)
+    assert after <= 50
+    whole = around(features, reach=reach)
+    chunk = around(features[:, 200 - before : 210 + after], reach=reach)
+    assert torch.allclose(chunk[:, before : before + 10], whole[:, 200:210], atol=2e-3)
+    if after == (context - 1) // 2:
+        assert torch.equal(whole, around(features))
