@@ -13,6 +13,9 @@ from .reading import read_audio
 
 _PCM_FULL_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
 
+# A short side of an array that is no longer than this is one of channels.
+_CHANNELS = 8
+
 
 def check_clips(X: Any) -> Sequence[Any]:
     """Check that `X` is a non-empty collection of clips and return it as a sequence.
@@ -38,6 +41,12 @@ def check_clips(X: Any) -> Sequence[Any]:
         raise ValueError(
             f"An array of clips must be of shape (n_clips, n_samples); got {X.shape}. "
             + ("Reshape your data: a single clip is X[None]" if X.ndim == 1 else "")
+        )
+    if isinstance(X, np.ndarray) and X.ndim == 2 and len(X) >= 1000 and X.shape[1] <= _CHANNELS:
+        raise ValueError(
+            f"X of shape {X.shape} would be {len(X)} clips of {X.shape[1]} sample(s). If it is one "
+            "recording with its channels in columns, give X=[samples.mean(axis=1)], a list of one "
+            "clip"
         )
     if not hasattr(X, "__len__") or not hasattr(X, "__getitem__"):
         raise TypeError(
@@ -71,6 +80,12 @@ def load_clip(clip: Any, sample_rate: int, where: str) -> NDArray[np.float32]:
     if isinstance(clip, bytes):
         raise TypeError(f"{where} is bytes; give a path or an array of samples")
     samples = np.asarray(clip)
+    if samples.ndim == 2 and 0 < min(samples.shape) <= _CHANNELS:
+        axis = int(np.argmin(samples.shape))
+        raise ValueError(
+            f"{where} has shape {samples.shape}, as of {samples.shape[axis]} channels; give a 1-D "
+            f"array of their average, samples.mean(axis={axis})"
+        )
     if samples.ndim != 1:
         raise ValueError(
             f"{where} must be a path or a 1-D array of samples; got shape {samples.shape}"

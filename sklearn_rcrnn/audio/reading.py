@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 import sys
 import warnings
 from collections.abc import Iterator
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Samples of all channels together that are read at once: memory does not grow with the
-# number of channels or the sample rate.
-_BLOCK = 2**19
+from .parts import Part
+from .repair import next_start
+
 # What can be the sample rate of a recording, in Hz. A header that claims another is broken,
 # and resampling from 1 Hz would fill the disk.
 _RATES = (100, 10_000_000)
-# A header that does not know its length claims the most there is, or nearly.
-_UNKNOWN_LENGTH = 2**35
-_UNKNOWN_SIZE = 2**31 - 2**16
 
 
 class AudioFile:
     """A recording on disk, read in blocks of one channel.
 
     Headers lie about lengths, so blocks go to the real end: a file that is cut short gives
-    what is there. Use it as a context manager, or close it.
+    what is there, files that were joined are read one after the other. Use it as a context
+    manager, or close it.
 
     Parameters
     ----------
@@ -62,23 +59,16 @@ class AudioFile:
     """
 
     def __init__(self, path: str | os.PathLike[str]):
-        self.name = os.fspath(path)
+        self.name = os.fsdecode(path)
         self.n_read = 0
-        self._start()
-        _warn_if_wav_cut_short(self.name, self._file.extra_info)
-
-    def _start(self) -> None:
-        import soundfile
-
-        self._opened = _open(self.name)
+        self._file = _open(self.name)
         try:
-            # By descriptor: names need not be UTF-8, which libsndfile insists on.
-            self._file = soundfile.SoundFile(self._opened.fileno(), closefd=False)
-        except (soundfile.SoundFileError, OSError, TypeError) as error:
-            self._opened.close()
-            raise unreadable(self.name, error) from error
-        self.sample_rate: int = self._file.samplerate
-        self.n_channels: int = self._file.channels
+            self._first = Part(self._file, self.name)
+        except BaseException:
+            self._file.close()
+            raise
+        self.sample_rate = self._first.sample_rate
+        self.n_channels = self._first.n_channels
         if not _RATES[0] <= self.sample_rate <= _RATES[1]:
             self.close()
             raise ValueError(
@@ -94,8 +84,8 @@ class AudioFile:
 
     def close(self) -> None:
         """Close the file."""
+        self._first.close()
         self._file.close()
-        self._opened.close()
 
     def blocks(
         self,
@@ -124,24 +114,20 @@ class AudioFile:
         Warns
         -----
         UserWarning
-            If there is less than the header promises.
+            If there is less than the header promises, or a part cannot be read.
         """
-        first = round(start * self.sample_rate)
-        left = sys.maxsize if stop is None else round(stop * self.sample_rate) - first
+        skip = round(start * self.sample_rate)
+        left = sys.maxsize if stop is None else round(stop * self.sample_rate) - skip
         self.n_read = 0
-        reached = self._go_to(first)
-        while reached and left > 0:
-            samples, error = self._read(min(left, max(1, _BLOCK // self.n_channels)), dtype)
-            if error is not None and not (first or self.n_read or len(samples)):
-                raise unreadable(self.name, error)
-            if len(samples):
+        for part in self._parts():
+            n_before = self.n_read
+            for samples in part.samples(skip, left, dtype):
                 self.n_read += len(samples)
                 left -= len(samples)
                 yield samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
-            if error is not None or not len(samples):
-                break
-        if left > 0:
-            self._warn_if_cut_short(first + self.n_read)
+            if left <= 0:
+                return
+            skip = 0 if self.n_read > n_before or not skip else max(0, skip - part.length())
 
     def duration(self) -> float:
         """Seconds that can be read, which may be less than the header says.
@@ -155,81 +141,39 @@ class AudioFile:
         ValueError
             If nothing can be read.
         """
-        n_samples = self._file.frames
-        if not 0 < n_samples < _UNKNOWN_LENGTH or not self._has_last_second():
-            self.close()
-            self._start()  # a decoder that has failed stays broken
-            for _ in self.blocks():
-                pass
-            n_samples = self.n_read
+        n_samples = sum(part.length() for part in self._parts())
         if not n_samples:
             raise ValueError(f"{self.name!r} is empty: it has 0 samples")
         return n_samples / self.sample_rate
 
-    def _has_last_second(self) -> bool:
-        """Whether the header's length is right, for all that is to be seen at its end."""
-        n_samples = self._file.frames
-        left = min(n_samples, self.sample_rate)
-        if not self._file.seekable() or not self._go_to(n_samples - left):
-            return False
-        while left:
-            samples, error = self._read(min(left, max(1, _BLOCK // self.n_channels)), "float32")
-            left -= len(samples)
-            if error is not None or not len(samples):
-                break
-        return not left
-
-    def _go_to(self, sample: int) -> bool:
-        """Make `sample` the next to be read; False if the recording ends before."""
-        import soundfile
-
-        if self._file.seekable():
+    def _parts(self) -> Iterator[Part]:
+        """The recording, and those that were joined to it: each when that before is read."""
+        part = self._first
+        part.restart()
+        yield part
+        while (start := next_start(self._file, part.start, part.stop)) is not None:
             try:
-                return self._file.seek(sample) == sample if sample < self._file.frames else False
-            except soundfile.SoundFileError:
-                return False
-        while sample > 0:
-            samples, error = self._read(min(sample, max(1, _BLOCK // self.n_channels)), "float32")
-            sample -= len(samples)
-            if error is not None or not len(samples):
-                return False
-        return True
-
-    def _read(self, n_samples: int, dtype: str) -> tuple[NDArray[np.floating], Exception | None]:
-        """What can be read of the next samples of all channels, and the error behind it."""
-        import soundfile
-
-        # Where decoding breaks off, what came before lies in the buffer.
-        buffer = np.full((n_samples, self.n_channels), np.nan, dtype)
-        try:
-            return self._file.read(out=buffer), None
-        except (soundfile.SoundFileError, OSError) as error:
-            unset = np.isnan(buffer).any(axis=1)
-            return buffer[: int(unset.argmax()) if unset.any() else n_samples], error
-
-    def _warn_if_cut_short(self, n_samples: int) -> None:
-        promised = self._file.frames
-        # Lengths of MP3 are estimates where the file does not state them.
-        slack = self.sample_rate // 4 + promised // 100 if self._file.format == "MP3" else 0
-        if n_samples + slack < promised < _UNKNOWN_LENGTH:
-            warnings.warn(
-                f"{self.name!r} is cut short or damaged: its header promises "
-                f"{promised / self.sample_rate:.2f} s, {n_samples / self.sample_rate:.2f} s can "
-                "be read. What is there is used",
-                stacklevel=2,  # one place, so that a file is told of once
-            )
+                following = Part(self._file, self.name, start)
+            except ValueError as error:
+                _warn(f"{error}: what lies in it from byte {start} on is left out")
+                return
+            if part is not self._first:
+                part.close()
+            part = following
+            if part.sample_rate == self.sample_rate:
+                yield part
+            else:
+                _warn(
+                    f"{self.name!r} goes on at another sample rate, {part.sample_rate} Hz "
+                    f"instead of {self.sample_rate} Hz: the "
+                    f"{part.length() / part.sample_rate:.2f} s there are left out"
+                )
+        if part is not self._first:
+            part.close()
 
 
-def _warn_if_wav_cut_short(name: str, log: str) -> None:
-    """libsndfile reads a WAV as far as it goes, and tells only its log that there was more."""
-    told = re.search(r"^data : (\d+) \(should be (\d+)\)", log, re.MULTILINE)
-    # Programs that write into a pipe do not know the length, and promise the most there is.
-    if told and int(told[2]) < int(told[1]) < _UNKNOWN_SIZE:
-        warnings.warn(
-            f"{name!r} is cut short: its header promises {told[1]} bytes of samples, {told[2]} "
-            "are there. What is there is used",
-            stacklevel=2,
-        )
+def _warn(text: str) -> None:
+    warnings.warn(text, stacklevel=2)  # one place, so that a file is told of once
 
 
 def open_audio(path: str | os.PathLike[str]) -> AudioFile:
@@ -275,7 +219,7 @@ def read_audio(
     UserWarning
         If there is less than the header promises.
     """
-    name = os.fspath(path)
+    name = os.fsdecode(path)
     if start < 0 or (stop is not None and stop <= start):
         raise ValueError(f"{name!r}: the part from {start} s to {stop} s cannot be read")
     samples = np.empty(0, dtype)
@@ -310,20 +254,11 @@ def _open(name: str) -> BinaryIO:
         if not stat.S_ISREG(mode):
             kind = "folder" if stat.S_ISDIR(mode) else "pipe, socket or device"
             raise ValueError(f"{name!r} cannot be read as audio: it is a {kind}, not a file")
-        return open(name, "rb", buffering=0)
+        return cast(BinaryIO, open(name, "rb", buffering=0))
     except FileNotFoundError as error:
         raise FileNotFoundError(f"No such audio file: {name!r}") from error
     except OSError as error:
         raise OSError(f"{name!r} cannot be read: {error.strerror}") from error
-
-
-def unreadable(name: str, error: Exception) -> ValueError:
-    """What to raise for a file that libsndfile gives up on."""
-    told = getattr(error, "error_string", error)
-    return ValueError(
-        f"{name!r} cannot be read as audio ({told}); WAV, FLAC, Ogg and MP3 are supported. "
-        "Convert others first, with ffmpeg -i IN OUT.flac for example"
-    )
 
 
 def resample(samples: NDArray[np.floating], rate: int, sample_rate: int) -> NDArray[np.floating]:

@@ -1,0 +1,177 @@
+"""MP3 files whose own table of contents is missing or speaks of a part of them only.
+
+An MP3 is a row of frames. A first frame without sound (``Xing`` or ``Info``) may say how
+many there are. Where it does not, libsndfile guesses by the first frames' bit rate, and
+reads no more than it guessed; where files were joined, it reads the first.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from typing import BinaryIO, NamedTuple
+
+# kbit/s of layer III by the index in the header, for MPEG-1 and for MPEG-2 and 2.5.
+_BIT_RATES = (
+    (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),
+    (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0),
+)
+_SAMPLE_RATES = (44100, 48000, 32000)
+# How a frame about the frames of the file is known.
+_ABOUT = (b"Xing", b"Info")
+# So many frames in a row are no accident.
+_CERTAIN = 3
+
+
+class Layout(NamedTuple):
+    """A first frame that says how many frames there are, and the bytes that hold them."""
+
+    header: bytes
+    ranges: list[tuple[int, int]]
+
+
+class _Kind(NamedTuple):
+    """What all frames of a file have in common.
+
+    Attributes
+    ----------
+    second : int
+        Second byte of their headers, with the bit set that says there is no checksum.
+    lengths : dict of int to int
+        Bytes of a frame by the third byte of its header.
+    mono : bool
+    side : int
+        Bytes between the header and what a frame says of all frames.
+    """
+
+    second: int
+    lengths: dict[int, int]
+    mono: bool
+    side: int
+
+
+def layout(file: BinaryIO, start: int) -> Layout | None:
+    """How to read all frames from a byte on; None if the file says so itself, and rightly."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        first = _first_frame(data, _behind_tag(data, start))
+        if first is None:
+            return None
+        position, kind = first
+        told = _told(data, position, kind)
+        if told is not None:
+            n_bytes, delays = told
+            if n_bytes and _first_frame(data, position + n_bytes) is None:
+                return None
+        else:
+            delays = b""
+        ranges, n_frames = _frames(data, position, kind)
+    n_bytes = sum(stop - begin for begin, stop in ranges)
+    return Layout(_header(kind, n_frames, n_bytes, delays), ranges) if n_frames else None
+
+
+def _behind_tag(data: mmap.mmap, position: int) -> int:
+    """Where an ID3v2 tag ends that begins here."""
+    while data[position : position + 3] == b"ID3" and position + 10 <= len(data):
+        size = data[position + 6 : position + 10]
+        length = sum(byte << shift for byte, shift in zip(size, (21, 14, 7, 0), strict=True))
+        position += length + (20 if data[position + 5] & 0x10 else 10)
+    return position
+
+
+def _kind(data: mmap.mmap, position: int) -> _Kind | None:
+    """The kind of the frame that may begin here."""
+    if position + 4 > len(data) or data[position] != 0xFF:
+        return None
+    second, third = data[position + 1], data[position + 2]
+    version = second >> 3 & 3  # 0: MPEG-2.5, 2: MPEG-2, 3: MPEG-1
+    if second & 0xE6 != 0xE2 or version == 1 or third >> 2 & 3 == 3:
+        return None
+    rate = _SAMPLE_RATES[third >> 2 & 3] >> (0 if version == 3 else 1 if version == 2 else 2)
+    n_bytes = 144000 if version == 3 else 72000
+    lengths = {
+        index << 4 | (third & 0x0C) | padding << 1 | private: kilobits * n_bytes // rate + padding
+        for index, kilobits in enumerate(_BIT_RATES[version != 3])
+        for padding in (0, 1)
+        for private in (0, 1)
+        if kilobits
+    }
+    mono = data[position + 3] >> 6 == 3
+    side = (17 if mono else 32) if version == 3 else (9 if mono else 17)
+    # Whether a frame has a checksum may differ from frame to frame.
+    return _Kind(second | 1, lengths, mono, side) if third in lengths else None
+
+
+def _length(data: mmap.mmap, position: int, kind: _Kind) -> int:
+    """Bytes of the frame that begins here; 0: none does."""
+    if position + 4 > len(data) or data[position] != 0xFF or data[position + 1] | 1 != kind.second:
+        return 0
+    return kind.lengths.get(data[position + 2], 0)
+
+
+def _first_frame(data: mmap.mmap, position: int) -> tuple[int, _Kind] | None:
+    """The first frame from here on that others follow."""
+    while (position := data.find(b"\xff", position)) >= 0:
+        kind = _kind(data, position)
+        if kind is not None:
+            place = position
+            for _ in range(_CERTAIN):
+                length = _length(data, place, kind)
+                if not length:
+                    break
+                place += length
+            else:
+                return position, kind
+        position += 1
+    return None
+
+
+def _told(data: mmap.mmap, position: int, kind: _Kind) -> tuple[int, bytes] | None:
+    """Bytes of all frames by the first one, 0 if it does not say, and its part on delays."""
+    place = position + 4 + kind.side
+    if data[place : place + 4] not in _ABOUT:
+        return None
+    flags = struct.unpack(">I", data[place + 4 : place + 8])[0]
+    place += 8 + (4 if flags & 1 else 0)
+    n_bytes = struct.unpack(">I", data[place : place + 4])[0] if flags & 2 else 0
+    place += (4 if flags & 2 else 0) + (100 if flags & 4 else 0) + (4 if flags & 8 else 0)
+    delays = data[place : place + 36]
+    return (n_bytes if flags & 1 else 0), delays if delays[:4].strip(b"\0") else b""
+
+
+def _frames(data: mmap.mmap, position: int, kind: _Kind) -> tuple[list[tuple[int, int]], int]:
+    """Ranges of bytes with frames, and how many: without tags, junk and frames about frames."""
+    ranges: list[tuple[int, int]] = []
+    n_frames = 0
+    about = 4 + kind.side
+    following: int | None = position
+    while following is not None:
+        begin = position = following
+        while (length := _length(data, position, kind)) and position + length <= len(data):
+            if data[position + about : position + about + 4] in _ABOUT:
+                ranges.append((begin, position))
+                begin = position + length
+            else:
+                n_frames += 1
+            position += length
+        ranges.append((begin, position))
+        following = _next_frame(data, position, kind)
+    return [(begin, stop) for begin, stop in ranges if stop > begin], n_frames
+
+
+def _next_frame(data: mmap.mmap, position: int, kind: _Kind) -> int | None:
+    position = _behind_tag(data, position)
+    while (position := data.find(b"\xff", position)) >= 0:
+        length = _length(data, position, kind)
+        if length and (position + length == len(data) or _length(data, position + length, kind)):
+            return position
+        position += 1
+    return None
+
+
+def _header(kind: _Kind, n_frames: int, n_bytes: int, delays: bytes) -> bytes:
+    """A frame without sound that says how many frames and bytes follow."""
+    third = max(kind.lengths, key=lambda key: (kind.lengths[key] < 1000, kind.lengths[key]))
+    length = kind.lengths[third]
+    begin = bytes([0xFF, kind.second, third, 0xC4 if kind.mono else 0x44]) + bytes(kind.side)
+    told = b"Info" + struct.pack(">III", 3, n_frames, n_bytes + length) + delays
+    return (begin + told).ljust(length, b"\0")

@@ -1,0 +1,249 @@
+"""A recording as libsndfile decodes it: what can be read, however far its header is from it."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .repair import endless_flac, next_start, source_at
+
+# Samples of all channels together that are read at once: memory does not grow with the
+# number of channels or the sample rate.
+BLOCK = 2**19
+# Bytes that a decoder reads before it needs them, at most.
+_READ_AHEAD = 2**14
+# Headers that do not know a length claim the most that there can be, or nearly.
+_UNKNOWN_LENGTH = 2**35
+_UNKNOWN_SIZE = 2**31 - 2**16
+# What an MP3 sounds like depends on so many samples before.
+_RUN_UP = 11520
+# Seconds behind damage at which reading is tried again.
+_BEHIND = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+
+
+class Part:
+    """A recording in a file, from a byte on: most files are one.
+
+    Parameters
+    ----------
+    file : binary file, unbuffered
+    name : str
+        Of the file, for errors and warnings.
+    start : int, default=0
+        Byte.
+
+    Raises
+    ------
+    ValueError
+        If it is no audio.
+    """
+
+    def __init__(self, file: BinaryIO, name: str, start: int = 0):
+        self.name = name
+        self.start = start
+        self._file = file
+        self._source = source_at(file, start)
+        self._used = self._is_all = False
+        self._sound = self._decoder()
+        self.sample_rate: int = self._sound.samplerate
+        self.n_channels: int = self._sound.channels
+        self._promised: int = self._sound.frames
+        self._warn_of_header()
+
+    def close(self) -> None:
+        """Close the decoder; the file stays open."""
+        self._sound.close()
+
+    def restart(self) -> None:
+        """Go to the first sample, with a new decoder: one that has failed stays broken."""
+        if self._used:
+            self._sound.close()
+            self._sound = self._decoder()
+            self._used = False
+
+    @property
+    def stop(self) -> int | None:
+        """Byte at which it ends, if that is known before it is read."""
+        return self._source.stop
+
+    def samples(self, first: int, count: int, dtype: str) -> Iterator[NDArray[np.floating]]:
+        """Samples of all channels in blocks, from `first` on, as many as there are to `count`."""
+        if not self._go_to(first):
+            return
+        position, error = first, None
+        while count > 0:
+            # Asked for more than it thinks there is, a decoder may read on, and drop it.
+            ahead = self._promised - position if self._promised > position else count
+            most = max(1, BLOCK // self.n_channels)
+            block, error = self._read(min(count, ahead, most), dtype)
+            if not position and error is not None and not len(block):
+                raise unreadable(self.name, error)
+            if len(block):
+                yield block
+            count -= len(block)
+            position += len(block)
+            if not count:
+                break
+            if error is not None:
+                behind = self._behind_damage(position)
+                if behind is None:
+                    break
+                for size in _sizes(min(count, behind - position), BLOCK // self.n_channels):
+                    yield np.zeros((size, self.n_channels), dtype)
+                count -= min(count, behind - position)
+                position = behind
+            elif not len(block) and not self._goes_on(position):
+                break
+        if count > 0:
+            self._warn_if_short(position)
+
+    def length(self) -> int:
+        """How many samples can be read: that of the header, if it is right."""
+        if not 0 < self._promised < _UNKNOWN_LENGTH or not self._has_last_second():
+            self.restart()
+            return sum(map(len, self.samples(0, _UNKNOWN_LENGTH, "float32")))
+        return self._promised
+
+    def _decoder(self) -> Any:
+        import soundfile
+
+        source = self._source.file
+        source.seek(0)
+        try:
+            # By descriptor, which needs no call back into Python, nor a name in UTF-8.
+            given = self._file.fileno() if source is self._file else source
+            return soundfile.SoundFile(given, closefd=False)
+        except (soundfile.SoundFileError, OSError, TypeError) as error:
+            raise unreadable(self.name, error) from error
+
+    def _has_last_second(self) -> bool:
+        """Whether the header's length is right, for all that is to be seen at its end."""
+        left = min(self._promised, self.sample_rate)
+        if not self._sound.seekable() or not self._go_to(self._promised - left):
+            return False
+        while left:
+            block, error = self._read(min(left, max(1, BLOCK // self.n_channels)), "float32")
+            left -= len(block)
+            if error is not None or not len(block):
+                return False
+        return not self._goes_on(self._promised)
+
+    def _go_to(self, sample: int) -> bool:
+        """Make `sample` the next to be read; False if the recording ends before."""
+        run_up = min(sample, _RUN_UP) if self._sound.format == "MP3" else 0
+        if not self._used and not sample:
+            return True
+        if self._sound.seekable() and self._seek(sample - run_up):
+            return self._skip(run_up)
+        self.restart()
+        return self._skip(sample)
+
+    def _seek(self, sample: int) -> bool:
+        import soundfile
+
+        self._used = True
+        try:
+            return sample < self._sound.frames and self._sound.seek(sample) == sample
+        except soundfile.SoundFileError:
+            return False
+
+    def _skip(self, count: int) -> bool:
+        while count > 0:
+            block, error = self._read(min(count, max(1, BLOCK // self.n_channels)), "float32")
+            count -= len(block)
+            if error is not None or not len(block):
+                return False
+        return True
+
+    def _read(self, count: int, dtype: str) -> tuple[NDArray[np.floating], Exception | None]:
+        """What can be read of the next samples of all channels, and the error behind it."""
+        import soundfile
+
+        self._used = True
+        # Where decoding breaks off, what came before lies in the buffer.
+        buffer = np.full((count, self.n_channels), np.nan, dtype)
+        try:
+            return self._sound.read(out=buffer), None
+        except (soundfile.SoundFileError, OSError) as error:
+            unset = np.isnan(buffer).any(axis=1)
+            return buffer[: int(unset.argmax()) if unset.any() else count], error
+
+    def _behind_damage(self, sample: int) -> int | None:
+        """Where reading goes on behind damage, and make that the next to be read."""
+        if self._sound.format != "FLAC" or not sample < self._promised < _UNKNOWN_LENGTH:
+            return None
+        for seconds in _BEHIND:
+            behind = sample + round(seconds * self.sample_rate)
+            self.restart()
+            if self._seek(behind) and len(self._read(1, "float32")[0]):
+                self._warn(
+                    f"is damaged: silence takes the place of what lies from "
+                    f"{sample / self.sample_rate:.2f} s to {behind / self.sample_rate:.2f} s"
+                )
+                return behind if self._seek(behind) else None
+        return None
+
+    def _goes_on(self, sample: int) -> bool:
+        """Whether a FLAC has more behind the end that its header states; go there if so."""
+        n_behind = os.fstat(self._file.fileno()).st_size - self._file.tell()
+        if self._sound.format != "FLAC" or self._promised >= _UNKNOWN_LENGTH or self._is_all:
+            return False
+        self._is_all = True
+        if n_behind < _READ_AHEAD or next_start(self._file, self.start, None) is not None:
+            return False
+        stated, self._source = self._source, endless_flac(self._file, self.start)
+        self.restart()
+        if self._go_to(sample) and len(self._read(1, "float32")[0]):
+            self._warn(
+                f"goes on behind the {sample / self.sample_rate:.2f} s that its header states"
+            )
+            self._promised = self._sound.frames
+            return self._go_to(sample)
+        self._source = stated
+        self.restart()
+        return False
+
+    def _warn_if_short(self, n_samples: int) -> None:
+        slack = _RUN_UP if self._sound.format == "MP3" else 0
+        if n_samples + slack < self._promised < _UNKNOWN_LENGTH:
+            self._warn(
+                f"is cut short: its header promises {self._promised / self.sample_rate:.2f} s, "
+                f"{n_samples / self.sample_rate:.2f} s can be read. What is there is used"
+            )
+
+    def _warn_of_header(self) -> None:
+        """libsndfile reads a WAV as far as it goes, and tells only its log of what is wrong."""
+        if self._source.repaired:
+            self._warn(f"has a broken header: {self._source.repaired}")
+        told = re.search(r"^data : (\d+) \(should be (\d+)\)", self._sound.extra_info, re.MULTILINE)
+        # Programs that write into a pipe do not know the length, and promise the most there is.
+        if told and int(told[2]) < int(told[1]) < _UNKNOWN_SIZE:
+            self._warn(
+                f"is cut short: its header promises {told[1]} bytes of samples, {told[2]} are "
+                "there. What is there is used"
+            )
+
+    def _warn(self, text: str) -> None:
+        warnings.warn(f"{self.name!r} {text}", stacklevel=2)  # so that a file is told of once
+
+
+def _sizes(count: int, most: int) -> Iterator[int]:
+    """`count` in pieces."""
+    while count > 0:
+        yield min(count, max(1, most))
+        count -= max(1, most)
+
+
+def unreadable(name: str, error: Exception) -> ValueError:
+    """What to raise for a file that libsndfile gives up on."""
+    told = getattr(error, "error_string", error)
+    return ValueError(
+        f"{name!r} cannot be read as audio ({told}); WAV, FLAC, Ogg and MP3 are supported. "
+        "Convert others first, with ffmpeg -i IN OUT.flac for example"
+    )

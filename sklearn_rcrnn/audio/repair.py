@@ -1,0 +1,226 @@
+"""Files whose headers are wrong, or that are several in one, as libsndfile understands them.
+
+libsndfile believes the lengths in headers, and hears only the first of files that were
+joined. Here a header that says too little is replaced in what libsndfile is given to read;
+the file itself is left as it is.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+from typing import BinaryIO, NamedTuple
+
+from . import mp3
+
+# Headers and decoders read ahead by no more than this, in bytes.
+AHEAD = 2**17
+# Bytes behind the samples of a WAV that are no chunks, and too few to be samples.
+_JUNK = 4096
+# Programs that cannot know a length write the most that there can be, or nearly.
+_UNKNOWN = 2**31 - 2**16
+# How another recording begins in a file that begins so: people join files with cat.
+_MAGIC = {b"fLaC": b"fLaC", b"OggS": b"OggS\0\x02", b"RIFF": b"RIFF"}
+
+
+class Spliced(io.RawIOBase):
+    """A file to read that is put together from bytes and from ranges of another file.
+
+    Parameters
+    ----------
+    file : binary file
+        The other file; its position is changed.
+    pieces : list of bytes, or of (start, stop)
+        In their order.
+    """
+
+    def __init__(self, file: BinaryIO, pieces: list[bytes | tuple[int, int]]):
+        super().__init__()
+        self.name = getattr(file, "name", "")
+        self._file = file
+        self._pieces = pieces
+        self._ends: list[int] = []
+        for piece in pieces:
+            length = len(piece) if isinstance(piece, bytes) else piece[1] - piece[0]
+            self._ends.append((self._ends[-1] if self._ends else 0) + length)
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = (0, self._position, self._ends[-1])[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def, override]
+        wanted = memoryview(buffer)
+        n_read = 0
+        for piece, end in zip(self._pieces, self._ends, strict=True):
+            while self._position < end and n_read < len(wanted):
+                length = len(piece) if isinstance(piece, bytes) else piece[1] - piece[0]
+                offset = length - (end - self._position)
+                n_bytes = min(len(wanted) - n_read, end - self._position)
+                if isinstance(piece, bytes):
+                    data = piece[offset : offset + n_bytes]
+                else:
+                    self._file.seek(piece[0] + offset)
+                    data = self._file.read(n_bytes)
+                if not data:
+                    return n_read
+                wanted[n_read : n_read + len(data)] = data
+                n_read += len(data)
+                self._position += len(data)
+        return n_read
+
+
+class Source(NamedTuple):
+    """What libsndfile is given to read.
+
+    Attributes
+    ----------
+    file : binary file or Spliced
+    stop : int or None
+        Byte of the file at which it ends; None: known only when it has been read.
+    repaired : str or None
+        What was wrong, in words.
+    """
+
+    file: BinaryIO | Spliced
+    stop: int | None
+    repaired: str | None = None
+
+
+def source_at(file: BinaryIO, start: int) -> Source:
+    """What to give to libsndfile for the recording that begins at this byte of a file."""
+    size = os.fstat(file.fileno()).st_size
+    file.seek(start)
+    begin = file.read(12)
+    source = Source(file if not start else Spliced(file, [(start, size)]), None)
+    if begin[:4] == b"RIFF" and begin[8:] == b"WAVE":
+        source = _wav(file, start, size)
+    elif begin[:3] == b"ID3" or begin[:1] == b"\xff":
+        layout = mp3.layout(file, start)
+        source = source._replace(stop=size)
+        if layout is not None:
+            source = Source(Spliced(file, [layout.header, *layout.ranges]), size)
+    file.seek(start)
+    return source
+
+
+def endless_flac(file: BinaryIO, start: int) -> Source:
+    """A FLAC whose header does not say how long it is, so that all of it is read."""
+    size = os.fstat(file.fileno()).st_size
+    file.seek(start)
+    header = bytearray(file.read(26))
+    header[21] &= 0xF0
+    header[22:] = bytes(4)
+    return Source(Spliced(file, [bytes(header), (start + 26, size)]), None)
+
+
+def next_start(file: BinaryIO, start: int, stop: int | None) -> int | None:
+    """Where behind a recording another begins, in files that were joined.
+
+    Parameters
+    ----------
+    file : binary file
+        Its position tells about where the recording ends, unless `stop` does.
+    start : int
+        Byte at which the recording begins.
+    stop : int or None
+        Byte at which it ends, if that is known.
+    """
+    size = os.fstat(file.fileno()).st_size
+    position = file.tell()
+    file.seek(start)
+    magic = _MAGIC.get(file.read(4))
+    found = None
+    if magic is not None and stop != size:
+        found = _find(file, magic, max(start + 4, stop or position - AHEAD))
+    file.seek(position)  # the decoder's, too
+    return found
+
+
+def _find(file: BinaryIO, magic: bytes, position: int) -> int | None:
+    kept = b""
+    file.seek(position)
+    while data := file.read(2**20):
+        found = (kept + data).find(magic)
+        if found >= 0:
+            return position - len(kept) + found
+        position += len(data)
+        kept = (kept + data)[-len(magic) + 1 :]
+    return None
+
+
+def _wav(file: BinaryIO, start: int, size: int) -> Source:
+    """A WAV, or what to read instead if its header says less than there is."""
+    chunks = _chunks(file, start + 12, size)
+    whole: BinaryIO | Spliced = file if not start else Spliced(file, [(start, size)])
+    begin, length = chunks.get(b"data", (size, 0))
+    if begin + length >= size:
+        return Source(whole, size)
+    for padding in {length % 2, 0}:
+        stop = _end_of_chunks(file, begin + length + padding, size)
+        if stop == size:
+            return Source(whole, size)
+        if stop is not None:
+            return Source(Spliced(file, [(start, stop)]), stop)
+    if length and size - begin - length < _JUNK:
+        return Source(Spliced(file, [(start, begin + length)]), size)
+    repaired = None
+    if length < _UNKNOWN:
+        repaired = (
+            f"its header says that {length} bytes of samples are there; {size - begin} are, and "
+            "are used"
+        )
+    return Source(Spliced(file, _wav_pieces(file, start, chunks, size)), size, repaired)
+
+
+def _wav_pieces(
+    file: BinaryIO, start: int, chunks: dict[bytes, tuple[int, int]], size: int
+) -> list[bytes | tuple[int, int]]:
+    """The WAV with the sizes that are right, or an RF64 where they are too large for a WAV."""
+    begin = chunks[b"data"][0]
+    n_bytes = size - begin
+    if size - start < 2**32:
+        riff, data = struct.pack("<I", size - start - 8), struct.pack("<I", n_bytes)
+        return [b"RIFF" + riff, (start + 8, begin - 4), data, (begin, size)]
+    where, length = chunks.get(b"fmt ", (begin, 0))
+    file.seek(where)
+    described = file.read(min(length, 64))  # none of the formats has more
+    described = struct.pack("<I", len(described)) + described
+    sizes = struct.pack("<IQQQI", 28, n_bytes + 52 + len(described), n_bytes, 0, 0)
+    header = b"RF64\xff\xff\xff\xffWAVEds64" + sizes + b"fmt " + described
+    return [header + b"data\xff\xff\xff\xff", (begin, size)]
+
+
+def _chunks(file: BinaryIO, position: int, size: int) -> dict[bytes, tuple[int, int]]:
+    """Where the content of each chunk up to the samples begins, and how long it says it is."""
+    found: dict[bytes, tuple[int, int]] = {}
+    while position + 8 <= size and b"data" not in found:
+        file.seek(position)
+        name, length = struct.unpack("<4sI", file.read(8))
+        found.setdefault(name, (position + 8, length))
+        position += 8 + length + length % 2
+    return found
+
+
+def _end_of_chunks(file: BinaryIO, position: int, size: int) -> int | None:
+    """Where the chunks behind the samples end: at another WAV, or the file's end; None: never."""
+    while position + 8 <= size:
+        file.seek(position)
+        name, length = struct.unpack("<4sI", file.read(8))
+        if name == b"RIFF":
+            return position
+        if not all(32 <= byte < 127 for byte in name) or position + 8 + length > size:
+            return None
+        position += 8 + length + length % 2
+    return size
