@@ -74,7 +74,8 @@ class Part:
 
     def samples(self, first: int, count: int, dtype: str) -> Iterator[NDArray[np.floating]]:
         """Samples of all channels in blocks, from `first` on, as many as there are to `count`."""
-        if not self._go_to(first):
+        # Its length may turn out to be more than the header states.
+        if not self._go_to(first) and not (first < self.length() and self._go_to(first)):
             return
         position, error = first, None
         while count > 0:
