@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import Clips, EventScoreMixin, NetworkEstimator
-from .events import Event, Label, check_threshold, select_events
+from .events import THRESHOLD_NAMES, Event, Label, resolve_threshold, select_events
 from .inference.detections import to_events
 from .inference.windows import in_windows
 from .nn.crnn import EXTRACTORS, FRAMES_PER_STEP
@@ -72,9 +72,10 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
         Proposals of a clip that reach the classifier.
     proposal_nms_threshold : float, default=0.7
         IoU above which a weaker proposal is dropped.
-    score_threshold : float or dict of label to float, default=0.5
+    score_threshold : float, dict of label to float, or name, default=0.5
         Events under it are not returned; the paper has 0.8, which the scores of the refined
-        recipe seldom reach. May be changed after ``fit``, by hand or by
+        recipe seldom reach. ``"sensitive"``, ``"balanced"`` and ``"few false alarms"`` are
+        what the model has in ``thresholds_``. May be changed after ``fit``, by hand or by
         :class:`TunedThresholdDetectorCV`.
     nms_threshold : float, default=0.3
         IoU above which a weaker event of the same label is dropped. May be changed after
@@ -132,6 +133,9 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
         The trained net; ``net_.module_`` is the network.
     pretrainer_ : CRNNPretrainer, RCRNNDetector or None
         What was fitted before.
+    thresholds_ : dict of str to dict of label to float
+        By name, of models of the package and of those that ``rcrnn train`` made; absent
+        where nothing chose them.
     n_parameters_ : int
         As the paper counts them in Table 2.
     history_ : skorch.history.History
@@ -170,7 +174,11 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
         "anchor_sizes": ["array-like"],
         "n_proposals": [Interval(Integral, 1, None, closed="left")],
         "proposal_nms_threshold": [Interval(Real, 0, 1, closed="both")],
-        "score_threshold": [Interval(Real, 0, 1, closed="both"), dict],
+        "score_threshold": [
+            Interval(Real, 0, 1, closed="both"),
+            dict,
+            StrOptions(set(THRESHOLD_NAMES)),
+        ],
         "nms_threshold": [Interval(Real, 0, 1, closed="both")],
         "max_events_per_clip": [Interval(Integral, 1, None, closed="left"), None],
         "recipe": [StrOptions(set(RECIPES)), Recipe],
@@ -191,7 +199,7 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
         anchor_sizes: Sequence[float] = (1, 2, 4, 8, 16, 32),
         n_proposals: int = 100,
         proposal_nms_threshold: float = 0.7,
-        score_threshold: float | dict[Label, float] = 0.5,
+        score_threshold: float | str | dict[Label, float] = 0.5,
         nms_threshold: float = 0.3,
         max_events_per_clip: int | None = None,
         recipe: str | Recipe = "refined",
@@ -296,8 +304,7 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
             ``(onset, offset, label, score)``, by onset, in seconds, inside the clip.
         """
         candidates = self._candidates(X)
-        check_threshold(self.score_threshold, self.classes_.tolist())
-        return select_events(candidates, self.score_threshold, self.max_events_per_clip)
+        return select_events(candidates, self._thresholds(), self.max_events_per_clip)
 
     def predict_candidates(self, X: Any) -> list[list[Event]]:
         """All scored events of every clip: non-maximum suppression, but no threshold.
@@ -331,6 +338,11 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
             for place, row, valid in zip(places, rows, found.valid.cpu(), strict=True):
                 proposals[place] = row[valid].numpy()
         return [proposals[i] for i in range(len(proposals))]
+
+    def _thresholds(self) -> float | Mapping[Label, float]:
+        """The numbers that `score_threshold` stands for."""
+        named = getattr(self, "thresholds_", None)
+        return resolve_threshold(self.score_threshold, named, self.classes_.tolist())
 
     def _check_together(self) -> None:
         """Parameters that contradict each other."""

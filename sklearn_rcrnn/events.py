@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 Label = str | int
+# What a model's own thresholds may be called: from many events found to few false alarms.
+THRESHOLD_NAMES = ("sensitive", "balanced", "few false alarms")
 
 
 class Event(NamedTuple):
@@ -139,6 +141,54 @@ def check_threshold(threshold: Any, labels: Sequence[Label]) -> None:
             "score_threshold must be a number, or give one between 0 and 1 for each of "
             f"{list(labels)}; got {threshold}"
         )
+
+
+def resolve_threshold(
+    threshold: float | str | Mapping[Label, float],
+    named: Mapping[str, Mapping[Label, float]] | None,
+    labels: Sequence[Label],
+) -> float | Mapping[Label, float]:
+    """The numbers that a ``score_threshold`` stands for, checked.
+
+    Parameters
+    ----------
+    threshold : float, mapping of labels to floats, or one of THRESHOLD_NAMES
+    named : mapping of names to mappings of labels to floats, or None
+        What a fitted model has as ``thresholds_``.
+    labels : sequence
+        That the model has learnt.
+
+    Raises
+    ------
+    ValueError
+        For a name if the model has no thresholds by name, or numbers that cannot be.
+
+    Examples
+    --------
+    >>> resolve_threshold("sensitive", {"sensitive": {"dog": 0.3}}, ["dog"])
+    {'dog': 0.3}
+    """
+    if isinstance(threshold, str):
+        if threshold not in (named or {}):
+            there = ", ".join(map(repr, named)) if named else "none"
+            raise ValueError(
+                f"The model has no thresholds named {threshold!r}; it has {there}. `rcrnn "
+                "train` chooses them; else give a number, or one for each label"
+            )
+        threshold = (named or {})[threshold]
+    check_threshold(threshold, labels)
+    return threshold
+
+
+def check_named_thresholds(named: Any, labels: Sequence[Label]) -> dict[str, dict[Label, float]]:
+    """Thresholds by name and label, as a model keeps them; else ValueError."""
+    if not isinstance(named, Mapping) or set(named) - set(THRESHOLD_NAMES):
+        raise ValueError(f"thresholds must have names of {THRESHOLD_NAMES}; got {named!r}")
+    for own in named.values():
+        if not isinstance(own, Mapping):
+            raise ValueError(f"thresholds of a name must be given by label; got {own!r}")
+        check_threshold(own, labels)
+    return {name: dict(own) for name, own in named.items()}
 
 
 def _check_clip(clip: Any, where: str) -> list[Event]:

@@ -161,6 +161,8 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
             self.best_score_[label] = float(row[chosen])
         # A label that no clip of y has keeps the threshold that it had.
         before = self.estimator_.get_params()[name]
+        if isinstance(before, str):
+            before = getattr(self.estimator_, "steps", [("", self.estimator_)])[-1][1]._thresholds()
         rest = {
             label: before[label] if isinstance(before, dict) else before
             for label in self.classes_.tolist()

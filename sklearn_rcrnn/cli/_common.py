@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from enum import Enum
@@ -46,6 +47,13 @@ class TableFormat(str, Enum):
 Model = Annotated[
     str,
     typer.Option("--model", "-m", help="A model of the package (see `rcrnn models`) or a folder."),
+]
+Threshold = Annotated[
+    str | None,
+    typer.Option(
+        help="Lowest score, or `sensitive`, `balanced` or `few false alarms`; by default the "
+        "model's own."
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 JsonLogs = Annotated[bool, typer.Option("--json", help="Logs as JSON lines, on standard error.")]
@@ -114,6 +122,30 @@ def load_model(name: str) -> Any:
         return load_pretrained(name) if name in list_pretrained() else load(name)
     except (FileNotFoundError, ValueError) as error:
         fail(f"{error}; models that come with the package: {', '.join(list_pretrained())}")
+
+
+def set_threshold(pipe: Any, threshold: str | None) -> None:
+    """Let a model use a number or a name as threshold; None: what it has."""
+    from ..events import THRESHOLD_NAMES
+
+    if threshold is None:
+        return
+    value: Any = threshold
+    if threshold not in THRESHOLD_NAMES:
+        try:
+            value = float(threshold)
+        except ValueError:
+            value = math.nan
+        if not 0 <= value <= 1:
+            fail(
+                f"--threshold must be a number from 0 to 1, or one of "
+                f"{', '.join(THRESHOLD_NAMES)}; got {threshold!r}"
+            )
+    pipe[-1].set_params(score_threshold=value)
+    try:
+        pipe[-1]._thresholds()
+    except ValueError as error:
+        fail(str(error))
 
 
 def recordings_in(paths: list[Path]) -> list[Path]:

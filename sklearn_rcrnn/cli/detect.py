@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .._utils.text import counted
-from ._common import JsonLogs, Log, Model, Quiet, TableFormat, app, fail, load_model, recordings_in
+from ._common import (
+    JsonLogs,
+    Log,
+    Model,
+    Quiet,
+    TableFormat,
+    Threshold,
+    app,
+    fail,
+    load_model,
+    recordings_in,
+    set_threshold,
+)
 
 if TYPE_CHECKING:
     from ..inference.files import Outcome
@@ -31,9 +43,7 @@ def detect(
     ],
     model: Model = "rare-events",
     format: Annotated[TableFormat, typer.Option(help="Of the tables.")] = TableFormat.csv,
-    threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Lowest score; by default the model's.")
-    ] = None,
+    threshold: Threshold = None,
     output: Annotated[
         str, typer.Option("--output", "-o", help="A table; a folder, for a table each; - prints.")
     ] = "-",
@@ -63,8 +73,7 @@ def detect(
 
     pipe = load_model(model)
     log = Log(quiet, as_json)
-    if threshold is not None:
-        pipe[-1].set_params(score_threshold=threshold)
+    set_threshold(pipe, threshold)
     if raw is not None:
         if files != [_STDIN] or output != "-":
             fail("--raw is for standard input to standard output: rcrnn detect - --raw 44100")

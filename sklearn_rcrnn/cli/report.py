@@ -59,7 +59,7 @@ def report(
             title, thresholds = f"Events of {events.name}", 0.5
         else:
             pipe, found = load_model(model), []
-            title, thresholds = f"Events found by {Path(model).name}", pipe[-1].score_threshold
+            title, thresholds = f"Events found by {Path(model).name}", pipe[-1]._thresholds()
             for outcome in _followed(detect_files(pipe, paths), len(paths), log):
                 failed += outcome.error is not None
                 found.append(outcome.events or [])

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..audio import open_audio
 from ..detector import RCRNNDetector
-from ..events import Event, check_threshold, select_events
+from ..events import Event, select_events
 from ..features import LFBETransformer
 from .windows import END, MARGIN, WINDOW, Pending, Windows, keep
 
@@ -127,7 +127,7 @@ def _check(estimator: Any, any_number: bool = False) -> tuple[LFBETransformer, R
             "The best events of a stream are known only at its end: "
             "set_params(detector__max_events_per_clip=None)"
         )
-    check_threshold(detector.score_threshold, detector.classes_.tolist())
+    detector._thresholds()  # a wrong one is known before hours of work
     return lfbe, detector
 
 
@@ -147,7 +147,7 @@ def _detect(
         piece = windows.piece(start, stop)
         frames = buffer[: piece.stop - piece.start]
         scored = detector.predict_candidates([frames])
-        chosen = select_events(scored, detector.score_threshold)
+        chosen = select_events(scored, detector._thresholds())
         return keep(chosen[0], piece, detector.frame_shift)
 
     for frames in lfbe.transform_blocks(blocks):

@@ -6,7 +6,7 @@ import copy
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -110,8 +110,8 @@ def export_onnx(
 
 
 def _metadata(detector: RCRNNDetector, lfbe: LFBETransformer | None = None) -> dict[str, Any]:
-    threshold, labels = detector.score_threshold, detector.classes_.tolist()
-    by_label = threshold if isinstance(threshold, dict) else dict.fromkeys(labels, threshold)
+    threshold, labels = detector._thresholds(), detector.classes_.tolist()
+    by_label = threshold if isinstance(threshold, Mapping) else dict.fromkeys(labels, threshold)
     known: dict[str, Any] = {
         "labels": labels,
         "score_threshold": [by_label[label] for label in labels],

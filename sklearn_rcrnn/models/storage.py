@@ -17,11 +17,15 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.files import complete
+from ..events import check_named_thresholds
+from .provenance import check_provenance, provenance_of
 
 FORMAT_VERSION = 3
 # What names of version 2, which spelled them the British way, are called now.
 _RENAMED_IN_3 = {"normalisation": "normalization", "equalisation": "equalization"}
 DESCRIPTION = "model.json"
+# Parts of the provenance that a model has by where it lies, not by what is written in it.
+_OF_THE_FOLDER = ("name", "weights_sha256")
 WEIGHTS = "weights.safetensors"
 
 _PACKAGE = __package__.split(".")[0]
@@ -99,6 +103,10 @@ def save(estimator: BaseEstimator, path: str | PathLike[str]) -> Path:
         "steps": described,
         "weights_sha256": hashlib.sha256(data).hexdigest(),
     }
+    if provenance := provenance_of(steps[-1][1]):
+        description["provenance"] = {
+            key: value for key, value in provenance.items() if key not in _OF_THE_FOLDER
+        }
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
     # Weights first: a description whose weights are not there yet would not load.
@@ -152,6 +160,11 @@ def load(path: str | PathLike[str]) -> Any:
         weights = {_renamed(name): tensor for name, tensor in weights.items()}
     try:
         steps = [(step["name"], _restore(step, weights)) for step in description["steps"]]
+        steps[-1][1].provenance_ = {
+            **check_provenance(description.get("provenance", {})),
+            "name": folder.resolve().name,
+            "weights_sha256": description["weights_sha256"],
+        }
     except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
         raise ValueError(
             f"{folder / DESCRIPTION} does not describe a model that this version of "
@@ -176,6 +189,8 @@ def _describe(name: str, estimator: Any, weights: dict[str, Any]) -> dict[str, A
     if hasattr(estimator, "net_"):
         described["classes"] = estimator.classes_.tolist()
         described["n_features_in"] = estimator.n_features_in_
+        if named := getattr(estimator, "thresholds_", None):
+            described["thresholds"] = _to_json(named, f"{name}__thresholds")
         for key, tensor in estimator.net_.module_.state_dict().items():
             weights[f"{name}.{key}"] = tensor.detach().cpu().contiguous()
     return described
@@ -191,6 +206,9 @@ def _restore(step: Mapping[str, Any], weights: Mapping[str, Any]) -> Any:
         prefix = step["name"] + "."
         own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
         estimator._restore_net(np.asarray(step["classes"]), step["n_features_in"], own)
+        if "thresholds" in step:
+            named = _from_json(step["thresholds"])
+            estimator.thresholds_ = check_named_thresholds(named, step["classes"])
     return estimator
 
 

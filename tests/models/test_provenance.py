@@ -1,0 +1,97 @@
+"""A model carries the licence of what it started from, through every further start."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from sklearn.frozen import FrozenEstimator
+
+from sklearn_rcrnn import LFBETransformer, RCRNNDetector, load, save
+from sklearn_rcrnn.datasets import make_rare_events
+from sklearn_rcrnn.models.provenance import provenance_lines, provenance_of
+
+SMALL = {"gru_units": 4, "dense_units": 8, "max_epochs": 1, "validation_fraction": None}
+
+
+@pytest.fixture(scope="module")
+def features():
+    X, y = make_rare_events(4, duration=3.0, random_state=0)
+    return LFBETransformer().transform(X), y
+
+
+def from_start(features, start=None):
+    pretrainer = None if start is None else FrozenEstimator(start)
+    return RCRNNDetector(**SMALL, pretrainer=pretrainer, random_state=0).fit(*features)
+
+
+@pytest.fixture
+def licensed(features, tmp_path):
+    """The folder of a model under a licence."""
+    folder = save(from_start(features), tmp_path / "geese")
+    description = json.loads((folder / "model.json").read_text())
+    assert "provenance" not in description
+    description["provenance"] = {"license": "CC BY-NC 4.0", "attribution": "by A and B"}
+    (folder / "model.json").write_text(json.dumps(description))
+    return folder
+
+
+def test_through_every_further_start(features, licensed, tmp_path):
+    first = from_start(features, load(licensed))
+    assert provenance_of(first)["license"] == "CC BY-NC 4.0"
+    save(first, tmp_path / "swans")
+    second = from_start(features, load(tmp_path / "swans"))
+    third = load(save(second, tmp_path / "ducks"))
+    kept = json.loads((tmp_path / "ducks" / "model.json").read_text())["provenance"]
+    assert kept["license"] == "CC BY-NC 4.0"
+    assert kept["attribution"] == "by A and B"
+    assert [entry["name"] for entry in kept["started_from"]] == ["swans", "geese"]
+    assert len({entry["weights_sha256"] for entry in kept["started_from"]}) == 2
+    assert provenance_lines(provenance_of(third)) == [
+        "- started from: swans, which started from geese",
+        "- licence of the weights: CC BY-NC 4.0",
+        "- attribution: by A and B",
+    ]
+
+
+def test_trained_anew_it_carries_nothing(features, licensed):
+    detector = load(licensed)
+    assert provenance_of(detector)["license"] == "CC BY-NC 4.0"
+    assert provenance_of(detector.fit(*features)) == {}
+
+
+@pytest.mark.parametrize("wrong", ["CC0", {"license": 4}, {"started_from": ["geese"]}])
+def test_a_wrong_entry_is_named(licensed, wrong):
+    path = licensed / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "provenance": wrong}))
+    with pytest.raises(ValueError, match="provenance must be an object"):
+        load(licensed)
+
+
+@pytest.fixture(scope="module")
+def detector(features):
+    """With two thresholds by name: everything and nothing."""
+    detector = from_start(features)
+    detector.thresholds_ = {
+        name: dict.fromkeys(detector.classes_.tolist(), value)
+        for name, value in (("sensitive", 0.0), ("few false alarms", 1.0))
+    }
+    return detector
+
+
+class TestThresholdsByName:
+    def test_they_are_kept_and_taken_by_name(self, detector, features, tmp_path):
+        kept = load(save(detector, tmp_path / "model"))
+        assert kept.thresholds_ == detector.thresholds_
+        few = kept.set_params(score_threshold="few false alarms").predict(features[0])
+        many = kept.set_params(score_threshold="sensitive").predict(features[0])
+        assert sum(map(len, few)) == 0 < sum(map(len, many))
+        assert load(save(kept, tmp_path / "model")).score_threshold == "sensitive"
+
+    def test_a_name_that_is_not_there(self, detector, features):
+        with pytest.raises(ValueError, match="no thresholds named 'balanced'; it has 'sensitive'"):
+            detector.set_params(score_threshold="balanced").predict(features[0])
+        with pytest.raises(ValueError, match="no thresholds named 'balanced'; it has none"):
+            from_start(features).set_params(score_threshold="balanced").predict(features[0])
+        with pytest.raises(ValueError, match="score_threshold"):
+            detector.set_params(score_threshold="low").predict(features[0])
