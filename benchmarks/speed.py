@@ -119,7 +119,7 @@ def step(repeats):
         net = detector.net_
         full = _training_step(detector, features, y)
 
-        def bare(net=net, crnn=net.module_.crnn, precision=precision):
+        def bare(net=net, crnn=net.module_.extractor, precision=precision):
             net.module_.train()
             net.module_.zero_grad()
             with _autocast(precision):
@@ -136,7 +136,7 @@ def predict(repeats):
     features, y = _clips(64)
     for precision in _precisions():
         detector = _detector(features, y, precision)
-        crnn = detector.net_.module_.crnn
+        crnn = detector.net_.module_.extractor
 
         def bare(crnn=crnn, precision=precision):
             with torch.inference_mode(), _autocast(precision):

@@ -19,7 +19,7 @@ from ._base import Clips, EventScoreMixin, NetworkEstimator
 from .events import THRESHOLD_NAMES, Event, Label, resolve_threshold, select_events
 from .inference.detections import to_events
 from .inference.windows import in_windows
-from .nn.crnn import EXTRACTORS, FRAMES_PER_STEP
+from .nn.crnn import CRNN, EXTRACTORS, FRAMES_PER_STEP
 from .nn.heads import HEADS
 from .nn.rcrnn import RCRNN, count_parameters
 from .nn.recipe import RECIPES, Recipe
@@ -284,8 +284,9 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
             self.net_ = net.initialize()
             if self.pretrainer_ is not None:
                 copy_weights(net.module_, self.pretrainer_, self.classes_.tolist())
-            if (crnn := net.module_.crnn) is not None:
-                self._set_normalization(crnn.normalization, clips, self.pretrainer_ is None)
+            extractor = net.module_.extractor
+            if isinstance(extractor, CRNN):
+                self._set_normalization(extractor.normalization, clips, self.pretrainer_ is None)
             train(net, train_set, valid_set)
         self.history_ = net.history
         self.n_parameters_ = count_parameters(net.module_)
@@ -378,7 +379,9 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
             module__freeze_extractor=self.freeze_extractor,
             module__head=self.head,
             module__context=self._context(),
-            module__recipe=RECIPES[self.recipe] if isinstance(self.recipe, str) else self.recipe,
+            module__recipe=Recipe.named(self.recipe)
+            if isinstance(self.recipe, str)
+            else self.recipe,
             criterion=torch.nn.Identity,
             iterator_train__collate_fn=collate_detection,
             iterator_valid__collate_fn=collate_detection,

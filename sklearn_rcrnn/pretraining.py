@@ -180,7 +180,7 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         net = self._build_net(train_set, valid_set)
         with seeded(seed):
             self.net_ = net.initialize()
-            self._set_normalization(net.module_.crnn.normalization, clips)
+            self._set_normalization(net.module_.extractor.normalization, clips)
             train(net, train_set, valid_set)
         self.history_ = self.net_.history
         self.n_parameters_ = count_parameters(self.net_.module_)
@@ -203,8 +203,10 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         maps: list[Any] = [None] * len(clips)
         with self._inference() as network:
             for places, batch in self._batches(clips):
-                for place, row in zip(places, network.crnn(**batch).cpu().numpy(), strict=True):
-                    maps[place] = row[: int(n_steps(len(clips[place])))]
+                for place, row in zip(
+                    places, network.extractor(**batch).cpu().numpy(), strict=True
+                ):
+                    maps[place] = row[: n_steps(len(clips[place]))]
         return np.stack(maps) if len({len(row) for row in maps}) == 1 else maps
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
@@ -257,7 +259,7 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         """
         check_is_fitted(self)
         return np.asarray(
-            [f"crnn{i}" for i in range(self.net_.module_.crnn.n_channels)], dtype=object
+            [f"crnn{i}" for i in range(self.net_.module_.extractor.n_channels)], dtype=object
         )
 
     def _build_net(self, train_set: Any, valid_set: Any) -> PresenceNet:

@@ -252,8 +252,8 @@ class TestPretraining:
         small.set_params(pretrainer=pretrainer, max_epochs=1).fit(X, y)
         assert small.pretrainer_.gru_units == 8
         assert not hasattr(pretrainer, "net_")
-        tuned = small.net_.module_.crnn.state_dict()["stem.weight"]
-        assert not torch.equal(tuned, small.pretrainer_.net_.module_.crnn.stem.weight)
+        tuned = small.net_.module_.extractor.state_dict()["stem.weight"]
+        assert not torch.equal(tuned, small.pretrainer_.net_.module_.extractor.stem.weight)
 
     @pytest.mark.parametrize("fitted_before", [True, False])
     def test_frozen(self, pretrainer, small, features, fitted_before):
@@ -261,8 +261,8 @@ class TestPretraining:
         if fitted_before:
             pretrainer = FrozenEstimator(pretrainer.fit(X, y))
         small.set_params(pretrainer=pretrainer, freeze_extractor=True).fit(X, y)
-        before = small.pretrainer_.net_.module_.crnn.state_dict()
-        for name, value in small.net_.module_.crnn.state_dict().items():
+        before = small.pretrainer_.net_.module_.extractor.state_dict()
+        for name, value in small.net_.module_.extractor.state_dict().items():
             assert torch.equal(value, before[name]), name
         clone(small).fit(X, y)
 

@@ -22,7 +22,7 @@ from sklearn_rcrnn import (
 from sklearn_rcrnn.displays import ThresholdDisplay
 from sklearn_rcrnn.frame_level import frames_to_events
 from sklearn_rcrnn.nn.frame_networks import NETWORKS, FrameNetwork
-from sklearn_rcrnn.nn.losses import Truth
+from sklearn_rcrnn.nn.losses import Targets
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.3]), st.sampled_from([0.0, 0.25]))
@@ -63,10 +63,10 @@ def test_median_filter_drops_a_single_frame():
     assert [(round(e.onset, 2), round(e.offset, 2)) for e in found] == [(1.95, 3.95)]
 
 
-def truth(n_clips):
+def targets(n_clips):
     intervals = torch.tensor([[[5.0, 20.0], [30.0, 34.0]]]).repeat(n_clips, 1, 1)
     mask = torch.tensor([[True, True], [True, False], [False, False]])[:n_clips]
-    return Truth(intervals, torch.tensor([[0, 1]]).repeat(n_clips, 1), mask)
+    return Targets(intervals, torch.tensor([[0, 1]]).repeat(n_clips, 1), mask)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -76,7 +76,7 @@ def test_in_bfloat16(name):
     network = FrameNetwork(40, 2, name)
     features = torch.randn(3, 50, 40)
     with torch.autocast("cpu", torch.bfloat16):
-        losses = network(features, torch.tensor([50, 40, 30]), truth(3))
+        losses = network.losses(features, torch.tensor([50, 40, 30]), targets(3))
         sum(losses.values()).backward()
         found = network.eval()(features)
     assert all(loss.isfinite() for loss in losses.values())
@@ -87,7 +87,7 @@ def test_in_bfloat16(name):
 def test_gradients_reach_every_member(name):
     torch.manual_seed(0)
     network = FrameNetwork(16, 2, name, n_members=2, foreground_weight=3.0, distance_weight=1.0)
-    losses = network(torch.randn(3, 60, 16), None, truth(3))
+    losses = network.losses(torch.randn(3, 60, 16), None, targets(3))
     assert set(losses) == {"frames", "distances"}
     sum(losses.values()).backward()
     for key, parameter in network.named_parameters():
@@ -100,7 +100,7 @@ def test_gradients_reach_every_member(name):
 def test_padding_changes_nothing(name):
     torch.manual_seed(0)
     network = FrameNetwork(16, 2, name).train()
-    network(torch.randn(3, 60, 16), None, truth(3))  # batch statistics off their start
+    network.losses(torch.randn(3, 60, 16), None, targets(3))  # batch statistics off their start
     network.eval()
     short, batch = torch.randn(1, 43, 16), torch.randn(2, 90, 16)
     batch[0, :43] = short[0]
@@ -113,7 +113,7 @@ def test_padding_changes_nothing(name):
 def test_distances_are_those_to_the_edges():
     from sklearn_rcrnn.nn.frame_networks import _distances
 
-    to_edges, inside = _distances(truth(3), 60)
+    to_edges, inside = _distances(targets(3), 60)
     assert inside.sum(1).tolist() == [16 + 5, 16, 0]
     np.testing.assert_allclose(to_edges[0, 5], [0, 1])
     np.testing.assert_allclose(to_edges[0, 20], [1, 0])

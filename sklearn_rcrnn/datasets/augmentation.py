@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils._param_validation import Interval
+
+from .._utils.settings import Settings
 
 # Knots of random equalizers; the curve between them is linear over log frequency.
 _N_KNOTS = 6
 _LOWEST, _HIGHEST = 60.0, 20000.0
 
 
-@dataclass(frozen=True)
-class EventAugmentation:
+class EventAugmentation(Settings):
     """Make another event out of an event: other pitch and tempo, sound color and room.
 
     Parameters
@@ -38,10 +40,24 @@ class EventAugmentation:
     True
     """
 
-    speed: float = 0.2
-    equalization: float = 6.0
-    low_pass: float = 0.25
-    reverberation: float = 0.3
+    _parameter_constraints: dict = {
+        "speed": [Interval(Real, 0, 1, closed="left")],
+        "equalization": [Interval(Real, 0, None, closed="left")],
+        "low_pass": [Interval(Real, 0, 1, closed="both")],
+        "reverberation": [Interval(Real, 0, 1, closed="both")],
+    }
+
+    def __init__(
+        self,
+        speed: float = 0.2,
+        equalization: float = 6.0,
+        low_pass: float = 0.25,
+        reverberation: float = 0.3,
+    ):
+        self.speed = speed
+        self.equalization = equalization
+        self.low_pass = low_pass
+        self.reverberation = reverberation
 
     def __call__(
         self, samples: NDArray[np.floating], sample_rate: int, rng: np.random.Generator

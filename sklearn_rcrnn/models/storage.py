@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
@@ -21,8 +20,14 @@ from ..events import check_named_thresholds
 from .provenance import check_provenance, provenance_of
 
 FORMAT_VERSION = 3
-# What names of version 2, which spelled them the British way, are called now.
-_RENAMED_IN_3 = {"normalisation": "normalization", "equalisation": "equalization"}
+# What names of version 2 are called now: some were British, some said something else.
+_RENAMED_IN_3 = {
+    "normalisation": "normalization",
+    "equalisation": "equalization",
+    ".crnn.": ".extractor.",
+    ".frames.": ".step_classifier.",
+    "frame_weight": "step_weight",
+}
 DESCRIPTION = "model.json"
 # Parts of the provenance that a model has by where it lies, not by what is written in it.
 _OF_THE_FOLDER = ("name", "weights_sha256")
@@ -253,7 +258,8 @@ def _to_json(value: Any, where: str) -> Any:
         return {"type": "dict", "value": pairs}
     kind = type(value).__name__
     if kind in _VALUES:
-        return {"type": kind, "value": {k: _to_json(v, where) for k, v in asdict(value).items()}}
+        params = value.get_params(deep=False)
+        return {"type": kind, "value": {k: _to_json(v, where) for k, v in params.items()}}
     raise TypeError(f"{where} is a {kind}, which cannot be written without pickle")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,17 +16,17 @@ from .intervals import _TINY
 _MAX_LOG_RATIO = math.log(1000.0)
 
 
-def encode(intervals: Tensor, anchors: Tensor, weights: tuple[float, float] = (1.0, 1.0)) -> Tensor:
-    """Code intervals relative to anchors, as Faster R-CNN does in two dimensions.
+def encode(intervals: Tensor, anchors: Tensor, weights: Sequence[float] = (1.0, 1.0)) -> Tensor:
+    """Code intervals as deltas from anchors, as Faster R-CNN does in two dimensions.
 
-    The first number is the shift of the center over the anchor's width, the second the
-    logarithm of the ratio of widths (section 2.2 of the paper); each is multiplied by
-    its weight, which scales its part in the regression loss.
+    The first delta is the shift of the center over the anchor's width, the second the
+    logarithm of the ratio of widths (section 2.2 of the paper). Each is multiplied by its
+    weight, which scales its part in the regression loss.
 
     Parameters
     ----------
     intervals, anchors : Tensor of shape (..., 2)
-        Of positive width; they broadcast against each other.
+        Intervals of positive width; they broadcast against each other.
     weights : (float, float), default=(1, 1)
 
     Returns
@@ -43,12 +45,12 @@ def encode(intervals: Tensor, anchors: Tensor, weights: tuple[float, float] = (1
     return torch.stack([shift * weights[0], torch.log(width / anchor_width) * weights[1]], -1)
 
 
-def decode(codes: Tensor, anchors: Tensor, weights: tuple[float, float] = (1.0, 1.0)) -> Tensor:
+def decode(deltas: Tensor, anchors: Tensor, weights: Sequence[float] = (1.0, 1.0)) -> Tensor:
     """Undo :func:`encode`.
 
     Parameters
     ----------
-    codes, anchors : Tensor of shape (..., 2)
+    deltas, anchors : Tensor of shape (..., 2)
     weights : (float, float), default=(1, 1)
         The weights given to :func:`encode`.
 
@@ -63,17 +65,17 @@ def decode(codes: Tensor, anchors: Tensor, weights: tuple[float, float] = (1.0, 
     tensor([1., 3.])
     """
     anchor_width = anchors[..., 1] - anchors[..., 0]
-    center = anchors.sum(-1) / 2 + codes[..., 0] / weights[0] * anchor_width
-    half = anchor_width * torch.exp((codes[..., 1] / weights[1]).clamp(max=_MAX_LOG_RATIO)) / 2
+    center = anchors.sum(-1) / 2 + deltas[..., 0] / weights[0] * anchor_width
+    half = anchor_width * torch.exp((deltas[..., 1] / weights[1]).clamp(max=_MAX_LOG_RATIO)) / 2
     return torch.stack([center - half, center + half], -1)
 
 
 def encode_edges(
-    intervals: Tensor, anchors: Tensor, weights: tuple[float, float] = (1.0, 1.0)
+    intervals: Tensor, anchors: Tensor, weights: Sequence[float] = (1.0, 1.0)
 ) -> Tensor:
     """Code intervals by the shifts of their two edges over the anchor's width.
 
-    Unlike :func:`encode`, each number belongs to one edge: an offset that is hard to tell
+    Unlike in :func:`encode`, each delta belongs to one edge: an offset that is hard to tell
     does not blur the onset.
 
     Parameters
@@ -81,7 +83,7 @@ def encode_edges(
     intervals, anchors : Tensor of shape (..., 2)
         Anchors of positive width; they broadcast against each other.
     weights : (float, float), default=(1, 1)
-        Of the shift of the start and of the end.
+        Factors of the shift of the start and of the end.
 
     Returns
     -------
@@ -97,14 +99,12 @@ def encode_edges(
     return (intervals - anchors) / anchor_width * intervals.new_tensor(weights)
 
 
-def decode_edges(
-    codes: Tensor, anchors: Tensor, weights: tuple[float, float] = (1.0, 1.0)
-) -> Tensor:
-    """Undo :func:`encode_edges`; wild codes may put the end before the start.
+def decode_edges(deltas: Tensor, anchors: Tensor, weights: Sequence[float] = (1.0, 1.0)) -> Tensor:
+    """Undo :func:`encode_edges`; wild deltas may put the end before the start.
 
     Parameters
     ----------
-    codes, anchors : Tensor of shape (..., 2)
+    deltas, anchors : Tensor of shape (..., 2)
     weights : (float, float), default=(1, 1)
         The weights given to :func:`encode_edges`.
 
@@ -119,7 +119,17 @@ def decode_edges(
     tensor([1., 3.])
     """
     anchor_width = anchors[..., 1:] - anchors[..., :1]
-    return anchors + codes / codes.new_tensor(weights) * anchor_width
+    return anchors + deltas / deltas.new_tensor(weights) * anchor_width
 
 
-CODINGS = {"center": (encode, decode), "edges": (encode_edges, decode_edges)}
+class Coding(NamedTuple):
+    """A pair of functions that undo each other."""
+
+    encode: Callable[[Tensor, Tensor, Sequence[float]], Tensor]
+    decode: Callable[[Tensor, Tensor, Sequence[float]], Tensor]
+
+
+CODINGS = {
+    "center": Coding(encode, decode),
+    "edges": Coding(encode_edges, decode_edges),
+}

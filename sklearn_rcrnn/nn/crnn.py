@@ -6,8 +6,10 @@ pooling is padded symmetrically along time, so no half step of delay builds up.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 
 from .normalization import Normalization
 
-EXTRACTORS = ("cnn", "crnn_gru", "crnn_bigru")
+# The stem, its pooling and stage 2 each halve the time resolution.
 FRAMES_PER_STEP = 8
 # Frames to each side that the convolutions of a step see: 3 of the stem, 2 of the pooling,
 # 4 of each convolution of stage 1 and the first of stage 2, 8 of its others.
@@ -26,9 +28,12 @@ MIN_BANDS = 11
 _FRAMES_AT_ONCE = 4000
 
 
-def n_steps(n_frames: Tensor | int) -> Tensor | int:
-    """Length of the feature map of a clip of `n_frames` frames: an eighth, rounded up."""
-    return -(-n_frames // FRAMES_PER_STEP)
+_Count = TypeVar("_Count", int, Tensor)
+
+
+def n_steps(n_frames: _Count, frames_per_step: int = FRAMES_PER_STEP) -> _Count:
+    """Steps of the feature map of clips of `n_frames` frames: the quotient, rounded up."""
+    return -(-n_frames // frames_per_step)
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:
@@ -45,26 +50,32 @@ class CRNN(nn.Module):
     ----------
     n_bands : int
         Mel bands of the input, at least 11.
-    extractor : {"cnn", "crnn_gru", "crnn_bigru"}, default="crnn_bigru"
-        The three rows of Table 1.
     gru_units : int, default=50
         U, the units of the recurrent layer in each direction.
     context : int, default=None
-        Frames around each that it is normalized by; None: by the training clips only.
+        Length of the surroundings, in frames, by which each frame is normalized. None: the
+        features are normalized by the training clips only.
+    n_directions : {2, 1, 0}, default=2
+        Directions of the recurrent layer: both, forward only, or no such layer. These are
+        the three rows of Table 1.
 
     Attributes
     ----------
     n_channels : int
         Channels of the feature map: 2U, U or, without recurrence, 128 times the bands
         that are left (7 for 64 bands).
+    frames_per_step : int
+        8.
     """
+
+    frames_per_step = FRAMES_PER_STEP
 
     def __init__(
         self,
         n_bands: int,
-        extractor: str = "crnn_bigru",
         gru_units: int = 50,
         context: int | None = None,
+        n_directions: int = 2,
     ):
         super().__init__()
         self.normalization = Normalization(n_bands, context)
@@ -84,10 +95,10 @@ class CRNN(nn.Module):
         bands_left = (((n_bands - 7) // 2 + 1 - 3) // 2 + 2) // 2
         self.n_channels = 128 * bands_left
         self.gru = None
-        if extractor != "cnn":
-            both = extractor == "crnn_bigru"
+        if n_directions:
+            both = n_directions == 2
             self.gru = nn.GRU(self.n_channels, gru_units, batch_first=True, bidirectional=both)
-            self.n_channels = gru_units * (2 if both else 1)
+            self.n_channels = gru_units * n_directions
         _initialize(self)
         # This layout takes two thirds of the time of the default one on a processor.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -128,7 +139,6 @@ class CRNN(nn.Module):
             Valid steps of each clip; None when all are.
         """
         steps = None if lengths is None else n_steps(lengths)
-        assert not isinstance(steps, int)
         if not self._in_groups(normalized):
             return self._convolve(normalized, lengths), steps
         # Maps of a few clips stay in the processor's cache from layer to layer.
@@ -247,3 +257,80 @@ def _initialize(module: nn.Module) -> None:
                     nn.init.xavier_uniform_(weight)
                 else:
                     nn.init.zeros_(weight)
+
+
+class Precomputed(nn.Module):
+    """Stands where an extractor would, when the features are feature maps already.
+
+    Parameters
+    ----------
+    n_channels : int
+    """
+
+    frames_per_step = 1
+
+    def __init__(self, n_channels: int):
+        super().__init__()
+        self.n_channels = n_channels
+
+    def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
+        return features
+
+
+# The extractors that are trained here, by name: functions of the number of bands, the units
+# of the recurrent layer and the context of the normalization.
+EXTRACTORS: dict[str, Callable[..., CRNN]] = {
+    "cnn": partial(CRNN, n_directions=0),
+    "crnn_gru": partial(CRNN, n_directions=1),
+    "crnn_bigru": partial(CRNN, n_directions=2),
+}
+PRECOMPUTED = "precomputed"
+
+
+def make_extractor(
+    extractor: str | nn.Module, n_inputs: int, gru_units: int = 50, context: int | None = None
+) -> Any:
+    """The module that turns features into a feature map.
+
+    Parameters
+    ----------
+    extractor : {"cnn", "crnn_gru", "crnn_bigru", "precomputed"} or torch.nn.Module
+        A module is returned as it is. It must have the integers ``n_channels`` and
+        ``frames_per_step``; called with features, a Tensor of shape (n_clips, n_frames,
+        n_inputs), and lengths, None or an int64 Tensor of shape (n_clips,), it must return
+        a Tensor of shape (n_clips, ceil(n_frames / frames_per_step), n_channels), whose
+        step ``i`` is centered at frame ``i * frames_per_step``.
+    n_inputs : int
+        Bands of the features.
+    gru_units, context : as for :class:`CRNN`
+
+    Raises
+    ------
+    TypeError
+        If a module lacks ``n_channels`` or ``frames_per_step``.
+    """
+    if isinstance(extractor, str):
+        if extractor == PRECOMPUTED:
+            return Precomputed(n_inputs)
+        return EXTRACTORS[extractor](n_inputs, gru_units, context)
+    for name in ("n_channels", "frames_per_step"):
+        value = getattr(extractor, name, None)
+        if not isinstance(value, int) or value < 1:
+            raise TypeError(
+                f"An extractor needs a positive integer {name!r}; that of "
+                f"{type(extractor).__name__} is {value!r}"
+            )
+    return extractor
+
+
+def check_feature_map(feature_map: Tensor, features: Tensor, extractor: Any) -> None:
+    """Raise ValueError if a feature map has not the shape that the extractor has to give."""
+    per_step, n_channels = extractor.frames_per_step, extractor.n_channels
+    n_clips, n_frames = features.shape[:2]
+    expected = (n_clips, n_steps(n_frames, per_step), n_channels)
+    if tuple(feature_map.shape) != expected:
+        raise ValueError(
+            f"The extractor {type(extractor).__name__} gave a feature map of shape "
+            f"{tuple(feature_map.shape)} for features of shape {tuple(features.shape)}; with "
+            f"frames_per_step={per_step} and n_channels={n_channels} it must be {expected}"
+        )

@@ -7,7 +7,8 @@ the time resolution of the features.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .intervals import cover
-from .losses import Truth, masked_mean
+from .losses import LabelLinear, Targets, masked_mean
 from .normalization import Normalization
 
 
@@ -130,21 +131,19 @@ class SpectrogramCRNN(nn.Module):
         return self.gru(maps.permute(0, 2, 1, 3).flatten(2))[0]
 
 
-NETWORKS = ("mlp", "dnn", "cnn", "crnn", "crnn_1d")
-
-
-def _body(name: str, n_bands: int) -> nn.Module:
-    if name == "mlp":
-        return MLP(n_bands)
-    if name == "dnn":
-        return MLP(n_bands, units=512, n_layers=3)
-    if name == "cnn":
-        return ContextCNN(n_bands)
-    return SpectrogramCRNN(n_bands) if name == "crnn" else BandCRNN(n_bands)
+# Networks by name: functions of the number of bands. Each has ``n_channels``, and maps
+# features and a mask of valid frames to (n_clips, n_frames, n_channels).
+NETWORKS: dict[str, Callable[[int], nn.Module]] = {
+    "mlp": MLP,
+    "dnn": partial(MLP, units=512, n_layers=3),
+    "cnn": ContextCNN,
+    "crnn": SpectrogramCRNN,
+    "crnn_1d": BandCRNN,
+}
 
 
 class FrameNetwork(nn.Module):
-    """One or more frame-level networks: losses where the truth is given, else probabilities.
+    """One or more frame-level networks: :meth:`forward` detects, :meth:`losses` trains.
 
     Parameters
     ----------
@@ -158,7 +157,8 @@ class FrameNetwork(nn.Module):
         Weight of the second task: the distances of a frame with an event to its onset and
         its offset. 0: no such task.
     context : int, default=None
-        Frames around each that it is normalized by; None: by the training clips only.
+        Length of the surroundings, in frames, by which each frame is normalized. None: the
+        features are normalized by the training clips only.
     """
 
     def __init__(
@@ -173,9 +173,9 @@ class FrameNetwork(nn.Module):
     ):
         super().__init__()
         self.normalization = Normalization(n_bands, context)
-        self.bodies = nn.ModuleList(_body(network, n_bands) for _ in range(n_members))
+        self.bodies = nn.ModuleList(NETWORKS[network](n_bands) for _ in range(n_members))
         n_channels: Any = self.bodies[0].n_channels
-        self.classes = nn.ModuleList(nn.Linear(n_channels, n_classes) for _ in self.bodies)
+        self.classes = nn.ModuleList(LabelLinear(n_channels, n_classes) for _ in self.bodies)
         self.distances = nn.ModuleList(
             nn.Linear(n_channels, 2) for _ in self.bodies if distance_weight
         )
@@ -183,42 +183,41 @@ class FrameNetwork(nn.Module):
         self.foreground_weight = foreground_weight
         self.distance_weight = distance_weight
 
-    def forward(
-        self,
-        features: Tensor,
-        lengths: Tensor | None = None,
-        truth: Sequence[Tensor] | None = None,
-    ) -> Tensor | dict[str, Tensor]:
-        """Losses by name where the truth is given, probabilities otherwise.
+    def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Probabilities, a float32 Tensor of shape (n_clips, n_frames, n_classes).
 
         Parameters
         ----------
         features : float32 Tensor of shape (n_clips, n_frames, n_bands)
         lengths : int64 Tensor of shape (n_clips,), default=None
             Valid frames of each clip; None when all are.
-        truth : Truth, or its parts in order, default=None
+        """
+        _, logits, _ = self._compute(features, lengths)
+        return torch.stack([member.sigmoid() for member in logits]).mean(0)
+
+    def losses(
+        self, features: Tensor, lengths: Tensor | None, targets: Targets
+    ) -> dict[str, Tensor]:
+        """The parts of the loss, whose sum is minimized; each has a name in the history.
+
+        Both are sums over the members: each learns by itself, only side by side. ``frames``
+        is the binary cross entropy, averaged over valid frames and labels; ``distances`` is
+        the smooth L1 distance of the edges, summed over onset and offset and averaged over
+        the frames with an event.
+
+        Parameters
+        ----------
+        features, lengths : as for :meth:`forward`
+        targets : Targets
             In frames.
 
         Returns
         -------
-        dict of scalar Tensors "frames" and perhaps "distances", or a float32 Tensor of
-        shape (n_clips, n_frames, n_classes)
+        dict of scalar Tensors "frames" and, with a `distance_weight`, "distances"
         """
-        frames = torch.arange(features.shape[1], device=features.device)
-        valid = frames >= 0 if lengths is None else frames < lengths[:, None]
-        valid = valid.expand(features.shape[:2])
-        x = self.normalization(features, lengths)
-        hidden = [body(x, valid) for body in self.bodies]
-        logits = [layer(h).float() for layer, h in zip(self.classes, hidden, strict=True)]
-        if truth is None:
-            return torch.stack([member.sigmoid() for member in logits]).mean(0)
-        return self._losses(hidden, logits, valid, Truth(*truth))
-
-    def _losses(
-        self, hidden: list[Tensor], logits: list[Tensor], valid: Tensor, truth: Truth
-    ) -> dict[str, Tensor]:
-        """Sums over the members: each learns by itself, only side by side."""
-        target = cover(*truth, valid.shape[1], self.n_classes)
+        targets = Targets(*targets)
+        hidden, logits, valid = self._compute(features, lengths)
+        target = cover(*targets, valid.shape[1], self.n_classes)
         weight = torch.where(target, self.foreground_weight, 1.0)
         entropies = torch.stack(
             [
@@ -229,7 +228,7 @@ class FrameNetwork(nn.Module):
         used = valid[..., None].expand_as(target)
         losses = {"frames": masked_mean(entropies, used.expand_as(entropies)) * len(logits)}
         if self.distance_weight:
-            to_edges, inside = _distances(truth, valid.shape[1])
+            to_edges, inside = _distances(targets, valid.shape[1])
             errors = torch.stack(
                 [
                     F.smooth_l1_loss(layer(h).float(), to_edges, reduction="none").sum(-1)
@@ -240,15 +239,27 @@ class FrameNetwork(nn.Module):
             losses["distances"] = self.distance_weight * masked_mean(errors, where) * len(logits)
         return losses
 
+    def _compute(
+        self, features: Tensor, lengths: Tensor | None
+    ) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """Last hidden layer and logits of each member, and which frames are valid."""
+        frames = torch.arange(features.shape[1], device=features.device)
+        valid = frames >= 0 if lengths is None else frames < lengths[:, None]
+        valid = valid.expand(features.shape[:2])
+        x = self.normalization(features, lengths)
+        hidden = [body(x, valid) for body in self.bodies]
+        logits = [layer(h).float() for layer, h in zip(self.classes, hidden, strict=True)]
+        return hidden, logits, valid
 
-def _distances(truth: Truth, n_frames: int) -> tuple[Tensor, Tensor]:
+
+def _distances(targets: Targets, n_frames: int) -> tuple[Tensor, Tensor]:
     """Distances to onset and offset over the event's length (n_clips, n_frames, 2), and where.
 
     Where events overlap, those to the one that began last.
     """
-    time = torch.arange(n_frames, device=truth.mask.device)
-    start, end = truth.intervals[..., 0, None], truth.intervals[..., 1, None]
-    inside = (time >= start - 0.5) & (time <= end + 0.5) & truth.mask[..., None]
+    time = torch.arange(n_frames, device=targets.mask.device)
+    start, end = targets.intervals[..., 0, None], targets.intervals[..., 1, None]
+    inside = (time >= start - 0.5) & (time <= end + 0.5) & targets.mask[..., None]
     latest = torch.where(inside, start, -torch.inf).argmax(1, keepdim=True)
     length = (end - start).clamp(min=1.0)
     both = torch.stack([(time - start) / length, (end - time) / length], -1)

@@ -6,10 +6,27 @@ functions are batched; the unit is that of their input.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 _TINY = 1e-8
+
+
+class ClipBounds(NamedTuple):
+    """Where the clips of a batch end on the feature map.
+
+    Attributes
+    ----------
+    n_steps : int64 Tensor of shape (n_clips,)
+        Valid steps of each clip; what lies behind them is padding.
+    limits : float32 Tensor of shape (n_clips,)
+        Largest time of an interval, in steps.
+    """
+
+    n_steps: Tensor
+    limits: Tensor
 
 
 def iou(first: Tensor, second: Tensor) -> Tensor:
@@ -54,6 +71,11 @@ def clip_to_limits(intervals: Tensor, limits: Tensor) -> Tensor:
     """
     limits = limits.to(intervals.dtype).view(-1, *[1] * (intervals.dim() - 1))
     return torch.minimum(intervals.clamp(min=0), limits)
+
+
+def gather_intervals(values: Tensor, indices: Tensor) -> Tensor:
+    """Pick rows of ``values`` (n_clips, n, 2) by ``indices`` (n_clips, k): (n_clips, k, 2)."""
+    return values.gather(1, indices[..., None].expand(-1, -1, 2))
 
 
 def cover(intervals: Tensor, labels: Tensor, mask: Tensor, n_steps: int, n_classes: int) -> Tensor:

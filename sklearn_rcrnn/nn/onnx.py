@@ -120,7 +120,7 @@ TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
 def _suppress(
     intervals: Tensor, scores: Tensor, threshold: float, most: int, valid: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """As :func:`~sklearn_rcrnn.nn.intervals.nms`, but always `most` places."""
+    """As :func:`~sklearn_rcrnn.nn.nms.nms`, but always `most` places."""
     # Clips shorter than that have fewer intervals: pad, since shapes cannot depend on values.
     intervals = F.pad(intervals, (0, 0, 0, most))
     scores = F.pad(scores.masked_fill(~valid, 10 * _NEVER), (0, most), value=10 * _NEVER)
@@ -146,9 +146,8 @@ class ExportedRCRNN(nn.Module):
     def __init__(self, network: RCRNN, step: float, nms_threshold: float | None):
         super().__init__()
         self.network = network.eval()
-        self.network.suppress = _suppress
-        if network.crnn is not None and network.crnn.gru is not None:
-            network.crnn.gru = _Recurrence(network.crnn.gru)  # type: ignore[assignment]
+        if isinstance(gru := getattr(network.extractor, "gru", None), nn.GRU):
+            network.extractor.gru = _Recurrence(gru)
         self.step = step
         self.nms_threshold = nms_threshold
 
@@ -159,7 +158,7 @@ class ExportedRCRNN(nn.Module):
         ----------
         features : float32 Tensor of shape (n_frames, n_bands)
         """
-        found = self.network(features[None])
+        found = self.network(features[None], suppress=_suppress)
         intervals = found.intervals[0].transpose(0, 1)
         wide = intervals[..., 1] > intervals[..., 0]
         scores = found.scores[0].T * (found.valid & wide)

@@ -5,42 +5,65 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .crnn import CRNN, n_steps
+from .crnn import make_extractor, n_steps
+from .losses import LabelLinear
 
 
 class PresenceHead(nn.Module):
     """Presence of each label in a clip, for pre-training (section 3.2 of the paper).
 
     The feature map is max-pooled along time: an event is present when some step says so.
+
+    Parameters
+    ----------
+    n_channels : int
+        Channels of the feature map.
+    n_labels : int
     """
 
     def __init__(self, n_channels: int, n_labels: int):
         super().__init__()
-        self.dense = nn.Linear(n_channels, n_labels)
+        self.dense = LabelLinear(n_channels, n_labels)
 
-    def forward(self, feature_map: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Logits of shape (n_clips, n_labels) from a map of shape (n_clips, n_steps, n)."""
-        if lengths is not None:
-            steps = torch.arange(feature_map.shape[1], device=feature_map.device)
-            outside = steps >= n_steps(lengths)[:, None]  # type: ignore[index]
+    def forward(self, feature_map: Tensor, steps: Tensor | None = None) -> Tensor:
+        """Logits of shape (n_clips, n_labels) from a map of shape (n_clips, max_steps, n).
+
+        `steps` (n_clips,) are the valid steps of each clip; None when all are.
+        """
+        if steps is not None:
+            places = torch.arange(feature_map.shape[1], device=feature_map.device)
+            outside = places >= steps[:, None]
             feature_map = feature_map.masked_fill(outside[..., None], -torch.inf)
         return self.dense(feature_map.amax(1))
 
 
 class PresenceNetwork(nn.Module):
-    """The CRNN with a presence head: what :class:`~sklearn_rcrnn.CRNNPretrainer` trains."""
+    """An extractor with a presence head: what :class:`~sklearn_rcrnn.CRNNPretrainer` trains.
+
+    Parameters
+    ----------
+    n_bands, n_labels : int
+    extractor : str or torch.nn.Module
+    gru_units : int
+    context : int, default=None
+        As for :func:`~sklearn_rcrnn.nn.crnn.make_extractor`.
+    """
 
     def __init__(
         self,
         n_bands: int,
         n_labels: int,
-        extractor: str,
+        extractor: str | nn.Module,
         gru_units: int,
         context: int | None = None,
     ):
         super().__init__()
-        self.crnn = CRNN(n_bands, extractor, gru_units, context)
-        self.head = PresenceHead(self.crnn.n_channels, n_labels)
+        self.extractor = make_extractor(extractor, n_bands, gru_units, context)
+        self.head = PresenceHead(self.extractor.n_channels, n_labels)
 
     def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
-        return self.head(self.crnn(features, lengths), lengths)
+        """Logits (n_clips, n_labels) of the presence of each label."""
+        steps = None
+        if lengths is not None:
+            steps = n_steps(lengths, self.extractor.frames_per_step)
+        return self.head(self.extractor(features, lengths), steps)

@@ -1,30 +1,35 @@
-"""The whole network: extractor, proposals, final classifier, and its two losses."""
+"""The whole network: extractor, region proposal network and final classifier in a row."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .coding import CODINGS, decode, encode
-from .crnn import CRNN, FRAMES_PER_STEP, full_precision, n_steps
-from .heads import DenseHead, PositionSensitiveHead
-from .intervals import clip_to_limits, cover
-from .losses import Truth, focal_mean, masked_mean
-from .matching import IGNORED, POSITIVE, match, sample
+from .crnn import check_feature_map, full_precision, make_extractor, n_steps
+from .heads import HEADS
+from .intervals import ClipBounds
+from .losses import Targets
 from .nms import nms
 from .recipe import Recipe
-from .rpn import RPN, anchors
+from .rpn import RPN, Suppression
+from .step_classifier import StepClassifier
 
 
 class Detections(NamedTuple):
     """What the network says of a batch, before any threshold, in steps.
 
-    ``proposals`` (n_clips, p, 2), ``objectness`` (n_clips, p), ``valid`` (n_clips, p) bool;
-    ``intervals`` (n_clips, p, n_classes, 2), ``scores`` (n_clips, p, n_classes).
+    Attributes
+    ----------
+    proposals : float32 Tensor of shape (n_clips, p, 2)
+    objectness : float32 Tensor of shape (n_clips, p)
+    valid : bool Tensor of shape (n_clips, p)
+        False where a clip has fewer proposals than the others.
+    intervals : float32 Tensor of shape (n_clips, p, n_classes, 2)
+        What the classifier makes of each proposal for each class.
+    scores : float32 Tensor of shape (n_clips, p, n_classes)
     """
 
     proposals: Tensor
@@ -35,37 +40,45 @@ class Detections(NamedTuple):
 
 
 class RCRNN(nn.Module):
-    """R-CRNN: equation (1) twice in training, scored intervals at inference.
+    """R-CRNN (Figure 1 of the paper): :meth:`forward` detects, :meth:`losses` trains.
 
     Parameters
     ----------
     n_inputs : int
-        Mel bands, or channels of the feature map with ``extractor="precomputed"``.
+        Bands of the features, or channels of the feature map with
+        ``extractor="precomputed"``.
     n_classes : int
-    extractor : {"cnn", "crnn_gru", "crnn_bigru", "precomputed"}
-    gru_units, dense_units : int
+    extractor : {"crnn_bigru", "crnn_gru", "cnn", "precomputed"} or torch.nn.Module
+        See :func:`~sklearn_rcrnn.nn.crnn.make_extractor` for what a module must have.
+    gru_units, dense_units : int, default=50, 128
         U and M of the paper.
-    anchor_sizes : sequence of float
-        In steps.
-    n_proposals : int
-        Proposals that reach the final classifier.
-    proposal_nms : float
-        IoU above which a weaker proposal is dropped.
-    freeze_extractor : bool
+    anchor_sizes : sequence of float, default=(1, 2, 4, 8, 16, 32)
+        Widths of the anchors in steps.
+    n_proposals : int, default=100
+        Largest number of proposals of a clip that reach the final classifier.
+    proposal_nms : float, default=0.7
+        IoU above which the proposal of lower objectness is dropped.
+    freeze_extractor : bool, default=False
         Keep the extractor as it is, its batch statistics included.
-    head : {"dense", "position_sensitive"}
-        The final classifier, or that of R-FCN.
-    recipe : Recipe
+    head : {"dense", "position_sensitive"}, default="dense"
+        The final classifier of the paper, or that of R-FCN.
+    recipe : Recipe, default=None
+        None takes the paper's.
     context : int, default=None
-        Frames of features around each that it is normalized by; None: by the training
-        clips only.
+        Length of the surroundings, in frames, by which each frame of the features is
+        normalized. None: they are normalized by the training clips only.
+
+    Attributes
+    ----------
+    frames_per_step : int
+        Frames of the features in a step of the feature map.
     """
 
     def __init__(
         self,
         n_inputs: int,
         n_classes: int,
-        extractor: str = "crnn_bigru",
+        extractor: str | nn.Module = "crnn_bigru",
         gru_units: int = 50,
         dense_units: int = 128,
         anchor_sizes: Sequence[float] = (1, 2, 4, 8, 16, 32),
@@ -77,266 +90,150 @@ class RCRNN(nn.Module):
         context: int | None = None,
     ):
         super().__init__()
-        self.crnn = None
-        if extractor != "precomputed":
-            self.crnn = CRNN(n_inputs, extractor, gru_units, context)
-        n_channels = n_inputs if self.crnn is None else self.crnn.n_channels
-        self.rpn = RPN(n_channels, len(anchor_sizes))
-        self.head: DenseHead | PositionSensitiveHead
-        if head == "dense":
-            self.head = DenseHead(n_channels, n_classes, dense_units)
-        else:
-            self.head = PositionSensitiveHead(n_channels, n_classes)
-        self.recipe = recipe or Recipe()
-        self.frames = nn.Linear(n_channels, n_classes) if self.recipe.frame_weight else None
-        self.anchor_sizes = tuple(anchor_sizes)
-        self.n_proposals = n_proposals
-        self.proposal_nms = proposal_nms
-        self.suppress: Callable[..., tuple[Tensor, Tensor]] = (
-            nms  # an exported graph has an operator of its own
-        )
-        self.frozen = freeze_extractor and self.crnn is not None
-        if self.frozen:
-            self.crnn.requires_grad_(False)  # type: ignore[union-attr]
+        recipe = Recipe() if recipe is None else recipe
+        self.extractor = make_extractor(extractor, n_inputs, gru_units, context)
+        self.frames_per_step: int = self.extractor.frames_per_step
+        n_channels = self.extractor.n_channels
+        self.rpn = RPN(n_channels, anchor_sizes, recipe, n_proposals, proposal_nms)
+        self.head = HEADS[head](n_channels, n_classes, dense_units, recipe)
+        self.step_classifier = None
+        if recipe.step_weight:
+            self.step_classifier = StepClassifier(
+                n_channels, n_classes, recipe.step_weight, recipe.focal_gamma
+            )
+        self.freeze_extractor = freeze_extractor
+        if freeze_extractor:
+            self.extractor.requires_grad_(False)
 
     def train(self, mode: bool = True) -> RCRNN:
         super().train(mode)
-        if self.frozen:
-            self.crnn.eval()  # type: ignore[union-attr]
+        if self.freeze_extractor:
+            self.extractor.eval()
         return self
 
     def forward(
-        self,
-        features: Tensor,
-        lengths: Tensor | None = None,
-        truth: Sequence[Tensor] | None = None,
-    ) -> Detections | dict[str, Tensor]:
-        """Losses by name where the truth is given, detections otherwise.
+        self, features: Tensor, lengths: Tensor | None = None, *, suppress: Suppression = nms
+    ) -> Detections:
+        """Detect events.
 
         Parameters
         ----------
         features : float32 Tensor of shape (n_clips, n_frames, n_inputs)
         lengths : int64 Tensor of shape (n_clips,), default=None
             Valid frames of each clip; None when all are.
-        truth : Truth, or its parts in order, default=None
+        suppress : callable, default=nms
+            Non-maximum suppression of the proposals, with the signature of
+            :func:`~sklearn_rcrnn.nn.nms.nms`.
 
         Returns
         -------
-        dict of scalar Tensors "rpn_cls", "rpn_reg", "head_cls", "head_reg", or Detections
+        Detections
         """
-        if self.crnn is None:
-            feature_map = features
-        else:
-            with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-                feature_map = self.crnn(features, lengths)
-        with full_precision(features.device):
-            if lengths is None:
-                lengths = torch.full((len(features),), features.shape[1], device=features.device)
-            return self._detect(feature_map, lengths, None if truth is None else Truth(*truth))
+        feature_map = self.feature_map(features, lengths)
+        return self.detect(feature_map, _all_lengths(features, lengths), suppress=suppress)
 
-    def detect(self, feature_map: Tensor, lengths: Tensor) -> Detections:
-        """Detections in clips whose feature map is known.
+    def detect(
+        self, feature_map: Tensor, lengths: Tensor, *, suppress: Suppression = nms
+    ) -> Detections:
+        """Detect events in clips whose feature map is known.
 
         Parameters
         ----------
         feature_map : float32 Tensor of shape (n_clips, n_steps, n_channels)
         lengths : int64 Tensor of shape (n_clips,)
             Frames of each clip.
+        suppress : callable, default=nms
+            As for :meth:`forward`.
+
+        Returns
+        -------
+        Detections
         """
         with full_precision(feature_map.device):
-            found = self._detect(feature_map, lengths, None)
-        assert isinstance(found, Detections)
-        return found
+            bounds = self._bounds(lengths)
+            logits, deltas = self.rpn(feature_map)
+            proposals = self.rpn.propose(logits, deltas, bounds, suppress)
+            intervals, scores = self.head.detect(feature_map, proposals, bounds)
+        return Detections(*proposals, intervals, scores)
 
-    def _detect(
-        self, feature_map: Tensor, lengths: Tensor, truth: Truth | None
-    ) -> Detections | dict[str, Tensor]:
+    def losses(
+        self, features: Tensor, lengths: Tensor | None, targets: Targets
+    ) -> dict[str, Tensor]:
+        """The parts of the loss, whose sum is minimized; each has a name in the history.
+
+        Equation (1) stands in it twice: over anchors (:meth:`RPN.losses`) and over RoIs
+        (:meth:`~sklearn_rcrnn.nn.heads.RegionHead.losses`). In evaluation mode the sampling
+        is the same every time, so that losses of validation can be compared.
+
+        Parameters
+        ----------
+        features : float32 Tensor of shape (n_clips, n_frames, n_inputs)
+        lengths : int64 Tensor of shape (n_clips,), or None
+            Valid frames of each clip; None when all are.
+        targets : Targets
+
+        Returns
+        -------
+        dict of scalar Tensors
+            "rpn_cls", "rpn_reg", "head_cls", "head_reg" and, with a
+            ``recipe.step_weight``, "steps".
+        """
+        targets = Targets(*targets)
+        feature_map = self.feature_map(features, lengths)
+        device = feature_map.device
+        generator = None if self.training else torch.Generator(device).manual_seed(0)
+        with full_precision(device):
+            bounds = self._bounds(_all_lengths(features, lengths))
+            logits, deltas = self.rpn(feature_map)
+            proposals = self.rpn.propose(logits, deltas, bounds)
+            losses = self.rpn.losses(logits, deltas, bounds, targets, generator)
+            if self.step_classifier is not None:
+                losses |= self.step_classifier.losses(feature_map, bounds, targets)
+            losses |= self.head.losses(feature_map, proposals, bounds, targets, generator)
+        return losses
+
+    def feature_map(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """The feature map, a float32 Tensor of shape (n_clips, n_steps, n_channels).
+
+        Parameters are those of :meth:`forward`.
+        """
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_extractor):
+            feature_map = self.extractor(features, lengths)
+        # An exported graph has shapes that depend on its input; it was checked before.
+        if not torch.compiler.is_compiling():
+            check_feature_map(feature_map, features, self.extractor)
+        return feature_map.float()
+
+    def _bounds(self, lengths: Tensor) -> ClipBounds:
         # The last frame is centered at or before the last sample: events end by then.
-        scale = 1 if self.crnn is None else FRAMES_PER_STEP
-        limits = (lengths - 1).float() / scale
-        steps = lengths if self.crnn is None else n_steps(lengths)
-        assert isinstance(steps, Tensor)
-        grid = anchors(feature_map.shape[1], self.anchor_sizes, feature_map.device)[None]
-        logits, codes = self.rpn(feature_map)
-        with torch.no_grad():
-            found, objectness, valid = self._propose(grid, logits, codes, steps, limits)
-        if truth is not None:
-            generator = None if self.training else _fixed_generator(feature_map.device)
-            losses = self._rpn_losses(grid, logits, codes, steps, truth, generator)
-            losses |= self._frame_losses(feature_map, steps, truth)
-            rois, drawn = self._draw_rois(found, valid, truth, generator)
-            return losses | self._head_losses(feature_map, steps, limits, rois, drawn, truth)
-        if not found.shape[1]:
-            empty = feature_map.new_zeros(len(feature_map), 0, self.head.n_classes)
-            return Detections(
-                found, objectness, valid, empty[..., None].expand(*empty.shape, 2), empty
-            )
-        rois = found
-        for _ in self.recipe.roi_positive:
-            logits, codes = self.head(feature_map, rois, steps)
-            refined = self._refine(codes, rois, limits)
-            rois = _of_class(refined, logits[..., 1:].argmax(-1))
-        return Detections(found, objectness, valid, refined, logits.softmax(-1)[..., 1:])
-
-    def _refine(self, codes: Tensor, rois: Tensor, limits: Tensor) -> Tensor:
-        """Intervals (n_clips, n_rois, n_classes, 2) that the classifier makes of RoIs."""
-        decode_roi = CODINGS[self.recipe.roi_coding][1]
-        return clip_to_limits(decode_roi(codes, rois[:, :, None], self.recipe.roi_weights), limits)
-
-    def _propose(
-        self, grid: Tensor, logits: Tensor, codes: Tensor, steps: Tensor, limits: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Best proposals (n_clips, p, 2), their objectness and validity (n_clips, p)."""
-        proposals = clip_to_limits(decode(codes, grid, self.recipe.anchor_weights), limits)
-        valid = (grid.mean(-1) < steps[:, None]) & (proposals[..., 1] > proposals[..., 0])
-        best, kept = self.suppress(proposals, logits, self.proposal_nms, self.n_proposals, valid)
-        found = proposals.gather(1, best[..., None].expand(-1, -1, 2))
-        return found, logits.gather(1, best).sigmoid(), kept
-
-    def _rpn_losses(
-        self,
-        grid: Tensor,
-        logits: Tensor,
-        codes: Tensor,
-        steps: Tensor,
-        truth: Truth,
-        generator: torch.Generator | None,
-    ) -> dict[str, Tensor]:
-        recipe = self.recipe
-        # A step reaches half a step to either side, so the first and the last anchors of
-        # one step lie inside.
-        usable = (grid[..., 0] >= -0.5) & (grid[..., 1] <= steps[:, None] - 0.5)
-        labels, assigned = match(
-            grid,
-            truth.intervals,
-            truth.mask,
-            positive_iou=recipe.anchor_positive,
-            negative_iou=(0.0, recipe.anchor_negative),
-            usable=usable,
-            force_best=True,
-        )
-        indices, drawn = sample(labels, recipe.n_anchors, 0.5, generator)
-        labels = labels.gather(1, indices).clamp(min=0)
-        classification = F.binary_cross_entropy_with_logits(
-            logits.gather(1, indices), labels.to(logits.dtype), reduction="none"
-        )
-        target = _gather_intervals(truth.intervals, assigned.gather(1, indices))
-        regression = F.smooth_l1_loss(
-            _gather_intervals(codes, indices),
-            encode(target, grid[0][indices], recipe.anchor_weights),
-            reduction="none",
-        ).sum(-1)
-        positive = drawn & (labels > 0)
-        return {
-            "rpn_cls": focal_mean(classification, drawn, positive, recipe.focal_gamma),
-            "rpn_reg": recipe.regression_weight * masked_mean(regression, positive),
-        }
-
-    def _frame_losses(self, feature_map: Tensor, steps: Tensor, truth: Truth) -> dict[str, Tensor]:
-        if self.frames is None:
-            return {}
-        n = feature_map.shape[1]
-        target = cover(*truth, n, self.head.n_classes)
-        entropy = F.binary_cross_entropy_with_logits(
-            self.frames(feature_map), target.to(feature_map.dtype), reduction="none"
-        )
-        time = torch.arange(n, device=feature_map.device)
-        valid = (time < steps[:, None])[..., None].expand_as(target)
-        # By label: long events would else outweigh short ones by their number of steps.
-        by_label = focal_mean(entropy, valid, target & valid, self.recipe.focal_gamma, dim=(0, 1))
-        return {"frames": self.recipe.frame_weight * by_label.mean()}
-
-    def _draw_rois(
-        self, proposals: Tensor, valid: Tensor, truth: Truth, generator: torch.Generator | None
-    ) -> tuple[Tensor, Tensor]:
-        """RoIs to train the classifier on (n_clips, r, 2), and which of them count."""
-        # The true events join the proposals, so that the classifier learns from the first
-        # step on, when no proposal is good yet.
-        rois = torch.cat([proposals, truth.intervals], 1)
-        labels, _ = self._match_rois(rois, torch.cat([valid, truth.mask], 1), truth, 0)
-        indices, drawn = sample(labels, self.recipe.n_rois, 0.5, generator)
-        return _gather_intervals(rois, indices), drawn
-
-    def _match_rois(
-        self, rois: Tensor, usable: Tensor, truth: Truth, turn: int
-    ) -> tuple[Tensor, Tensor]:
-        positive = self.recipe.roi_positive[turn]
-        return match(
-            rois,
-            truth.intervals,
-            truth.mask,
-            positive_iou=positive,
-            negative_iou=(self.recipe.roi_background, positive),
-            usable=usable,
+        return ClipBounds(
+            n_steps(lengths, self.frames_per_step), (lengths - 1).float() / self.frames_per_step
         )
 
-    def _head_losses(
-        self,
-        feature_map: Tensor,
-        steps: Tensor,
-        limits: Tensor,
-        rois: Tensor,
-        drawn: Tensor,
-        truth: Truth,
-    ) -> dict[str, Tensor]:
-        recipe = self.recipe
-        encode_roi = CODINGS[recipe.roi_coding][0]
-        classification = regression = feature_map.new_zeros(())
-        for turn in range(len(recipe.roi_positive)):
-            labels, assigned = self._match_rois(rois, drawn, truth, turn)
-            logits, codes = self.head(feature_map, rois, steps)
-            positive = labels == POSITIVE
-            classes = truth.labels.gather(1, assigned)
-            entropy = F.cross_entropy(
-                logits.transpose(1, 2), torch.where(positive, classes + 1, 0), reduction="none"
-            )
-            target = _gather_intervals(truth.intervals, assigned)
-            distance = F.smooth_l1_loss(
-                _of_class(codes, classes),
-                encode_roi(target, rois, recipe.roi_weights),
-                reduction="none",
-            ).sum(-1)
-            used = labels != IGNORED
-            classification = classification + focal_mean(
-                entropy, used, positive, recipe.focal_gamma
-            )
-            regression = regression + masked_mean(distance, positive)
-            with torch.no_grad():
-                best = torch.where(positive, classes, logits[..., 1:].argmax(-1))
-                rois = _of_class(self._refine(codes, rois, limits), best)
-                drawn = drawn & (rois[..., 1] > rois[..., 0])
-        turns = len(recipe.roi_positive)
-        return {
-            "head_cls": classification / turns,
-            "head_reg": recipe.regression_weight * regression / turns,
-        }
+
+def _all_lengths(features: Tensor, lengths: Tensor | None) -> Tensor:
+    """Valid frames (n_clips,) of each clip, also where all are valid."""
+    if lengths is not None:
+        return lengths
+    return torch.full((len(features),), features.shape[1], device=features.device)
 
 
 def count_parameters(network: nn.Module) -> int:
     """Number of parameters as Keras counts them and Table 2 gives them.
 
     Moving means and variances of the batch-norms count, and one bias vector for each gate
-    of the recurrent layer (PyTorch keeps a second one that adds nothing). The layer of the
-    frame loss, which only a training uses, does not count.
+    of the recurrent layer (PyTorch keeps a second one that adds nothing). Layers with
+    ``training_only = True`` take no part in prediction and do not count.
     """
+    left_out = {
+        parameter
+        for module in network.modules()
+        if getattr(module, "training_only", False)
+        for parameter in module.parameters()
+    }
     total = sum(
-        p.numel()
-        for name, p in network.named_parameters()
-        if "bias_hh" not in name and not name.startswith("frames.")
+        parameter.numel()
+        for name, parameter in network.named_parameters()
+        if "bias_hh" not in name and parameter not in left_out
     )
     return total + sum(b.numel() for name, b in network.named_buffers() if "running_" in name)
-
-
-def _gather_intervals(values: Tensor, indices: Tensor) -> Tensor:
-    """Rows of (n_clips, n, 2) by an index of shape (n_clips, k)."""
-    return values.gather(1, indices[..., None].expand(-1, -1, 2))
-
-
-def _of_class(values: Tensor, classes: Tensor) -> Tensor:
-    """Of (n_clips, n, n_classes, 2) the pairs (n_clips, n, 2) of a class for each."""
-    return values.gather(2, classes[..., None, None].expand(-1, -1, 1, 2)).squeeze(2)
-
-
-def _fixed_generator(device: torch.device) -> torch.Generator:
-    """The same draws in every evaluation, so that validation losses can be compared."""
-    return torch.Generator(device).manual_seed(0)

@@ -85,13 +85,43 @@ def position_sensitive_pool(
     tensor([[[3.5000]]])
     """
     n_bins = score_maps.shape[2]
-    start, end = _bins(rois, lengths, n_bins, offset)
-    # Sums over any range are differences of running sums, in float64 to keep them exact.
-    sums = F.pad(score_maps.double().cumsum(1), (0, 0, 0, 0, 1, 0))
-    clip = torch.arange(len(rois), device=rois.device).view(-1, 1, 1)
     bins = torch.arange(n_bins, device=rois.device)
-    total = sums[clip, end, bins] - sums[clip, start, bins]
-    return (total / (end - start)[..., None]).mean(2).to(score_maps.dtype)
+    return _bin_means(score_maps, rois, lengths, bins, offset).mean(2).to(score_maps.dtype)
+
+
+def roi_mean_pool(
+    feature_map: Tensor, rois: Tensor, lengths: Tensor, n_bins: int = 7, offset: float = 0.5
+) -> Tensor:
+    """Average the feature map under each RoI in a fixed number of bins.
+
+    Parameters
+    ----------
+    feature_map, rois, lengths, n_bins, offset : as for :func:`roi_max_pool`
+
+    Returns
+    -------
+    Tensor of shape (n_clips, n_rois, n_bins, n_channels)
+
+    Examples
+    --------
+    >>> import torch
+    >>> ramp = torch.arange(8.0).view(1, 8, 1)
+    >>> roi_mean_pool(ramp, torch.tensor([[[-0.5, 7.5]]]), torch.tensor([8]), 2).flatten()
+    tensor([1.5000, 5.5000])
+    """
+    one_map = torch.zeros(n_bins, dtype=torch.long, device=rois.device)
+    means = _bin_means(feature_map[:, :, None], rois, lengths, one_map, offset)
+    return means.to(feature_map.dtype)
+
+
+def _bin_means(maps: Tensor, rois: Tensor, lengths: Tensor, which: Tensor, offset: float) -> Tensor:
+    """Mean in float64 (n_clips, n_rois, n_bins, n) of each bin ``k`` over map ``which[k]``."""
+    start, end = _bins(rois, lengths, len(which), offset)
+    # Sums over any range are differences of running sums, in float64 to keep them exact.
+    sums = F.pad(maps.double().cumsum(1), (0, 0, 0, 0, 1, 0))
+    clip = torch.arange(len(rois), device=rois.device).view(-1, 1, 1)
+    total = sums[clip, end, which] - sums[clip, start, which]
+    return total / (end - start)[..., None]
 
 
 def _bins(rois: Tensor, lengths: Tensor, n_bins: int, offset: float) -> tuple[Tensor, Tensor]:

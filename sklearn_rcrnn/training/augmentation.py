@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from numbers import Real
 
 import torch
+from sklearn.utils._param_validation import Interval
 from torch import Tensor
 
+from .._utils.settings import Settings
 from ..datasets.augmentation import _N_KNOTS
 
 _DB_TO_LOG_POWER = math.log(10) / 10
 
 
-@dataclass(frozen=True)
-class FeatureAugmentation:
+class FeatureAugmentation(Settings):
     """Change log filter bank energies of training batches: level, color, masked bands.
 
     Parameters
@@ -37,9 +38,16 @@ class FeatureAugmentation:
     torch.Size([4, 100, 64])
     """
 
-    gain: float = 6.0
-    equalization: float = 3.0
-    band_mask: float = 0.15
+    _parameter_constraints: dict = {
+        "gain": [Interval(Real, 0, None, closed="left")],
+        "equalization": [Interval(Real, 0, None, closed="left")],
+        "band_mask": [Interval(Real, 0, 1, closed="both")],
+    }
+
+    def __init__(self, gain: float = 6.0, equalization: float = 3.0, band_mask: float = 0.15):
+        self.gain = gain
+        self.equalization = equalization
+        self.band_mask = band_mask
 
     def __call__(self, features: Tensor) -> Tensor:
         """The changed features, drawn with PyTorch's generator.

@@ -27,8 +27,32 @@ class NextEpoch(Callback):
             dataset_train.epoch = len(net.history)
 
 
+class LossParts(Callback):
+    """Average each part of the loss over an epoch, weighted by the clips of the batches.
+
+    The net records the parts of each batch as a dict, under ``train_losses`` or
+    ``valid_losses``. Of an epoch, the history has those of validation under their plain
+    names and those of training under ``train_<name>``.
+    """
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        for kind, prefix in (("train", "train_"), ("valid", "")):
+            rows = [row for row in net.history[-1]["batches"] if f"{kind}_losses" in row]
+            sizes = [row[f"{kind}_batch_size"] for row in rows]
+            for name in rows[0][f"{kind}_losses"] if rows else ():
+                values = [row[f"{kind}_losses"][name] for row in rows]
+                net.history.record(prefix + name, float(np.average(values, weights=sizes)))
+
+
 class LossTable(PrintLog):
-    """skorch's log of an epoch in columns that fit a terminal of 80."""
+    """skorch's log of an epoch in columns that fit a terminal of 80.
+
+    Parts of the training loss are in the history, too; beside the others they clutter.
+    """
+
+    def _sorted_keys(self, keys: Any) -> list[str]:
+        shown = [key for key in keys if key == "train_loss" or not key.startswith("train_")]
+        return super()._sorted_keys(shown)
 
     def table(self, row: Any) -> str:
         cells = {

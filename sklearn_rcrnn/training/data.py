@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..clip_stream import ClipStream
-from ..nn.losses import Truth
+from ..nn.losses import Targets
 
 
 class ClipDataset(Dataset):
@@ -88,22 +88,22 @@ def collate_presence(batch: Sequence[tuple[Any, Any]]) -> tuple[dict[str, Tensor
 
 
 def collate_detection(batch: Sequence[tuple[Any, Any]]) -> tuple[dict[str, Any], Tensor]:
-    """Batch for the detector: features and true events, padded to the most of a clip.
+    """Batch for a detector: features and :class:`Targets`, padded to the most of a clip.
 
-    The network needs the truth to draw its samples, so it travels with the features; the
-    second part is what skorch expects as target, the number of events.
+    The network needs the targets to sample anchors and RoIs, so they travel with the
+    features. The second part is what skorch expects as target, the number of events.
     """
-    clips, targets = zip(*batch, strict=True)
-    counts = torch.tensor([len(labels) for _, labels in targets])
+    clips, events = zip(*batch, strict=True)
+    counts = torch.tensor([len(labels) for _, labels in events])
     most = max(int(counts.max()), 1)
     intervals = np.zeros((len(batch), most, 2), np.float32)
     classes = np.zeros((len(batch), most), np.int64)
-    for row, (clip_intervals, labels) in enumerate(targets):
+    for row, (clip_intervals, labels) in enumerate(events):
         intervals[row, : len(labels)] = clip_intervals
         classes[row, : len(labels)] = labels
     mask = torch.arange(most) < counts[:, None]
-    truth = Truth(torch.from_numpy(intervals), torch.from_numpy(classes), mask)
-    return {**collate_features(clips), "truth": truth}, counts
+    targets = Targets(torch.from_numpy(intervals), torch.from_numpy(classes), mask)
+    return {**collate_features(clips), "targets": targets}, counts
 
 
 def split_clips(

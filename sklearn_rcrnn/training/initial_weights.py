@@ -13,6 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted, check_memory
 
 from ..events import Label
+from ..nn.losses import LabelLinear
 from ..nn.presence import PresenceNetwork
 from ..nn.rcrnn import RCRNN
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 # Parameters in which a pre-trainer and the detector that goes on from it must agree.
 _SHARED = ("gru_units", "extractor", "normalization", "frame_shift")
-# Layers that have a place for each label.
-_OF_LABELS = ("head.classes.", "head.regression.", "head.maps.", "frames.")
 
 
 def shared_params(estimator: Any) -> dict[str, Any]:
@@ -56,7 +55,7 @@ def fit_pretrainer(
         fitted = pretrainer.estimator
         check_is_fitted(fitted)
         network = getattr(getattr(fitted, "net_", None), "module_", None)
-        if not hasattr(network, "crnn"):
+        if not hasattr(network, "extractor"):
             raise TypeError(
                 "pretrainer must freeze a CRNNPretrainer or an RCRNNDetector; got "
                 f"{type(fitted).__name__}"
@@ -85,10 +84,13 @@ def copy_weights(network: RCRNN, source: NetworkEstimator, labels: list[Label]) 
     """
     theirs = source.net_.module_
     if isinstance(theirs, PresenceNetwork):
-        network.crnn.load_state_dict(theirs.crnn.state_dict())  # type: ignore[union-attr]
+        network.extractor.load_state_dict(theirs.extractor.state_dict())
         return
     own = network.state_dict()
-    dropped = () if source.classes_.tolist() == labels else _OF_LABELS
+    dropped: tuple[str, ...] = ()
+    if source.classes_.tolist() != labels:
+        layers = network.named_modules()
+        dropped = tuple(f"{name}." for name, layer in layers if isinstance(layer, LabelLinear))
     taken = {
         name: weights
         for name, weights in theirs.state_dict().items()

@@ -8,19 +8,15 @@ from typing import Any
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import (
-    Callback,
-    PassthroughScoring,
-)
+from skorch.callbacks import Callback
 from skorch.dataset import unpack_data
 from skorch.helper import predefined_split
+from skorch.utils import to_tensor
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .callbacks import LossTable
+from .callbacks import LossParts, LossTable
 from .data import ClipDataset
-
-LOSSES = ("rpn_cls", "rpn_reg", "head_cls", "head_reg", "frames", "distances")
 
 
 class PresenceNet(NeuralNet):
@@ -44,30 +40,42 @@ class PresenceNet(NeuralNet):
         return super().train_step_single(batch, **fit_params)
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
-        kind = torch.device(self.device).type
-        with torch.autocast(kind, torch.bfloat16, enabled=self.bfloat16):
+        with self._autocast():
             return super().infer(x, **fit_params)
+
+    def _autocast(self) -> torch.autocast:
+        kind = torch.device(self.device).type
+        return torch.autocast(kind, torch.bfloat16, enabled=self.bfloat16)
 
 
 class DetectionNet(PresenceNet):
-    """skorch net whose loss is equation (1) twice, each part recorded by name."""
+    """skorch net of a network that computes the parts of its loss itself, by name.
+
+    The network has a method ``losses(features, lengths, targets)``. Whatever parts it
+    returns are summed up, and recorded in the history under their names.
+    """
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
-        train_parts = [f"train_{name}" for name in LOSSES]
         return [
             *(item for item in super()._default_callbacks if item[0] != "print_log"),
-            *((name, PassthroughScoring(name, None)) for name in LOSSES),
-            *((name, PassthroughScoring(name, None, on_train=True)) for name in train_parts),
-            # Parts of the training loss are in the history; beside the others they clutter.
-            ("print_log", LossTable(keys_ignored=train_parts)),
+            ("loss_parts", LossParts()),
+            ("print_log", LossTable()),
         ]
+
+    def infer(self, x: Any, **fit_params: Any) -> Any:
+        if "targets" not in x:
+            return super().infer(x, **fit_params)
+        batch = to_tensor(x, device=self.device)
+        with self._autocast():
+            return self.module_.losses(batch["features"], batch.get("lengths"), batch["targets"])
 
     def get_loss(
         self, y_pred: dict[str, Tensor], y_true: Any, X: Any = None, training: bool = False
     ) -> Tensor:
-        for name, loss in y_pred.items():
-            self.history.record_batch(f"train_{name}" if training else name, loss.item())
+        kind = "train" if training else "valid"
+        parts = {name: loss.item() for name, loss in y_pred.items()}
+        self.history.record_batch(f"{kind}_losses", parts)
         return torch.stack(list(y_pred.values())).sum()
 
 

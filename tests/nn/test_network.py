@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sklearn_rcrnn.nn.crnn import CRNN, n_steps
-from sklearn_rcrnn.nn.losses import Truth, focal_mean
+from sklearn_rcrnn.nn.crnn import EXTRACTORS, n_steps
+from sklearn_rcrnn.nn.intervals import ClipBounds
+from sklearn_rcrnn.nn.losses import Targets, classification_mean
 from sklearn_rcrnn.nn.rcrnn import RCRNN, Detections, count_parameters
 from sklearn_rcrnn.nn.recipe import RECIPES, Recipe
 
 LOSSES = {
     "paper": {"rpn_cls", "rpn_reg", "head_cls", "head_reg"},
-    "refined": {"rpn_cls", "rpn_reg", "head_cls", "head_reg", "frames"},
+    "refined": {"rpn_cls", "rpn_reg", "head_cls", "head_reg", "steps"},
 }
 
 
@@ -34,7 +35,11 @@ def test_parameters_of_table_2(gru_units, dense_units, expected, recipe):
 )
 def test_feature_map_of_30_seconds(extractor, channels):
     with torch.inference_mode():
-        assert CRNN(64, extractor).eval()(torch.randn(1, 1292, 64)).shape == (1, 162, channels)
+        assert EXTRACTORS[extractor](64).eval()(torch.randn(1, 1292, 64)).shape == (
+            1,
+            162,
+            channels,
+        )
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 7, 8, 9, 100, 1291])
@@ -49,11 +54,11 @@ def test_any_length(n_frames):
     assert (intervals <= (n_frames - 1) / 8 + 1e-6).all()
 
 
-def truth(n_clips):
+def targets(n_clips):
     """Two events, one event, none, and so on."""
     intervals = torch.tensor([[[2.0, 5.0], [10.0, 20.0]]]).repeat(n_clips, 1, 1)
     mask = torch.tensor([[True, True], [True, False], [False, False]]).repeat(n_clips, 1)[:n_clips]
-    return Truth(intervals, torch.tensor([[0, 1]]).repeat(n_clips, 1), mask)
+    return Targets(intervals, torch.tensor([[0, 1]]).repeat(n_clips, 1), mask)
 
 
 @pytest.mark.parametrize("recipe", ["paper", "refined"])
@@ -64,7 +69,7 @@ def test_losses_and_gradients_are_finite(extractor, head, recipe):
     network = RCRNN(
         64, 2, extractor, gru_units=8, dense_units=16, head=head, recipe=RECIPES[recipe]
     )
-    losses = network(torch.randn(6, 300, 64), None, truth(6))
+    losses = network.losses(torch.randn(6, 300, 64), None, targets(6))
     assert set(losses) == LOSSES[recipe]
     assert all(loss > 0 for loss in losses.values())
     sum(losses.values()).backward()
@@ -83,7 +88,7 @@ def test_in_bfloat16(extractor, head, recipe):
     sizes = {"gru_units": 8, "dense_units": 16, "recipe": RECIPES[recipe]}
     network = RCRNN(64, 2, extractor, head=head, context=100, **sizes)
     with torch.autocast("cpu", torch.bfloat16):
-        losses = network(torch.randn(3, 200, 64), torch.tensor([200, 160, 90]), truth(3))
+        losses = network.losses(torch.randn(3, 200, 64), torch.tensor([200, 160, 90]), targets(3))
         sum(losses.values()).backward()
         found = network.eval()(torch.randn(2, 200, 64))
     assert all(loss.isfinite() for loss in losses.values())
@@ -92,8 +97,10 @@ def test_in_bfloat16(extractor, head, recipe):
 
 def test_batch_without_any_event_trains():
     network = RCRNN(64, 1, gru_units=4, dense_units=8, recipe=Recipe(roi_background=0.0))
-    nothing = truth(3)
-    losses = network(torch.randn(3, 100, 64), None, nothing._replace(mask=nothing.mask & False))
+    nothing = targets(3)
+    losses = network.losses(
+        torch.randn(3, 100, 64), None, nothing._replace(mask=nothing.mask & False)
+    )
     assert losses["rpn_reg"] == losses["head_reg"] == 0
     assert losses["head_cls"] > 0
     sum(losses.values()).backward()
@@ -101,8 +108,10 @@ def test_batch_without_any_event_trains():
 
 def test_paper_background_drops_clips_without_event():
     network = RCRNN(64, 1, gru_units=4, dense_units=8, recipe=Recipe(roi_background=0.1))
-    nothing = truth(3)
-    losses = network(torch.randn(3, 100, 64), None, nothing._replace(mask=nothing.mask & False))
+    nothing = targets(3)
+    losses = network.losses(
+        torch.randn(3, 100, 64), None, nothing._replace(mask=nothing.mask & False)
+    )
     assert losses["head_cls"] == 0
 
 
@@ -110,14 +119,14 @@ def test_paper_background_drops_clips_without_event():
 def test_padding_changes_nothing(extractor):
     torch.manual_seed(0)
     network = RCRNN(64, 2, extractor=extractor, gru_units=8, dense_units=16)
-    network(torch.randn(4, 203, 64), None, truth(4))  # batch statistics off their start
+    network.losses(torch.randn(4, 203, 64), None, targets(4))  # batch statistics off their start
     network.eval()
     short = torch.randn(1, 203, 64)
     batch = torch.randn(2, 411, 64)
     batch[0, :203] = short[0]
     with torch.inference_mode():
-        alone = network.crnn(short)
-        beside = network.crnn(batch, torch.tensor([203, 411]))
+        alone = network.extractor(short)
+        beside = network.extractor(batch, torch.tensor([203, 411]))
     steps = n_steps(203)
     torch.testing.assert_close(beside[0, :steps], alone[0], atol=1e-5, rtol=1e-4)
 
@@ -125,11 +134,11 @@ def test_padding_changes_nothing(extractor):
 def test_frozen_extractor_stays():
     torch.manual_seed(0)
     network = RCRNN(64, 2, gru_units=4, dense_units=8, freeze_extractor=True).train()
-    before = {name: value.clone() for name, value in network.crnn.state_dict().items()}
+    before = {name: value.clone() for name, value in network.extractor.state_dict().items()}
     optimizer = torch.optim.Adam(network.parameters(), lr=0.1)
-    sum(network(torch.randn(3, 100, 64), None, truth(3)).values()).backward()
+    sum(network.losses(torch.randn(3, 100, 64), None, targets(3)).values()).backward()
     optimizer.step()
-    for name, value in network.crnn.state_dict().items():
+    for name, value in network.extractor.state_dict().items():
         assert torch.equal(value, before[name]), name
 
 
@@ -137,7 +146,7 @@ def test_losses_of_evaluation_are_the_same_twice():
     network = RCRNN(64, 2, gru_units=4, dense_units=8).eval()
     features = torch.randn(3, 100, 64)
     with torch.no_grad():
-        first, second = (network(features, None, truth(3)) for _ in range(2))
+        first, second = (network.losses(features, None, targets(3)) for _ in range(2))
     assert {k: v.item() for k, v in first.items()} == {k: v.item() for k, v in second.items()}
 
 
@@ -146,7 +155,7 @@ def test_easy_background_does_not_drown_events():
     entropy = -torch.log(torch.tensor([0.999] * 99 + [0.1]))
     positive = torch.arange(100) == 99
     used = torch.ones(100, dtype=torch.bool)
-    plain, focal = (focal_mean(entropy, used, positive, gamma) for gamma in (0.0, 2.0))
+    plain, focal = (classification_mean(entropy, used, positive, gamma) for gamma in (0.0, 2.0))
     assert plain == pytest.approx(float(entropy.mean()))
     assert focal == pytest.approx(0.9**2 * float(entropy[-1]), rel=1e-4)
 
@@ -155,14 +164,15 @@ def test_steps_of_events_are_the_targets_of_the_frame_loss():
     torch.manual_seed(0)
     network = RCRNN(8, 2, "precomputed", dense_units=8, recipe=RECIPES["refined"])
     with torch.no_grad():
-        network.frames.weight.zero_()
-        network.frames.weight[0, 0] = network.frames.weight[1, 1] = 1
-        network.frames.bias.fill_(-20)
+        network.step_classifier.weight.zero_()
+        network.step_classifier.weight[0, 0] = network.step_classifier.weight[1, 1] = 1
+        network.step_classifier.bias.fill_(-20)
     right = torch.zeros(3, 30, 8)
     right[:2, 2:6, 0] = 40  # label 0 from 2 to 5 in the first two clips
     right[0, 10:21, 1] = 40  # label 1 from 10 to 20 in the first
+    bounds = ClipBounds(torch.tensor([30, 30, 30]), torch.tensor([29.0, 29.0, 29.0]))
     losses = [
-        network._frame_losses(shifted, torch.tensor([30, 30, 30]), truth(3))["frames"]
+        network.step_classifier.losses(shifted, bounds, targets(3))["steps"]
         for shifted in (right, right.roll(1, 1))
     ]
     assert losses[0] < 1e-3 < losses[1]

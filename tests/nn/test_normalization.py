@@ -132,7 +132,7 @@ def test_in_seconds(estimator, features):
 def own(estimator):
     """Its module that normalizes."""
     network = estimator.net_.module_
-    return getattr(network, "crnn", network).normalization
+    return getattr(network, "extractor", network).normalization
 
 
 def test_a_detector_goes_on_with_what_its_pretrainer_measured(features):
