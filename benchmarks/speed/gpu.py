@@ -110,7 +110,7 @@ def prediction(bench):
     from sklearn_rcrnn import load_pretrained
 
     detector = load_pretrained()[-1]
-    crnn = detector.net_.module_.crnn.eval()
+    crnn = detector.net_.module_.extractor.eval()
     for precision in ("float32", "bfloat16"):
         for size in bench.args.batch_sizes:
             features, _ = bench.clips(size)
@@ -206,7 +206,7 @@ def _training_step(bench, features, y, precision):
         module.train()
         module.zero_grad()
         with bench.autocast(precision):
-            loss = module.crnn(there).square().mean()
+            loss = module.extractor(there).square().mean()
         loss.backward()
 
     return full, bare
