@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import sklearn_rcrnn
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+from command_pages import write_commands  # noqa: E402
 
 project = "sklearn_rcrnn"
 author = "the sklearn_rcrnn developers"
@@ -11,17 +19,19 @@ release = version = sklearn_rcrnn.__version__
 
 extensions = [
     "myst_parser",
+    "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
-    "numpydoc",
+    "sphinx_copybutton",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"/plot_",
-    "ignore_pattern": r"(quickstart|rare_events_corpus|onnx_without_torch)\.py",
+    "ignore_pattern": r"(quickstart|onnx_without_torch)\.py",
     "download_all_examples": False,
     "show_memory": False,
     "capture_repr": ("_repr_html_",),
@@ -35,9 +45,23 @@ numpydoc_class_members_toctree = False
 autodoc_typehints = "none"
 exclude_patterns = ["_build", "sg_execution_times.rst"]
 templates_path = ["_templates"]
-myst_enable_extensions = ["colon_fence"]
+myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
 html_theme = "pydata_sphinx_theme"
 html_title = "sklearn_rcrnn"
-html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_logo = html_favicon = "_static/logo.svg"
+html_theme_options = {
+    "logo": {"text": "sklearn_rcrnn"},
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "header_links_before_dropdown": 4,
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
+}
 html_show_sourcelink = False
+
+write_commands(HERE / "commands.md")

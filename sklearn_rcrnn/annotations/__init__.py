@@ -1,5 +1,6 @@
 """Tables of events as people exchange them, and how they belong to recordings."""
 
+from .corrections import Corrected, Correction, apply_corrections, read_corrections
 from .tables import (
     events_from_frame,
     events_to_frame,
@@ -11,10 +12,14 @@ from .tables import (
 )
 
 __all__ = [
+    "Corrected",
+    "Correction",
+    "apply_corrections",
     "events_from_frame",
     "events_to_frame",
     "format_events",
     "match_files",
+    "read_corrections",
     "read_events",
     "suffix_of",
     "write_events",

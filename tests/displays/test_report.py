@@ -16,6 +16,7 @@ import pytest
 import soundfile
 
 from sklearn_rcrnn import Event
+from sklearn_rcrnn.annotations import read_corrections
 from sklearn_rcrnn.datasets import make_rare_events
 from sklearn_rcrnn.displays.report import write_report
 
@@ -264,7 +265,8 @@ def test_in_a_browser(page, width, tmp_path):
     assert out["unsure"] == ["e1", "e3", "e0"]
     assert (out["next"], out["rejectedIsOn"], out["decided"]) == ("e1", "true", "3")
     rows = list(csv.reader(io.StringIO(out["table"])))
-    assert rows[0] == ["file", "onset", "offset", "label", "score", "decision"]
+    assert rows[0][:6] == ["file", "onset", "offset", "label", "score", "decision"]
+    assert rows[3][6:] == ["3.0", "3.2", "кошка"] or rows[3][6:] == ["3", "3.2", "кошка"]
     files = [row[0] for row in rows[1:]]
     assert [Path(file).name for file in files] == [
         "a & b.wav",
@@ -272,7 +274,7 @@ def test_in_a_browser(page, width, tmp_path):
         "c\n<d>.wav",
         "a & b.wav",
     ]
-    first, second, third, added = ([*map(float, row[1:3]), *row[3:]] for row in rows[1:])
+    first, second, third, added = ([*map(float, row[1:3]), *row[3:6]] for row in rows[1:])
     assert first[:2] == pytest.approx([1.0, 2.5], abs=0.02)
     assert first[2:] == ["<b>dog</b>", "0.9", "keep"]
     assert second == [4.0, 4.5, "кошка", "0.4", "reject"]
@@ -280,4 +282,9 @@ def test_in_a_browser(page, width, tmp_path):
     assert added[:2] == pytest.approx([5.0, 5.5], abs=0.02)
     assert added[4] == "add"
     assert (out["undone"], out["undoneOffset"], out["stored"]) == (0, 2.0, "reject")
+    table = tmp_path / "corrections.csv"
+    table.write_text(out["table"], newline="", encoding="utf-8")
+    corrections = read_corrections(table)
+    assert [c.decision for c in corrections[files[0]]] == ["keep", "reject", "add"]
+    assert corrections[files[2]][0].was == Event(3.0, 3.2, "кошка", 0.8)
     assert not out["sideways"]

@@ -193,10 +193,14 @@ function add(section, onset, offset) {
 function table() {
   const cell = value => /[",\r\n]/.test(String(value))
     ? '"' + String(value).replaceAll('"', '""') + '"' : String(value);
-  const lines = [["file", "onset", "offset", "label", "score", "decision"]];
-  for (const event of events().filter(e => e.lane === "found"))
-    lines.push([data.sections[event.section].file, event.onset, event.offset, event.label,
-                event.score, event.added && event.decision === "keep" ? "add" : event.decision ?? ""]);
+  const lines = [["file", "onset", "offset", "label", "score", "decision",
+                  "was_onset", "was_offset", "was_label"]];
+  for (const event of events().filter(e => e.lane === "found")) {
+    const was = data.events.find(e => e.id === event.id);
+    lines.push([data.sections[event.section].file, event.onset, event.offset, event.label, event.score,
+                event.added && event.decision === "keep" ? "add" : event.decision ?? "",
+                was?.onset ?? "", was?.offset ?? "", was?.label ?? ""]);
+  }
   return lines.map(line => line.map(cell).join(",") + "\r\n").join("");
 }
 

@@ -1,0 +1,75 @@
+"""Decisions about found events, from the table that the report exports."""
+
+from __future__ import annotations
+
+import pytest
+
+from sklearn_rcrnn import Event
+from sklearn_rcrnn.annotations import Correction, apply_corrections, read_corrections
+
+HEADER = "file,onset,offset,label,score,decision,was_onset,was_offset,was_label"
+
+
+def corrections(tmp_path, *rows):
+    path = tmp_path / "corrections.csv"
+    path.write_text("\r\n".join([HEADER, *rows]) + "\r\n", encoding="utf-8")
+    return read_corrections(path)
+
+
+def test_what_becomes_of_each_decision(tmp_path):
+    found = corrections(
+        tmp_path,
+        "a.wav,1.1,2.0,dog,0.9,keep,1,2,dog",  # its onset was moved
+        'a.wav,5,6,"big, cat",0.8,keep,5,6,dog',  # it got another label
+        "a.wav,9,10,dog,0.7,reject,9,10,dog",
+        "a.wav,12,13,dog,0.6,,12,13,dog",
+        "a.wav,20,21,dog,0.6,,20,21,dog",
+        "a.wav,30,31,cat,1,add,,,",
+    )
+    table = [
+        Event(1.0, 2.0, "dog"),
+        Event(5.0, 6.0, "dog"),
+        Event(5.0, 6.0, "bird"),
+        Event(9.1, 10.0, "dog"),
+        Event(20.0, 21.1, "dog"),
+        Event(40.0, 41.0, "dog"),
+    ]
+    events, undecided = apply_corrections(table, found["a.wav"])
+    assert events == [
+        Event(1.1, 2.0, "dog"),
+        Event(5.0, 6.0, "big, cat"),
+        Event(5.0, 6.0, "bird"),
+        Event(20.0, 21.1, "dog"),
+        Event(30.0, 31.0, "cat"),
+        Event(40.0, 41.0, "dog"),
+    ]
+    # The one at 20 s is in the table, so that it is true is known.
+    assert undecided == [Event(12.0, 13.0, "dog", 0.6)]
+
+
+def test_neighbors_of_an_event_are_not_the_event():
+    found = Event(1.0, 2.0, "dog", 0.9)
+    rejected = [Correction(found, "reject", found)]
+    for other in (Event(1.6, 2.6, "dog"), Event(1.0, 2.0, "cat"), Event(0.0, 4.0, "dog")):
+        assert apply_corrections([other], rejected).events == [other]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("a.wav,1,2,dog,0.9,perhaps,,,", "row 2: the decision is 'perhaps'"),
+        ("a.wav,one,2,dog,0.9,keep,,,", "row 2: onset must be a number; got 'one'"),
+        ("a.wav,1,2,dog,0.9,keep,1,,dog", "row 2: was_offset must be a number"),
+        ("a.wav,2,1,dog,0.9,keep,,,", "row 2"),
+    ],
+)
+def test_rows_that_cannot_be(tmp_path, row, message):
+    with pytest.raises(ValueError, match=message):
+        corrections(tmp_path, row)
+
+
+def test_another_table(tmp_path):
+    path = tmp_path / "events.csv"
+    path.write_text("file,onset,offset,label\na.wav,1,2,dog\n")
+    with pytest.raises(ValueError, match="lacks decision and has file, onset, offset, label"):
+        read_corrections(path)
