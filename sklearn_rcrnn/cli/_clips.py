@@ -8,6 +8,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from .._utils.text import counted, some
+from ..events import Event
 from ._common import Log, recordings_in
 
 Recordings = Annotated[Path, typer.Argument(help="Folder of recordings, or one recording.")]
@@ -16,6 +17,9 @@ Epochs = Annotated[int, typer.Option(min=1, help="Times that the network sees ev
 ClipLength = Annotated[float, typer.Option(min=1, help="Recordings are cut to so many seconds.")]
 EmptyRatio = Annotated[
     float, typer.Option(min=0, help="Clips without an event for each clip with one, at most.")
+]
+Corrections = Annotated[
+    Path | None, typer.Option(help="Table of corrections that a page of `rcrnn report` exported.")
 ]
 Seed = Annotated[int, typer.Option(help="Weights, split and order.")]
 
@@ -38,9 +42,18 @@ class Clips(NamedTuple):
 
 
 def read_clips(
-    recordings: Path, table: Path, length: float, empty_ratio: float, seed: int, log: Log
+    recordings: Path,
+    table: Path,
+    length: float,
+    empty_ratio: float,
+    seed: int,
+    log: Log,
+    corrections: Path | None = None,
 ) -> Clips:
-    """Recordings with their events, cut into clips; those that cannot be read are reported."""
+    """Recordings with their events, cut into clips; those that cannot be read are reported.
+
+    Clips with an event that nobody has decided on in the `corrections` are left out.
+    """
     from ..annotations.recording_names import matching_names
     from ..annotations.tables import read_events
     from ..audio import audio_duration
@@ -56,9 +69,20 @@ def read_clips(
     events = read_events(table)
     matched = matching_names(events, usable)
     y = [[] if name is None else events[name] for name in matched]
+    undecided: list[list[Event]] = [[] for _ in usable]
+    if corrections is not None:
+        y, undecided = _corrected(usable, y, corrections, log)
     X, clips, groups = cut_recordings(
         usable, y, clip_length=length, empty_ratio=empty_ratio, random_state=seed
     )
+    known = [
+        i
+        for i, clip in enumerate(X)
+        if not any(e.onset < clip.stop and e.offset > clip.start for e in undecided[groups[i]])
+    ]
+    if len(known) < len(X):
+        log.say("undecided", f"{counted(len(X) - len(known), 'clip')} left out: undecided events")
+    X, clips, groups = [X[i] for i in known], [clips[i] for i in known], groups[known]
     n_events = sum(map(len, y))
     if not n_events:
         total = sum(map(len, events.values()))
@@ -79,6 +103,24 @@ def read_clips(
         n_clips=len(X),
     )
     return Clips(X, clips, groups)
+
+
+def _corrected(
+    paths: list[Path], y: list[list[Event]], table: Path, log: Log
+) -> tuple[list[list[Event]], list[list[Event]]]:
+    """Events of each recording after corrections, and those that are undecided."""
+    from ..annotations import apply_corrections, read_corrections
+    from ..annotations.recording_names import matching_names
+
+    corrections = read_corrections(table)
+    matched = matching_names(corrections, paths)
+    if absent := sorted(set(corrections) - set(matched)):
+        log.say("warning", f"no recording for the corrections of {some(absent)}", files=absent)
+    corrected = [
+        apply_corrections(own, [] if name is None else corrections[name])
+        for own, name in zip(y, matched, strict=True)
+    ]
+    return [c.events for c in corrected], [c.undecided for c in corrected]
 
 
 def new_pipeline(epochs: int, seed: int, jobs: int, **params: Any) -> Any:

@@ -12,6 +12,7 @@ from .._utils.text import counted
 from ._clips import (
     ClipLength,
     Clips,
+    Corrections,
     EmptyRatio,
     Epochs,
     Recordings,
@@ -46,6 +47,7 @@ def train(
     pretrain_epochs: Annotated[
         int, typer.Option(min=0, help="Epochs on the presence of events alone, before.")
     ] = 0,
+    corrections: Corrections = None,
     seed: Seed = 0,
     jobs: Annotated[int, typer.Option(help="Threads that compute features.")] = 2,
     quiet: Quiet = False,
@@ -63,7 +65,9 @@ def train(
     """
     log = Log(quiet, as_json)
     try:
-        clips = read_clips(recordings, events, clip_length, empty_ratio, seed, log)
+        clips = read_clips(
+            recordings, events, clip_length, empty_ratio, seed, log, corrections=corrections
+        )
         trained, held, by_recording = _split(clips, held_out, seed)
         pipe = new_pipeline(epochs, seed, jobs, gru_units=gru_units, dense_units=dense_units)
         if start is not None:

@@ -1,0 +1,44 @@
+"""Corrections reach the clips that ``rcrnn train`` learns from."""
+
+from __future__ import annotations
+
+import numpy as np
+import soundfile
+
+from sklearn_rcrnn import Event
+from sklearn_rcrnn.cli._clips import read_clips
+from sklearn_rcrnn.cli._common import Log
+
+
+def test_clips_after_corrections(tmp_path, capsys):
+    noise = np.random.default_rng(0).normal(size=40 * 8000) * 0.1
+    soundfile.write(tmp_path / "a.wav", noise, 8000)
+    (tmp_path / "events.csv").write_text(
+        "file,onset,offset,label\na.wav,2,3,dog\na.wav,12,13,dog\na.wav,35,36,dog\n"
+    )
+    (tmp_path / "corrections.csv").write_text(
+        "file,onset,offset,label,score,decision,was_onset,was_offset,was_label\n"
+        "a.wav,2.5,3,cat,0.9,keep,2,3,dog\n"
+        "a.wav,12,13,dog,0.8,reject,12,13,dog\n"
+        "a.wav,25,26,dog,0.4,,25,26,dog\n"
+        "b.wav,1,2,dog,0.4,keep,1,2,dog\n"
+    )
+    clips = read_clips(
+        tmp_path / "a.wav",
+        tmp_path / "events.csv",
+        10.0,
+        1.0,
+        0,
+        Log(False, False),
+        corrections=tmp_path / "corrections.csv",
+    )
+    # Four clips of ten seconds: the third has an undecided event, the second no event any more.
+    by_start = {clip.start: own for clip, own in zip(clips.X, clips.y, strict=True)}
+    assert by_start == {
+        0.0: [Event(2.5, 3.0, "cat")],
+        10.0: [],
+        30.0: [Event(5.0, 6.0, "dog")],
+    }
+    said = capsys.readouterr().err
+    assert "1 clip left out: undecided events" in said
+    assert "no recording for the corrections of b.wav" in said
