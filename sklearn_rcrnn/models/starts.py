@@ -1,0 +1,89 @@
+"""Models to start a training from, by name, folder, or as they are."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from .shipped import list_pretrained, load_pretrained
+from .storage import load
+
+# What `rcrnn train` and `rcrnn tune` start from unless told otherwise.
+DEFAULT_START = "rare-events"
+NO_START = "none"
+# What a detector takes over: with others, the weights would not fit or mean something else.
+_TAKEN = (
+    "gru_units",
+    "dense_units",
+    "head",
+    "extractor",
+    "normalization",
+    "anchor_sizes",
+    "frame_shift",
+    "recipe",
+    "nms_threshold",
+)
+
+
+def load_start(start: Any) -> Pipeline | None:
+    """The fitted pipeline that a start means.
+
+    Parameters
+    ----------
+    start : str, PathLike, fitted Pipeline or None
+        The name of a model of the package, a folder that :func:`save` wrote, or a
+        pipeline. ``"none"`` and None: there is none.
+
+    Returns
+    -------
+    Pipeline or None
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        For a name or folder that is not there; the names that are there are in the text.
+    TypeError
+        For what is no pipeline of features and detector.
+
+    Examples
+    --------
+    >>> load_start("rare-events")[-1].classes_.tolist()
+    ['babycry', 'glassbreak', 'gunshot']
+    """
+    if start is None or start == NO_START:
+        return None
+    if isinstance(start, (str, os.PathLike)):
+        name = os.fspath(start)
+        if name in list_pretrained():
+            return load_pretrained(name)
+        try:
+            start = load(name)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{error}. start must be a folder of a model, or one of "
+                f"{', '.join([*list_pretrained(), NO_START])}"
+            ) from error
+    if not isinstance(start, Pipeline) or not hasattr(start[-1], "predict_candidates"):
+        raise TypeError(
+            "A start must be a pipeline of an LFBETransformer and a fitted RCRNNDetector, its "
+            f"folder or its name; got {type(start).__name__}"
+        )
+    check_is_fitted(start[-1])
+    return start
+
+
+def taken_over(model: Pipeline) -> dict[str, Any]:
+    """Parameters that a detector which starts from the model must have, too.
+
+    Parameters
+    ----------
+    model : fitted Pipeline
+
+    Returns
+    -------
+    dict of str to value
+    """
+    return {name: getattr(model[-1], name) for name in _TAKEN}

@@ -1,0 +1,103 @@
+"""The three thresholds that a model has by name, chosen on events that it has not learnt from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..evaluation import THRESHOLDS
+from ..events import THRESHOLD_NAMES, Label, check_event_lists, select_events
+from ..matching import COUNTS, event_counts
+
+# How many missed events a false alarm weighs as much as, under each name.
+_FALSE_ALARM_COSTS = dict(zip(THRESHOLD_NAMES, (0.25, 1.0, 4.0), strict=True))
+
+
+def choose_thresholds(
+    y_true: Any,
+    y_candidates: Any,
+    labels: Sequence[Label],
+    *,
+    max_events: int | None = None,
+    prior_events: float = 5.0,
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> dict[str, dict[Label, float]]:
+    """Choose thresholds for each label at three prices of a false alarm.
+
+    ``"balanced"`` has the lowest error rate: a false alarm costs as much as a missed event.
+    For ``"sensitive"`` it costs a quarter of one, for ``"few false alarms"`` four. An event
+    out of place is both missed and a false alarm.
+
+    Parameters
+    ----------
+    y_true : list of n_clips lists of (onset, offset, label)
+        Of clips that were not trained on.
+    y_candidates : list of n_clips lists of Event
+        All scored events of these, from ``predict_candidates``.
+    labels : sequence
+        All that the model has learnt. One without a true event gets what is best for all
+        labels together.
+    max_events : int, default=None
+        Events of a clip at most.
+    prior_events : float, default=5.0
+        What is best for all labels together weighs as much as so many events of a label:
+        two events alone would put a threshold anywhere.
+    thresholds : sequence of float, default=0.05 to 0.95
+        Those to choose from, ascending.
+
+    Returns
+    -------
+    dict of str to dict of label to float
+        For ``thresholds_`` of a detector; under one name never lower than under the one
+        before it.
+
+    Raises
+    ------
+    ValueError
+        If no clip has an event.
+
+    Examples
+    --------
+    >>> from sklearn_rcrnn import Event
+    >>> y_true = [[(1.0, 2.0, "dog")], []]
+    >>> found = [[Event(1.1, 2.0, "dog", 0.9)], [Event(5.0, 6.0, "dog", 0.4)]]
+    >>> choose_thresholds(y_true, found, ["dog"])["balanced"]
+    {'dog': 0.65}
+    """
+    true = check_event_lists(y_true, name="y_true")
+    if not any(true):
+        raise ValueError("y_true has no event in any clip: there is nothing to choose for")
+    candidates = check_event_lists(y_candidates, n_clips=len(true), name="y_candidates")
+    counts = np.array(
+        [
+            event_counts(true, select_events(candidates, t, max_events), labels=list(labels))
+            for t in thresholds
+        ],
+        float,
+    )
+    # (n_thresholds, n_labels) each.
+    n_true, n_found, n_right = (counts[..., COUNTS.index(c)] for c in ("true", "found", "right"))
+    missed, false = n_true - n_right, n_found - n_right
+    every = max(n_true[0].sum(), 1.0)
+    shared = [prior_events * counts.sum(1, keepdims=True) / every for counts in (missed, false)]
+    grid = np.asarray(thresholds, float)
+    chosen: dict[str, dict[Label, float]] = {}
+    lowest = np.zeros(len(labels))
+    for name, cost in _FALSE_ALARM_COSTS.items():
+        curves = (missed + shared[0]) + cost * (false + shared[1])
+        lowest = np.maximum([grid[_middle_of_best(curve)] for curve in curves.T], lowest)
+        chosen[name] = dict(zip(labels, lowest.tolist(), strict=True))
+    return chosen
+
+
+def _middle_of_best(curve: NDArray[np.float64]) -> int:
+    """Where a curve is lowest; its neighbors have a say, and of a flat stretch the middle."""
+    smooth = np.convolve(np.pad(curve, 1, "edge"), [0.25, 0.5, 0.25], "valid")
+    best = np.flatnonzero(smooth <= smooth.min() + 1e-9)
+    # The longest run of neighbors, should there be several.
+    runs = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)
+    run = max(runs, key=len)
+    return int(run[(len(run) - 1) // 2])

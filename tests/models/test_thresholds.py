@@ -1,0 +1,56 @@
+"""Thresholds by name: the price of a false alarm orders them; two events do not decide alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sklearn_rcrnn import Event
+from sklearn_rcrnn.models.thresholds import choose_thresholds
+
+
+def clips(label, right, false):
+    """Clips with an event that is found with each score of `right`; empty ones with `false`."""
+    true = [[(1.0, 2.0, label)] for _ in right] + [[] for _ in false]
+    found = [[Event(1.0, 2.0, label, s)] for s in right] + [
+        [Event(5.0, 6.0, label, s)] for s in false
+    ]
+    return true, found
+
+
+def test_dearer_false_alarms_raise_the_threshold():
+    scores = np.linspace(0.2, 0.9, 30)
+    true, found = clips("dog", scores, scores - 0.15)
+    chosen = choose_thresholds(true, found, ["dog"])
+    low, middle, high = (own["dog"] for own in chosen.values())
+    assert list(chosen) == ["sensitive", "balanced", "few false alarms"]
+    assert low < middle < high
+
+
+def test_the_middle_of_a_flat_stretch():
+    true, found = clips("dog", [0.9] * 20, [0.3] * 20)
+    assert choose_thresholds(true, found, ["dog"])["balanced"]["dog"] == pytest.approx(
+        0.6, abs=0.05
+    )
+
+
+def test_two_events_lean_on_the_others():
+    """Alone its two events would ask for 0.9; those of the other label say 0.5."""
+    true, found = clips("dog", [0.6] * 40, [0.4] * 40)
+    rare_true, rare_found = clips("owl", [0.95, 0.95], [0.8])
+    both = choose_thresholds([*true, *rare_true], [*found, *rare_found], ["dog", "owl"])
+    assert both["balanced"] == {"dog": 0.5, "owl": 0.5}
+    alone = choose_thresholds(
+        [*true, *rare_true], [*found, *rare_found], ["dog", "owl"], prior_events=0.0
+    )
+    assert alone["balanced"]["owl"] > 0.8
+    many = clips("owl", [0.95] * 40, [0.8] * 40)
+    enough = choose_thresholds([*true, *many[0]], [*found, *many[1]], ["dog", "owl"])
+    assert enough["balanced"]["owl"] > 0.8
+
+
+def test_a_label_without_events_and_no_event_at_all():
+    true, found = clips("dog", [0.6] * 4, [0.4] * 4)
+    assert choose_thresholds(true, found, ["dog", "owl"])["balanced"]["owl"] == 0.5
+    with pytest.raises(ValueError, match="no event in any clip"):
+        choose_thresholds([[]], [[]], ["dog"])
