@@ -19,7 +19,13 @@ from ._base import Clips, EventScoreMixin, NetworkEstimator
 from .events import THRESHOLD_NAMES, Event, Label, resolve_threshold, select_events
 from .inference.detections import to_events
 from .inference.windows import in_windows
-from .nn.crnn import CRNN, EXTRACTORS, FRAMES_PER_STEP
+from .nn.crnn import (
+    CRNN,
+    EXTRACTORS,
+    FRAMES_PER_STEP,
+    PRECOMPUTED,
+    frames_per_step,
+)
 from .nn.heads import HEADS
 from .nn.rcrnn import RCRNN, count_parameters
 from .nn.recipe import RECIPES, Recipe
@@ -48,9 +54,16 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
     head : {"dense", "position_sensitive"}, default="dense"
         The final classifier of the paper, or that of R-FCN, without dense layers: with
         ``extractor="cnn"`` the network is the R-FCN of the paper's Table 4.
-    extractor : {"crnn_bigru", "crnn_gru", "cnn", "precomputed"}, default="crnn_bigru"
-        The network of Table 1, or ``"precomputed"`` when `X` holds feature maps of a
-        :class:`CRNNPretrainer`.
+    extractor : {"crnn_bigru", "crnn_gru", "cnn", "precomputed"} or torch.nn.Module, \
+default="crnn_bigru"
+        The network that turns features into the feature map: one of Table 1,
+        ``"precomputed"`` when `X` holds the feature maps of a :class:`CRNNPretrainer`, or a
+        module of your own. A module has the integers ``n_channels`` and
+        ``frames_per_step``. It is called with features of shape (n_clips, n_frames,
+        n_bands) and the lengths of the clips in frames, an int64 Tensor or None, and
+        returns a feature map of shape (n_clips, ceil(n_frames / frames_per_step),
+        n_channels), whose step ``i`` is centered at frame ``i * frames_per_step``. It
+        receives the features as they are, and ``fit`` trains a copy of it.
     pretrainer : CRNNPretrainer or FrozenEstimator, default=None
         Gives the extractor its first weights. A :class:`CRNNPretrainer` is cloned and
         fitted on the same clips, with the `extractor` and `gru_units` of the detector,
@@ -58,16 +71,22 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
         FrozenEstimator, as may a fitted RCRNNDetector, of these or other labels, which
         gives all weights that fit. None: start from random weights.
     freeze_extractor : bool, default=False
-        Keep the extractor as pre-trained, instead of tuning it.
+        Keep the extractor as it is, instead of tuning it: as pre-trained, or as the module
+        that was given.
+    extractor_lr : float, default=None
+        Learning rate of the extractor; None takes `lr`. An extractor that knows much
+        already is often tuned at a lower rate than the new layers behind it.
     memory : str, PathLike or joblib.Memory, default=None
         Where to keep fitted pre-trainers, so that a grid search over `dense_units` fits
         each one once.
     normalization : "auto", float or "training", default="auto"
-        What each band of the features is brought to mean 0 and deviation 1 by: so many
-        seconds around each frame, or the training clips. ``"auto"``: 10 s around, or less
-        where most training clips are shorter.
+        How each band of the features is brought to a mean of 0 and a deviation of 1. A
+        number is a length in seconds: the mean and deviation of each frame are measured
+        over that much of the recording around it. ``"auto"`` is 10 seconds, or less where
+        most training clips are shorter. ``"training"`` measures both over all training
+        clips. A module as `extractor` receives the features as they are.
     anchor_sizes : sequence of float, default=(1, 2, 4, 8, 16, 32)
-        Widths of the anchors in steps of the feature map (8 frames, 186 ms).
+        Widths of the anchors in steps of the feature map (by default 8 frames, 186 ms).
     n_proposals : int, default=100
         Proposals of a clip that reach the classifier.
     proposal_nms_threshold : float, default=0.7
@@ -167,9 +186,10 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
         **NetworkEstimator._training_constraints,
         "dense_units": [Interval(Integral, 1, None, closed="left")],
         "head": [StrOptions(set(HEADS))],
-        "extractor": [StrOptions({*EXTRACTORS, "precomputed"})],
+        "extractor": [StrOptions({*EXTRACTORS, PRECOMPUTED}), torch.nn.Module],
         "pretrainer": [CRNNPretrainer, FrozenEstimator, None],
         "freeze_extractor": ["boolean"],
+        "extractor_lr": [Interval(Real, 0, None, closed="neither"), None],
         "memory": [str, HasMethods(["__fspath__"]), HasMethods(["cache"]), None],
         "anchor_sizes": ["array-like"],
         "n_proposals": [Interval(Integral, 1, None, closed="left")],
@@ -191,9 +211,10 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
         dense_units: int = 128,
         *,
         head: str = "dense",
-        extractor: str = "crnn_bigru",
+        extractor: str | torch.nn.Module = "crnn_bigru",
         pretrainer: CRNNPretrainer | FrozenEstimator | None = None,
         freeze_extractor: bool = False,
+        extractor_lr: float | None = None,
         memory: Any = None,
         normalization: float | Literal["auto", "training"] = "auto",
         anchor_sizes: Sequence[float] = (1, 2, 4, 8, 16, 32),
@@ -225,6 +246,7 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
         self.extractor = extractor
         self.pretrainer = pretrainer
         self.freeze_extractor = freeze_extractor
+        self.extractor_lr = extractor_lr
         self.memory = memory
         self.normalization = normalization
         self.anchor_sizes = anchor_sizes
@@ -350,13 +372,28 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
         sizes = np.asarray(self.anchor_sizes)
         if sizes.ndim != 1 or not len(sizes) or sizes.dtype.kind not in "fiu" or min(sizes) <= 0:
             raise ValueError(f"anchor_sizes must be positive numbers; got {self.anchor_sizes!r}")
-        if self.extractor == "precomputed" and self.pretrainer is not None:
+        if isinstance(self.recipe, Recipe):
+            self.recipe.check()
+        own = not isinstance(self.extractor, str)
+        frames_per_step(self.extractor)  # raises where a module lacks what it must have
+        if own and self.normalization != "auto":
+            raise ValueError(
+                f"normalization={self.normalization!r} is for the extractors of this package; "
+                "a module receives the features as they are, and normalizes them itself if it "
+                'needs to: leave normalization="auto"'
+            )
+        if self.extractor == PRECOMPUTED and self.pretrainer is not None:
             raise ValueError('extractor="precomputed" has nothing to pre-train: pretrainer=None')
-        if self.freeze_extractor and self.pretrainer is None:
-            raise ValueError("freeze_extractor=True needs a pretrainer: random weights would stay")
+        if self.freeze_extractor and self.pretrainer is None and not own:
+            raise ValueError(
+                "freeze_extractor=True would keep random weights: give a pretrainer, or a "
+                "module as extractor"
+            )
 
     def _frame_seconds(self) -> float:
-        frames = FRAMES_PER_STEP if self.extractor == "precomputed" else 1
+        """Seconds from one row of a clip of `X` to the next."""
+        # Feature maps have the steps of the extractor that made them as their frames.
+        frames = FRAMES_PER_STEP if self.extractor == PRECOMPUTED else 1
         return frames * self.frame_shift
 
     def _converter(self, labels: list[Label]) -> Any:
@@ -382,14 +419,21 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
             module__recipe=Recipe.named(self.recipe)
             if isinstance(self.recipe, str)
             else self.recipe,
+            **self._learning_rates(),
             criterion=torch.nn.Identity,
             iterator_train__collate_fn=collate_detection,
             iterator_valid__collate_fn=collate_detection,
         )
 
+    def _learning_rates(self) -> dict[str, Any]:
+        """Parameters of the skorch net that give the extractor a learning rate of its own."""
+        if self.extractor_lr is None:
+            return {}
+        return {"optimizer__param_groups": [("extractor.*", {"lr": self.extractor_lr})]}
+
     def _step_seconds(self) -> float:
         """Seconds in a step of the feature map."""
-        return self.frame_shift * FRAMES_PER_STEP
+        return self._frame_seconds() * frames_per_step(self.extractor)
 
     def _detect(self, clips: Clips) -> Any:
         """Places in `clips` and network output of each batch."""
@@ -405,9 +449,15 @@ class RCRNNDetector(EventScoreMixin, NetworkEstimator):
     def _candidates(self, X: Any) -> list[list[Event]]:
         """Scored events of each clip; those of long ones from overlapping windows."""
         clips = self._check_clips(X)
-        if self.extractor == "precomputed":
+        if self.extractor == PRECOMPUTED:
             return self._candidates_of(clips)
-        return in_windows(self._candidates_of, clips, self.frame_shift, self.nms_threshold)
+        return in_windows(
+            self._candidates_of,
+            clips,
+            self.frame_shift,
+            self.nms_threshold,
+            frames_per_step=frames_per_step(self.extractor),
+        )
 
     def _candidates_of(self, clips: Clips) -> list[list[Event]]:
         found: dict[int, list[Event]] = {}

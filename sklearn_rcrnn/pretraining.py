@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import NetworkEstimator
 from .events import Label, check_event_lists
-from .nn.crnn import EXTRACTORS, n_steps
+from .nn.crnn import CRNN, EXTRACTORS, frames_per_step, n_steps
 from .nn.presence import PresenceNetwork
 from .nn.rcrnn import count_parameters
 from .training.augmentation import FeatureAugmentation
@@ -37,8 +37,9 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
     ----------
     gru_units : int, default=50
         U, units of the recurrent layer in each direction.
-    extractor : {"crnn_bigru", "crnn_gru", "cnn"}, default="crnn_bigru"
-        The network of Table 1: with a bidirectional, a forward, or no recurrent layer.
+    extractor : {"crnn_bigru", "crnn_gru", "cnn"} or torch.nn.Module, default="crnn_bigru"
+        The network of Table 1, with a bidirectional, a forward, or no recurrent layer; or a
+        module of your own, as for :class:`RCRNNDetector`.
     normalization : "auto", float or "training", default="auto"
         Of the features, as for :class:`RCRNNDetector`.
     frame_shift : float, default=1024 / 44100
@@ -111,14 +112,14 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
 
     _parameter_constraints: dict = {
         **NetworkEstimator._training_constraints,
-        "extractor": [StrOptions(set(EXTRACTORS))],
+        "extractor": [StrOptions(set(EXTRACTORS)), torch.nn.Module],
         **NetworkEstimator._clock_constraints,
     }
 
     def __init__(
         self,
         gru_units: int = 50,
-        extractor: str = "crnn_bigru",
+        extractor: str | torch.nn.Module = "crnn_bigru",
         *,
         normalization: float | Literal["auto", "training"] = "auto",
         frame_shift: float = 1024 / 44100,
@@ -180,7 +181,9 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         net = self._build_net(train_set, valid_set)
         with seeded(seed):
             self.net_ = net.initialize()
-            self._set_normalization(net.module_.extractor.normalization, clips)
+            extractor = net.module_.extractor
+            if isinstance(extractor, CRNN):
+                self._set_normalization(extractor.normalization, clips)
             train(net, train_set, valid_set)
         self.history_ = self.net_.history
         self.n_parameters_ = count_parameters(self.net_.module_)
@@ -201,12 +204,13 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         check_is_fitted(self)
         clips = self._check_features(X, reset=False)
         maps: list[Any] = [None] * len(clips)
+        per_step = frames_per_step(self.extractor)
         with self._inference() as network:
             for places, batch in self._batches(clips):
                 for place, row in zip(
                     places, network.extractor(**batch).cpu().numpy(), strict=True
                 ):
-                    maps[place] = row[: n_steps(len(clips[place]))]
+                    maps[place] = row[: n_steps(len(clips[place]), per_step)]
         return np.stack(maps) if len({len(row) for row in maps}) == 1 else maps
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:

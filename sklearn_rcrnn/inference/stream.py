@@ -16,6 +16,7 @@ from ..audio import open_audio
 from ..detector import RCRNNDetector
 from ..events import Event, select_events
 from ..features import LFBETransformer
+from ..nn.crnn import frames_per_step
 from .windows import END, MARGIN, WINDOW, Pending, Windows, keep
 
 
@@ -138,7 +139,7 @@ def _detect(
     window: float,
     margin: float,
 ) -> Iterator[Event]:
-    windows = Windows(detector.frame_shift, window, margin)
+    windows = Windows(detector.frame_shift, window, margin, frames_per_step(detector.extractor))
     buffer = np.empty((0, lfbe.n_mels), np.float32)
     start = 0
     found = Pending(detector.nms_threshold)

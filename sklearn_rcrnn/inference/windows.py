@@ -55,13 +55,21 @@ class Windows:
         Seconds between frames.
     window, margin : float, default=60, 10
         Seconds; a margin is at least as long as most events.
+    frames_per_step : int, default=8
+        Frames in a step of the feature map.
     """
 
-    def __init__(self, frame_shift: float, window: float = WINDOW, margin: float = MARGIN):
-        step = FRAMES_PER_STEP * frame_shift
+    def __init__(
+        self,
+        frame_shift: float,
+        window: float = WINDOW,
+        margin: float = MARGIN,
+        frames_per_step: int = FRAMES_PER_STEP,
+    ):
+        step = frames_per_step * frame_shift
         self.frame_shift = frame_shift
-        self.length = round(window / step) * FRAMES_PER_STEP
-        self.margin = round(margin / step) * FRAMES_PER_STEP
+        self.length = round(window / step) * frames_per_step
+        self.margin = round(margin / step) * frames_per_step
         self.hop = self.length - 2 * self.margin
         if not 0 < self.margin < self.length // 2:
             raise ValueError(
@@ -106,6 +114,8 @@ def in_windows(
     clips: Any,
     frame_shift: float,
     nms_threshold: float,
+    *,
+    frames_per_step: int = FRAMES_PER_STEP,
 ) -> list[list[Event]]:
     """Events of clips of any length, from a function for clips of at most a window.
 
@@ -118,8 +128,10 @@ def in_windows(
         Seconds between frames.
     nms_threshold : float
         IoU above which the weaker of two events of a label is dropped.
+    frames_per_step : int, default=8
+        Frames in a step of the feature map.
     """
-    windows = Windows(frame_shift)
+    windows = Windows(frame_shift, frames_per_step=frames_per_step)
     if max(map(len, clips)) <= windows.length:
         return detect(clips)
     cuts, pieces = windows.cut_all(clips)
@@ -132,22 +144,38 @@ def in_windows(
 
 
 def frames_in_windows(
-    compute: Callable[[Any], list[NDArray[np.float32]]], clips: Any, frame_shift: float
+    compute: Callable[[Any], list[NDArray[np.float32]]],
+    clips: Any,
+    frame_shift: float,
+    *,
+    frames_per_row: int = 1,
 ) -> list[NDArray[np.float32]]:
-    """A row for each frame of clips of any length, from a function for at most a window.
+    """Rows along the time of clips of any length, from a function for at most a window.
 
-    Each row comes from the window in whose inner part its frame lies.
+    Each row comes from the window in whose inner part it lies.
+
+    Parameters
+    ----------
+    compute : callable
+        Gives the rows of each clip that it is given.
+    clips : array of shape (n_clips, n_frames, n_bands) or list of (n_frames_i, n_bands)
+    frame_shift : float
+        Seconds between frames.
+    frames_per_row : int, default=1
+        Frames from one row to the next: 1 for frames, those of a step for feature maps.
     """
-    windows = Windows(frame_shift)
+    windows = Windows(frame_shift, frames_per_step=frames_per_row)
+    margin = windows.margin // frames_per_row
     cuts, pieces = windows.cut_all(clips)
     rows = iter(compute(pieces))
     joined = []
     for own in cuts:
         parts = []
         for piece in own:
-            first = windows.margin if piece.start else 0
-            last = piece.stop - piece.start - (windows.margin if piece is not own[-1] else 0)
-            parts.append(next(rows)[first:last])
+            found = next(rows)
+            first = margin if piece.start else 0
+            last = len(found) - (margin if piece is not own[-1] else 0)
+            parts.append(found[first:last])
         joined.append(np.concatenate(parts))
     return joined
 

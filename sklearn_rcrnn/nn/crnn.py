@@ -6,6 +6,7 @@ pooling is padded symmetrically along time, so no half step of delay builds up.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -31,9 +32,9 @@ _FRAMES_AT_ONCE = 4000
 _Count = TypeVar("_Count", int, Tensor)
 
 
-def n_steps(n_frames: _Count, frames_per_step: int = FRAMES_PER_STEP) -> _Count:
+def n_steps(n_frames: _Count, per_step: int = FRAMES_PER_STEP) -> _Count:
     """Steps of the feature map of clips of `n_frames` frames: the quotient, rounded up."""
-    return -(-n_frames // frames_per_step)
+    return -(-n_frames // per_step)
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:
@@ -295,7 +296,7 @@ def make_extractor(
     Parameters
     ----------
     extractor : {"cnn", "crnn_gru", "crnn_bigru", "precomputed"} or torch.nn.Module
-        A module is returned as it is. It must have the integers ``n_channels`` and
+        A module is copied. It must have the integers ``n_channels`` and
         ``frames_per_step``; called with features, a Tensor of shape (n_clips, n_frames,
         n_inputs), and lengths, None or an int64 Tensor of shape (n_clips,), it must return
         a Tensor of shape (n_clips, ceil(n_frames / frames_per_step), n_channels), whose
@@ -313,14 +314,27 @@ def make_extractor(
         if extractor == PRECOMPUTED:
             return Precomputed(n_inputs)
         return EXTRACTORS[extractor](n_inputs, gru_units, context)
+    check_extractor(extractor)
+    return copy.deepcopy(extractor)
+
+
+def check_extractor(extractor: nn.Module) -> None:
+    """Raise TypeError if a module has not the attributes that an extractor must have."""
     for name in ("n_channels", "frames_per_step"):
         value = getattr(extractor, name, None)
         if not isinstance(value, int) or value < 1:
             raise TypeError(
-                f"An extractor needs a positive integer {name!r}; that of "
+                f"An extractor must have a positive integer {name}; that of "
                 f"{type(extractor).__name__} is {value!r}"
             )
-    return extractor
+
+
+def frames_per_step(extractor: str | nn.Module) -> int:
+    """Frames of the features in a step of the feature map of an extractor."""
+    if isinstance(extractor, str):
+        return Precomputed.frames_per_step if extractor == PRECOMPUTED else FRAMES_PER_STEP
+    check_extractor(extractor)
+    return int(extractor.frames_per_step)  # type: ignore[arg-type]
 
 
 def check_feature_map(feature_map: Tensor, features: Tensor, extractor: Any) -> None:

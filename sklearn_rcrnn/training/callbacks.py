@@ -78,6 +78,14 @@ class StopOnDivergence(Callback):
             )
 
 
+def one_cycle(
+    optimizer: torch.optim.Optimizer, **kwargs: Any
+) -> torch.optim.lr_scheduler.OneCycleLR:
+    """A cycle in which each group of parameters peaks at its own learning rate."""
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=peaks, **kwargs)
+
+
 def callbacks_for(
     patience: int | None,
     monitor: str,
@@ -98,8 +106,7 @@ def callbacks_for(
         # where it is less.
         n_steps = max(schedule[1], 3)
         cycle = LRScheduler(
-            torch.optim.lr_scheduler.OneCycleLR,
-            max_lr=schedule[0],
+            one_cycle,
             total_steps=n_steps,
             pct_start=max(0.1, 2 / n_steps),
             cycle_momentum=False,

@@ -1,0 +1,171 @@
+"""A module of one's own as extractor: the contract, training, freezing, clocks and files."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
+
+from sklearn_rcrnn import CRNNPretrainer, RCRNNDetector
+
+
+class Every4(torch.nn.Module):
+    """One step for four frames, and nothing else than a linear layer."""
+
+    frames_per_step = 4
+
+    def __init__(self, n_bands=64, n_channels=12):
+        super().__init__()
+        self.n_channels = n_channels
+        self.linear = torch.nn.Linear(n_bands, n_channels)
+
+    def forward(self, features, lengths=None):
+        return self.linear(features[:, :: self.frames_per_step])
+
+
+@pytest.fixture
+def module():
+    torch.manual_seed(0)
+    return Every4()
+
+
+@pytest.fixture
+def detector(module):
+    return RCRNNDetector(
+        extractor=module,
+        dense_units=16,
+        anchor_sizes=(2, 8, 16),
+        max_epochs=2,
+        batch_size=8,
+        score_threshold=0.0,
+        random_state=0,
+    )
+
+
+def test_steps_are_those_of_the_module(detector, features):
+    X, y = features
+    detector.fit(X, y)
+    assert detector._step_seconds() == pytest.approx(4 * 1024 / 44100)
+    network = detector.net_.module_
+    assert network.frames_per_step == 4
+    assert network.rpn(torch.zeros(1, 44, 12))[0].shape == (1, 44 * 3)
+    for clip in detector.predict(X):
+        assert clip
+        assert all(0 <= event.onset < event.offset <= 172 * 1024 / 44100 + 1e-6 for event in clip)
+
+
+def test_long_clips_go_through_in_windows_of_whole_steps(detector, features):
+    X, y = features
+    detector.fit(X, y)
+    long = np.concatenate([X[i % len(X)] for i in range(20)])  # 80 s
+    found = detector.predict([long])[0]
+    assert found[-1].offset > 70
+    assert max(event.offset for event in found) <= (len(long) - 1) * 1024 / 44100 + 1e-6
+
+
+def test_fit_trains_a_copy(detector, module, features):
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    detector.fit(*features)
+    assert detector.extractor is module
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, before[name])
+        assert not torch.equal(value, detector.net_.module_.extractor.state_dict()[name])
+
+
+def test_frozen_without_a_pretrainer(detector, module, features):
+    detector.set_params(freeze_extractor=True).fit(*features)
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, detector.net_.module_.extractor.state_dict()[name])
+
+
+@pytest.mark.parametrize("schedule", ["constant", "one_cycle"])
+def test_a_learning_rate_of_its_own(detector, features, schedule):
+    detector.set_params(extractor_lr=1e-4, lr=1e-2, lr_schedule=schedule, max_epochs=1)
+    detector.fit(*features)
+    first, rest = detector.net_.optimizer_.param_groups
+    assert {id(p) for p in first["params"]} == {
+        id(p) for p in detector.net_.module_.extractor.parameters()
+    }
+    assert rest["lr"] == pytest.approx(100 * first["lr"])
+    assert first.get("max_lr", first["lr"]) == pytest.approx(1e-4)
+
+
+def test_clone_pickle_and_search(detector, features):
+    X, y = features
+    twin = clone(detector)
+    assert twin.extractor is not detector.extractor
+    assert torch.equal(twin.extractor.linear.weight, detector.extractor.linear.weight)
+    detector.set_params(max_epochs=1).fit(X, y)
+    assert pickle.loads(pickle.dumps(detector)).predict(X) == detector.predict(X)
+    search = GridSearchCV(detector, {"extractor_lr": [1e-3, 1e-5]}, cv=2).fit(X, y)
+    assert search.best_estimator_.net_.module_.frames_per_step == 4
+
+
+def test_goes_on_from_a_fitted_detector(detector, module, features):
+    X, y = features
+    start = clone(detector).fit(X, y)
+    detector.set_params(pretrainer=FrozenEstimator(start), freeze_extractor=True).fit(X, y)
+    weights = [d.net_.module_.extractor.linear.weight for d in (start, detector)]
+    assert torch.equal(*weights)
+    assert not torch.equal(weights[0], module.linear.weight)
+
+
+def test_pretrained_on_presence(detector, module, features):
+    X, y = features
+    pretrainer = CRNNPretrainer(max_epochs=1, random_state=0)
+    detector.set_params(pretrainer=pretrainer, max_epochs=1, freeze_extractor=True).fit(X, y)
+    theirs = detector.pretrainer_.net_.module_.extractor.linear.weight
+    assert torch.equal(theirs, detector.net_.module_.extractor.linear.weight)
+    assert not torch.equal(theirs, module.linear.weight)
+    assert detector.pretrainer_.transform(X).shape == (len(X), 44, 12)
+
+
+class Short(Every4):
+    def forward(self, features, lengths=None):
+        return super().forward(features)[:, :-1]
+
+
+def test_what_breaks_the_contract_is_named(detector, features):
+    with pytest.raises(TypeError, match="positive integer frames_per_step.*Linear is None"):
+        wrong = torch.nn.Linear(64, 8)
+        wrong.n_channels = 8
+        detector.set_params(extractor=wrong).fit(*features)
+    with pytest.raises(ValueError, match=r"Short gave .* \(8, 43, 12\) .* must be \(8, 44, 12\)"):
+        detector.set_params(extractor=Short()).fit(*features)
+    with pytest.raises(ValueError, match="receives the features as they are"):
+        detector.set_params(extractor=Every4(), normalization="training").fit(*features)
+
+
+class Energies(torch.nn.Module):
+    """A convolution over the waveform that the frames make up."""
+
+    n_channels = 8
+    frames_per_step = 2
+
+    def __init__(self):
+        super().__init__()
+        self.filters = torch.nn.Conv1d(1, 8, 1024, stride=512)
+
+    def forward(self, frames, lengths=None):
+        n_clips, n_frames, n_samples = frames.shape
+        samples = frames.reshape(n_clips, 1, n_frames * n_samples)
+        needed = (-(-n_frames // 2) - 1) * 512 + 1024
+        samples = torch.nn.functional.pad(samples, (0, max(0, needed - samples.shape[2])))
+        return self.filters(samples).relu().transpose(1, 2)[:, : -(-n_frames // 2)]
+
+
+def test_from_waveforms():
+    rng = np.random.default_rng(0)
+    frames = rng.normal(size=(6, 101, 256)).astype(np.float32)  # 16 ms at 16 kHz
+    y = [[(0.3, 0.9, "a")]] * 6
+    detector = RCRNNDetector(
+        extractor=Energies(), frame_shift=256 / 16000, max_epochs=1, score_threshold=0.0
+    )
+    detector.fit(frames, y)
+    offsets = [event.offset for clip in detector.predict(frames) for event in clip]
+    assert max(offsets) <= 100 * 256 / 16000 + 1e-6
