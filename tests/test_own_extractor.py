@@ -131,7 +131,7 @@ class Short(Every4):
 
 
 def test_what_breaks_the_contract_is_named(detector, features):
-    with pytest.raises(TypeError, match="positive integer frames_per_step.*Linear is None"):
+    with pytest.raises(TypeError, match=r"positive integer frames_per_step.*Linear is None"):
         wrong = torch.nn.Linear(64, 8)
         wrong.n_channels = 8
         detector.set_params(extractor=wrong).fit(*features)
