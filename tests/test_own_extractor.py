@@ -131,9 +131,9 @@ class Short(Every4):
 
 
 def test_what_breaks_the_contract_is_named(detector, features):
+    wrong = torch.nn.Linear(64, 8)
+    wrong.n_channels = 8
     with pytest.raises(TypeError, match=r"positive integer frames_per_step.*Linear is None"):
-        wrong = torch.nn.Linear(64, 8)
-        wrong.n_channels = 8
         detector.set_params(extractor=wrong).fit(*features)
     with pytest.raises(ValueError, match=r"Short gave .* \(8, 43, 12\) .* must be \(8, 44, 12\)"):
         detector.set_params(extractor=Short()).fit(*features)
