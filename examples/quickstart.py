@@ -60,7 +60,10 @@ def main() -> None:
     print(f"  median onset error {1000 * np.median(errors):+.0f} ms")
     shown = int(np.argmax([len(clip) for clip in y_test]))
     for event in found[shown]:
-        print(f"  clip {shown}: {event}")
+        print(
+            f"  clip {shown}: {event.onset:.2f} s to {event.offset:.2f} s, {event.label}, "
+            f"score {event.score:.2f}"
+        )
     display = EventsDisplay.from_estimator(pipe, X_test[shown], y_test[shown])
     display.figure_.savefig(args.picture, dpi=120)
     print(f"Picture: {args.picture}   ({time.time() - started:.0f} s in all)")
