@@ -35,7 +35,7 @@ def section(command: Any, parent: Any) -> str:
     if example:
         lines.append(f"```bash\n{example}\n```\n")
     rows = [row(parameter, context) for parameter in command.params if not hidden(parameter)]
-    lines += ["| | |\n|---|---|", *rows, ""]
+    lines += ["| option | meaning |\n|---|---|", *rows, ""]
     return "\n".join(lines)
 
 
@@ -54,10 +54,10 @@ def row(parameter: Any, context: Any) -> str:
     names = [*parameter.opts, *parameter.secondary_opts]
     name = ", ".join(f"`{n}`" for n in names)
     if parameter.param_type_name == "argument":
-        name = f"`{parameter.make_metavar(context)}`"
+        name = f"`{parameter.name.upper()}`"
     text = (getattr(parameter, "help", "") or "").replace("|", "\\|")
     default = parameter.get_default(context, call=False)
     shown = getattr(default, "value", default)
-    if shown not in (None, False, True, (), [], "") and not callable(shown):
+    if shown and not isinstance(shown, bool) and not callable(shown):
         text += f" Default: `{shown}`."
     return f"| {name} | {text} |"

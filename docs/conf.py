@@ -59,7 +59,7 @@ html_theme_options = {
     "logo": {"text": "sklearn_rcrnn"},
     "show_toc_level": 2,
     "navigation_with_keys": False,
-    "header_links_before_dropdown": 4,
+    "header_links_before_dropdown": 3,
     "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
 }
 html_show_sourcelink = False
