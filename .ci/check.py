@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -15,8 +16,11 @@ STEPS = {
     "format": [*PYTHON, "ruff", "format", "--check", "."],
     "types": [*PYTHON, "mypy"],
     "docs": [*PYTHON, "sphinx", "-W", "-q", "-b", "html", "docs", "docs/_build/html"],
-    "tests": [*PYTHON, "pytest", "-q"],
+    # Files of tests side by side; a test that hangs fails instead of holding up the rest.
+    "tests": [*PYTHON, "pytest", "-q", "-n", "auto", "--dist", "loadfile", "--timeout", "600"],
 }
+# Each process computes in one thread: several that wait for each other's cores are slower.
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
 
 
 def main() -> int:
@@ -25,7 +29,7 @@ def main() -> int:
     for name, command in STEPS.items():
         started = time.time()
         print(f"== {name}", flush=True)
-        code = subprocess.run(command, cwd=ROOT).returncode
+        code = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT).returncode
         print(
             f"== {name}: {'failed' if code else 'ok'} ({time.time() - started:.0f} s)", flush=True
         )
