@@ -93,13 +93,13 @@ def _autocast(precision):
 def _training_step(detector, features, y):
     """A function that does one step of the detector's training on these clips."""
     from sklearn_rcrnn.events import check_event_lists
-    from sklearn_rcrnn.training.data import collate_detection
+    from sklearn_rcrnn.training.data import collate_training
     from sklearn_rcrnn.training.targets import to_target
 
     net = detector.net_
     labels, step = detector.classes_.tolist(), 8 * detector.frame_shift
     targets = [to_target(clip, labels, step) for clip in check_event_lists(y)]
-    batch = collate_detection(list(zip(features, targets, strict=True)))
+    batch = collate_training(list(zip(features, targets, strict=True)))
 
     def full():
         net.history.new_epoch()

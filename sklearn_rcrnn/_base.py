@@ -1,34 +1,41 @@
-"""What the estimators that train a network have in common."""
+"""What the estimators that train a network have in common: parameters, ``fit``, batches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval, StrOptions
-from skorch import NeuralNet
+from sklearn.utils import check_random_state
 
+from ._parameters import TrainingParameters
 from .clip_stream import ClipStream
-from .events import Event, Label, check_event_lists, labels_of
-from .nn.crnn import EXTRACTORS, MIN_BANDS
+from .events import Event, EventLists, Label, check_event_lists, labels_of
 from .nn.folding import folded
 from .nn.normalization import Normalization
 from .nn.rcrnn import count_parameters
-from .training.augmentation import FeatureAugmentation
-from .training.callbacks import callbacks_for
-from .training.data import ClipDataset, StreamDataset, collate_features, loader_params, split_clips
+from .training.callbacks import callbacks_for, check_monitored
+from .training.data import (
+    ClipDataset,
+    StreamDataset,
+    collate_features,
+    collate_training,
+    loader_params,
+    stratified_split,
+)
 from .training.device import resolve_device, use_bfloat16
-from .training.targets import check_known_labels, stream_target
+from .training.inputs import Clips, check_features, check_weights, n_bands
+from .training.nets import TrainingNet, seeded, train
+from .training.targets import check_known_labels, stream_target, to_target
 
-# An (n_clips, n_frames, n_bands) array, or a list of (n_frames_i, n_bands) arrays.
-Clips = Any
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 # A batch at prediction holds no more frames than this for each of its clips, so that a
 # few long recordings among short ones do not need memory for a batch of long ones.
@@ -39,36 +46,127 @@ _CONTEXT = 10.0
 _MEASURED = 64
 
 
-class NetworkEstimator(BaseEstimator):
-    """Checks of features, training and batches; parameters are those of the subclasses."""
+class TrainingData(NamedTuple):
+    """The checked arguments of ``fit``.
 
-    _training_constraints: dict = {
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "lr_schedule": [StrOptions({"constant", "one_cycle"})],
-        "augmentation": [FeatureAugmentation, None],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "patience": [Interval(Integral, 1, None, closed="left"), None],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
-        "gradient_clip": [Interval(Real, 0, None, closed="neither"), None],
-        "callbacks": [list, tuple, None],
-        "net_params": [dict, None],
-        "device": [str],
-        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-        "gru_units": [Interval(Integral, 1, None, closed="left")],
-    }
+    Attributes
+    ----------
+    X : Clips or ClipStream
+    events : list of lists of Event, or None for a stream
+    X_val, events_val : the same of the validation clips, or None
+    clips : Clips
+        `X`, or some clips of the stream: what normalization is measured by.
+    train_set, valid_set : data sets of clips with their targets; there may be no second one
+    """
 
-    _clock_constraints: dict = {
-        "normalization": [
-            StrOptions({"auto", "training"}),
-            Interval(Real, 0, None, closed="neither"),
-        ],
-        "frame_shift": [Interval(Real, 0, None, closed="neither")],
-    }
+    X: Any
+    events: list[list[Event]] | None
+    X_val: Clips | None
+    events_val: list[list[Event]] | None
+    clips: Clips
+    train_set: ClipDataset | StreamDataset
+    valid_set: ClipDataset | None
 
-    def _check_stream(self, stream: ClipStream, y: Any) -> tuple[Clips, list[Any]]:
+
+class NetworkEstimator(TrainingParameters, ABC):
+    """Base of the estimators that train a network; a subclass says which network it is.
+
+    Subclasses implement `_network_params` and `_normalization`, and may extend
+    `_check_together` and `_first_weights`.
+    """
+
+    def fit(self, X: Any, y: Any = None, *, X_val: Any = None, y_val: Any = None) -> Self:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array of shape (n_clips, n_frames, n_bands) or list of (n_frames_i, n_bands)
+            Features, or feature maps where the estimator takes those; or a
+            :class:`ClipStream` of either.
+        y : list of lists of (onset, offset, label)
+            Events of each clip in seconds; an empty list for a clip without event. None
+            with a stream, which brings its events.
+        X_val, y_val : as `X` and `y`, default=None
+            Validation clips; by default a part of `X` is set aside, and of a stream none.
+            A Pipeline does not transform `X_val`: give ``pipe[:-1].transform(X_val)``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError
+            For parameters, features or events that cannot be; names the clip. Also where
+            the training diverges.
+        KeyboardInterrupt
+            When the user stops the training, which leaves the estimator unfitted.
+
+        Notes
+        -----
+        With an integer `random_state` the weights are the same in every run on the same
+        machine with the same number of threads. PyTorch's generator is set meanwhile, and
+        afterwards is as it was: trainings in several threads of a process therefore wait
+        for each other, and other threads should not draw from it in the meantime. To train
+        side by side use processes, as ``n_jobs`` of scikit-learn does.
+        """
+        self._validate_params()
+        self._check_together()
+        # What an earlier fit left must not be taken for the result of one that fails.
+        if hasattr(self, "net_"):
+            del self.net_
+        rng = check_random_state(self.random_state)
+        data = self._training_data(X, y, X_val, y_val, rng)
+        net = self._build_net(data.train_set, data.valid_set)
+        seed = int(rng.randint(np.iinfo(np.int32).max))
+        with seeded(seed):
+            net.initialize()
+            self._first_weights(net.module_, data, seed)
+            train(net, data.train_set, data.valid_set, self._predict_by(net))
+        self._become(net)
+        return self
+
+    def _training_data(
+        self, X: Any, y: Any, X_val: Any, y_val: Any, rng: np.random.RandomState
+    ) -> TrainingData:
+        """Check the arguments of ``fit``, set ``classes_``, and split off validation clips."""
+        events: list[list[Event]] | None = None
+        if isinstance(X, ClipStream):
+            clips, labels = self._check_stream(X, y)
+        else:
+            clips = self._check_features(X, reset=True)
+            events = self._check_events(y, clips, "y")
+            labels = labels_of(events)
+        if not labels:
+            raise ValueError("y has no event in any clip: there is nothing to learn")
+        self.classes_ = np.asarray(labels)
+        convert = partial(to_target, labels=labels, step=self._target_seconds())
+        clips_val, events_val, valid_set = None, None, None
+        if X_val is not None:
+            clips_val = self._check_features(X_val, reset=False, name="X_val")
+            events_val = self._check_events(y_val, clips_val, "y_val")
+            check_known_labels(events_val, labels, "y_val")
+            valid_set = ClipDataset(clips_val, events_val, convert)
+        elif y_val is not None:
+            raise ValueError("y_val was given without X_val: give both or neither")
+        train_set: ClipDataset | StreamDataset
+        if events is None:
+            target = partial(
+                stream_target, labels=labels, frame=self._frame_seconds(), convert=convert
+            )
+            train_set = StreamDataset(X, target)
+        elif valid_set is None and self.validation_fraction is not None:
+            # Clips without event sort before all labels.
+            strata = [(bool(clip), str(clip[0].label) if clip else "") for clip in events]
+            train, valid = stratified_split(strata, self.validation_fraction, rng)
+            train_set = ClipDataset(clips, events, convert, train)
+            valid_set = ClipDataset(clips, events, convert, valid)
+        else:
+            train_set = ClipDataset(clips, events, convert)
+        given = clips if events is not None else X
+        return TrainingData(given, events, clips_val, events_val, clips, train_set, valid_set)
+
+    def _check_stream(self, stream: ClipStream, y: Any) -> tuple[Clips, list[Label]]:
         """Clips to measure the features by, and the labels, of a stream of features."""
         if y is not None:
             raise ValueError("A ClipStream brings the events of its clips: give no y with it")
@@ -83,185 +181,136 @@ class NetworkEstimator(BaseEstimator):
         probes = [[Event(0.0, 1.0, label)] for label in labels]
         return self._check_features(drawn, reset=True), labels_of(check_event_lists(probes))
 
-    def _check_features(self, X: Any, *, reset: bool) -> Clips:
+    def _check_features(self, X: Any, *, reset: bool, name: str = "X") -> Clips:
         """Features as an (n_clips, n_frames, n_bands) array or a list of such clips."""
-        name = type(self).__name__
-        clips: Clips
-        if isinstance(X, np.ndarray) and X.dtype != object:
-            clips = self._check_array(X)
-        elif isinstance(X, (str, bytes)) or not hasattr(X, "__len__"):
-            raise TypeError(
-                f"{name} expects features, an (n_clips, n_frames, n_bands) array or a list of "
-                f"(n_frames, n_bands) arrays; got {type(X).__name__}"
-            )
-        else:
-            clips = [self._check_clip(clip, i) for i, clip in enumerate(X)]
-        if len(clips) == 0:
-            raise ValueError(
-                "Found array with 0 sample(s): X is empty, while a minimum of 1 clip is required"
-            )
-        bands = {clip.shape[1] for clip in clips} if isinstance(clips, list) else {clips.shape[2]}
-        if len(bands) > 1:
-            raise ValueError(f"The clips have different numbers of bands: {sorted(bands)}")
-        self._check_bands(bands.pop(), reset)
-        for i, clip in enumerate(clips):
-            # The sum is finite only if all are, and needs no array of flags.
-            if not np.isfinite(clip.sum(dtype=np.float64)):
-                raise ValueError(f"The features of clip {i} contain NaN or infinity")
-        return clips
-
-    def _check_array(self, X: NDArray) -> NDArray[np.float32]:
-        if X.dtype.kind not in "fiub":
-            raise ValueError(
-                f"Features must be real numbers; complex or other data not supported, got {X.dtype}"
-            )
-        if X.ndim != 3:
-            raise ValueError(
-                f"{type(self).__name__} expects features of shape (n_clips, n_frames, n_bands); "
-                f"got an array of {X.ndim} dimension(s), {X.shape}. Reshape your data, or put an "
-                "LFBETransformer before the estimator in a Pipeline to start from audio"
-            )
-        if not X.shape[1]:
-            raise ValueError("The clips have no frames")
-        return X.astype(np.float32, copy=False)
-
-    def _check_clip(self, clip: Any, index: int) -> NDArray[np.float32]:
-        array = np.asarray(clip)
-        if array.ndim != 2 or array.dtype.kind not in "fiub" or not len(array):
-            what = f"shape {array.shape}" if array.dtype.kind in "fiub" else f"{clip!r:.80}"
-            raise ValueError(
-                f"Clip {index} must be features of shape (n_frames, n_bands), at least one "
-                f"frame; got {what}. Put an LFBETransformer before {type(self).__name__} in a "
-                "Pipeline to start from audio"
-            )
-        return array.astype(np.float32, copy=False)
-
-    def _check_bands(self, n_bands: int, reset: bool) -> None:
+        estimator = type(self).__name__
+        clips = check_features(X, estimator, name)
+        n = n_bands(clips)
         if reset:
-            if getattr(self, "extractor", None) in EXTRACTORS and n_bands < MIN_BANDS:
-                raise ValueError(f"At least {MIN_BANDS} bands are needed; got {n_bands}")
-            self.n_features_in_ = n_bands
-        elif n_bands != self.n_features_in_:
+            if n < self._min_bands():
+                raise ValueError(f"At least {self._min_bands()} bands are needed; got {n}")
+            self.n_features_in_ = n
+        elif n != self.n_features_in_:
             raise ValueError(
-                f"X has {n_bands} features (bands), but {type(self).__name__} is expecting "
+                f"{name} has {n} features (bands), but {estimator} is expecting "
                 f"{self.n_features_in_} features as input, as in fit"
             )
-
-    def _seed(self, rng: np.random.RandomState) -> int:
-        return int(rng.randint(np.iinfo(np.int32).max))
-
-    def _make_net(
-        self: Any, net_class: type[NeuralNet], train_set: Any, valid_set: Any, **params: Any
-    ) -> NeuralNet:
-        """A skorch net, not initialized yet, from the estimator's own parameters."""
-        device = resolve_device(self.device)
-        monitor = "train_loss" if valid_set is None else "valid_loss"
-        n_steps = -(-len(train_set) // self.batch_size) * self.max_epochs
-        schedule = None if self.lr_schedule == "constant" else (self.lr, n_steps)
-        callbacks = callbacks_for(
-            self.patience, monitor, self.gradient_clip, self.verbose, schedule
-        )
-        settings = {
-            "optimizer": torch.optim.Adam,
-            "lr": self.lr,
-            "max_epochs": self.max_epochs,
-            "batch_size": self.batch_size,
-            "iterator_train__shuffle": True,
-            "callbacks": [*callbacks, *(self.callbacks or [])],
-            "device": device,
-            "bfloat16": use_bfloat16(self.precision, device, training=True),
-            "augmentation": self.augmentation,
-            **loader_params(train_set),
-            "verbose": int(self.verbose),
-            **params,
-        }
-        return net_class(**{**settings, **(self.net_params or {})})
-
-    def _training_sets(
-        self: Any, X: Any, y: Any, X_val: Any, y_val: Any, rng: np.random.RandomState
-    ) -> tuple[Clips, ClipDataset | StreamDataset, ClipDataset | None]:
-        """Clips to measure the features by, training set, validation set; sets ``classes_``.
-
-        Validation clips are the user's own, a part of `X`, or none.
-        """
-        is_stream = isinstance(X, ClipStream)
-        if is_stream:
-            clips, labels = self._check_stream(X, y)
-        else:
-            clips = self._check_features(X, reset=True)
-            events = self._check_events(y, clips, "y")
-            labels = labels_of(events)
-        if not labels:
-            raise ValueError("y has no event in any clip: there is nothing to learn")
-        self.classes_ = np.asarray(labels)
-        convert = self._converter(labels)
-        valid_set = self._validation_set(X_val, y_val, labels, convert)
-        if is_stream:
-            frame = self._frame_seconds()
-            target = partial(stream_target, labels=labels, frame=frame, convert=convert)
-            return clips, StreamDataset(X, target), valid_set
-        targets = [convert(clip) for clip in events]
-        if valid_set is not None or self.validation_fraction is None:
-            return clips, ClipDataset(clips, targets), valid_set
-        # Clips without event sort before all labels.
-        groups = [(bool(clip), str(clip[0].label) if clip else "") for clip in events]
-        train, valid = split_clips(groups, self.validation_fraction, rng)
-        return clips, ClipDataset(clips, targets, train), ClipDataset(clips, targets, valid)
-
-    def _validation_set(
-        self, X_val: Any, y_val: Any, labels: list[Label], convert: Any
-    ) -> ClipDataset | None:
-        if X_val is None:
-            if y_val is not None:
-                raise ValueError("y_val was given without X_val: give both or neither")
-            return None
-        clips = self._check_features(X_val, reset=False)
-        events = self._check_events(y_val, clips, "y_val")
-        check_known_labels(events, labels, "y_val")
-        return ClipDataset(clips, [convert(clip) for clip in events])
+        return clips
 
     def _check_events(self, y: Any, clips: Clips, name: str) -> list[list[Event]]:
-        frame = self._frame_seconds()
-        durations = None if frame is None else [len(clip) * frame for clip in clips]
+        durations = [len(clip) * self._frame_seconds() for clip in clips]
         return check_event_lists(y, n_clips=len(clips), durations=durations, name=name)
 
-    def _frame_seconds(self) -> float | None:
-        """Seconds in a frame of the features; None where the estimator has no clock."""
-        return None
+    def _check_together(self) -> None:
+        """Raise ValueError for parameters that contradict each other."""
 
-    def _context(self: Any) -> int | None:
-        """Frames around each that it is normalized by; None: by the training clips only."""
+    def _min_bands(self) -> int:
+        """The fewest bands that the network can work on."""
+        return 1
+
+    def _frame_seconds(self) -> float:
+        """Seconds in a frame of `X`."""
+        return self.frame_shift
+
+    def _target_seconds(self) -> float:
+        """Seconds in the unit that the network counts the times of events in."""
+        return self.frame_shift
+
+    @abstractmethod
+    def _network_params(self) -> dict[str, Any]:
+        """``module``, the class of the network, and its parameters as ``module__...``."""
+
+    @abstractmethod
+    def _normalization(self, network: Any) -> Normalization | None:
+        """The layer that normalizes features, if the network has one."""
+
+    def _first_weights(self, network: Any, data: TrainingData, seed: int) -> None:
+        """Prepare a network with random weights for the training."""
+        self._set_normalization(network, data.clips)
+
+    def _set_normalization(self, network: Any, clips: Clips, measure: bool = True) -> None:
+        """By the training clips; mean and scale only where no earlier training set them."""
+        layer = self._normalization(network)
+        if layer is None:
+            return
+        if self.normalization == "auto":
+            layer.narrow(clips)
+        if measure:
+            layer.measure(clips)
+
+    def _context(self) -> int | None:
+        """Frames around each that normalize it; None: the training clips do that."""
         if self.normalization == "training":
             return None
         seconds = _CONTEXT if self.normalization == "auto" else self.normalization
         return max(1, round(seconds / self.frame_shift))
 
-    def _set_normalization(
-        self: Any, normalization: Normalization, clips: Clips, measure: bool = True
-    ) -> None:
-        """By the training clips; mean and scale only where no earlier training set them."""
-        if self.normalization == "auto":
-            normalization.narrow(clips)
-        if measure:
-            normalization.measure(clips)
+    def _build_net(self, train_set: Any = (), valid_set: Any = None) -> TrainingNet:
+        """A skorch net, not initialized yet, from the estimator's own parameters."""
+        given = self.net_params or {}
+        device = resolve_device(self.device)
+        settings = {
+            "criterion": torch.nn.Identity,
+            "optimizer": torch.optim.Adam,
+            "lr": self.lr,
+            "max_epochs": self.max_epochs,
+            "batch_size": self.batch_size,
+            "iterator_train__shuffle": True,
+            "iterator_train__collate_fn": collate_training,
+            "iterator_valid__collate_fn": collate_training,
+            "device": device,
+            "bfloat16": use_bfloat16(self.precision, device, training=True),
+            "augmentation": self.augmentation,
+            "verbose": int(self.verbose),
+            **loader_params(train_set),
+            **self._network_params(),
+            **given,
+        }
+        cycle_steps = None
+        if self.lr_schedule == "one_cycle":
+            size = settings.get("iterator_train__batch_size", settings["batch_size"])
+            n_batches = -(-len(train_set) // size) if size > 0 else 1
+            if settings.get("iterator_train__drop_last"):
+                n_batches = len(train_set) // size
+            cycle_steps = n_batches * settings["max_epochs"]
+        own = callbacks_for(
+            patience=self.patience,
+            monitor="train_loss" if valid_set is None else "valid_loss",
+            gradient_clip=self.gradient_clip,
+            verbose=self.verbose,
+            cycle_steps=cycle_steps,
+        )
+        if "callbacks" not in given:
+            check_monitored(list(self.callbacks or []), valid_set is not None)
+            settings["callbacks"] = [*own, *(self.callbacks or [])]
+        return TrainingNet(**settings)
 
-    def _converter(self, labels: list[Label]) -> Any:
-        """What makes the target of a clip from its events; it must be picklable."""
-        raise NotImplementedError
+    def _predict_by(self, net: TrainingNet) -> Callable[[Any], Any]:
+        """What callbacks score: the estimator's predictions with a net in training."""
+        now = copy.copy(self)
+        now.net_ = net
+        return now._scored_predictions
 
-    def _restore_net(self: Any, classes: NDArray, n_features: int, weights: Any) -> None:
-        """Become what was fitted once, from its classes, bands and weights."""
+    @abstractmethod
+    def _scored_predictions(self, X: Any) -> Any:
+        """Predictions that callbacks can score against the events of validation clips."""
+
+    def _become(self, net: TrainingNet) -> None:
+        """Take over a trained net."""
+        self.net_ = net
+        self.history_ = net.history
+        self.n_parameters_ = count_parameters(net.module_)
+
+    def _restore_net(self, classes: NDArray, n_features: int, weights: Any) -> None:
+        """Take over the classes, bands and weights of an estimator that was fitted before."""
         self._validate_params()
         self.classes_ = classes
         self.n_features_in_ = n_features
-        self.net_ = self._build_net((), None).initialize()
-        self.net_.module_.load_state_dict(weights)
-        self.history_ = self.net_.history
-        self.n_parameters_ = count_parameters(self.net_.module_)
+        net = self._build_net().initialize()
+        net.module_.load_state_dict(weights)
+        self._become(net)
 
-    def _batches(
-        self: Any, clips: Clips
-    ) -> Iterator[tuple[NDArray[np.int64], dict[str, torch.Tensor]]]:
+    def _batches(self, clips: Clips) -> Iterator[tuple[NDArray[np.int64], dict[str, torch.Tensor]]]:
         """Batches for prediction: clips of like length together, with their places in X."""
         device = self._prediction_device()
         order = np.argsort([-len(clip) for clip in clips], kind="stable")
@@ -274,7 +323,7 @@ class NetworkEstimator(BaseEstimator):
             yield places, {name: value.to(device) for name, value in batch.items()}
             start += size
 
-    def _prediction_device(self: Any) -> str:
+    def _prediction_device(self) -> str:
         """Where the network predicts; it goes there if `device` was changed after ``fit``."""
         device = resolve_device((self.net_params or {}).get("device", self.device))
         if device != self.net_.device:
@@ -283,13 +332,16 @@ class NetworkEstimator(BaseEstimator):
         return device
 
     @contextmanager
-    def _inference(self: Any) -> Iterator[Any]:
+    def _inference(self) -> Iterator[Any]:
         """The network for prediction: no gradients, in the precision that was asked for."""
         device = self._prediction_device()
         bfloat16 = use_bfloat16(self.precision, device, training=False)
         kind = torch.device(device).type
         with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=bfloat16):
             yield folded(self.net_.module_.eval())
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "net_")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -300,22 +352,36 @@ class NetworkEstimator(BaseEstimator):
         return tags
 
 
-class EventScoreMixin:
-    """``score`` of an estimator whose ``predict`` gives events."""
+class EventDetector(NetworkEstimator):
+    """Base of the estimators whose ``predict`` gives events."""
 
-    def score(self: Any, X: Any, y: Any) -> float:
+    @abstractmethod
+    def predict(self, X: Any) -> EventLists:
+        """Detect the events of every clip."""
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Event-based F-score of ``predict(X)``: onset only, collar 0.5 s, micro average.
 
         Parameters
         ----------
         X : as for :meth:`predict`
         y : list of lists of (onset, offset, label)
+        sample_weight : array of shape (n_clips,), default=None
+            How often the events of each clip count.
 
         Returns
         -------
         float
             Between 0 and 1.
         """
-        from .metrics import event_based_f_score
+        from .metrics import counts_by_clip, event_based_f_score
 
-        return float(event_based_f_score(y, self.predict(X), zero_division=0.0))
+        found = self.predict(X)
+        if sample_weight is None:
+            return float(event_based_f_score(y, found, zero_division=0.0))
+        weights = check_weights(sample_weight, len(found))
+        n_true, n_found, n_right, _ = weights @ counts_by_clip(y, found)
+        return float(2 * n_right / max(n_true + n_found, 1e-12))
+
+    def _scored_predictions(self, X: Any) -> EventLists:
+        return self.predict(X)

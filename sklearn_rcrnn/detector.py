@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -11,33 +10,40 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import Clips, EventScoreMixin, NetworkEstimator
-from .events import THRESHOLD_NAMES, Event, Label, resolve_threshold, select_events
+from ._base import EventDetector, TrainingData
+from ._parameters import stores_training_parameters
+from .events import (
+    THRESHOLD_NAMES,
+    Event,
+    EventLists,
+    Label,
+    resolve_threshold,
+    select_events,
+)
 from .inference.detections import to_events
 from .inference.windows import in_windows
 from .nn.crnn import (
     CRNN,
     EXTRACTORS,
     FRAMES_PER_STEP,
+    MIN_BANDS,
     PRECOMPUTED,
     frames_per_step,
 )
 from .nn.heads import HEADS
-from .nn.rcrnn import RCRNN, count_parameters
+from .nn.normalization import Normalization
+from .nn.rcrnn import RCRNN
 from .nn.recipe import RECIPES, Recipe
 from .pretraining import CRNNPretrainer
 from .training.augmentation import FeatureAugmentation
-from .training.data import collate_detection
 from .training.initial_weights import copy_weights, fit_pretrainer
-from .training.nets import DetectionNet, seeded, train
-from .training.targets import to_target
+from .training.inputs import Clips
 
 
-class RCRNNDetector(EventScoreMixin, NetworkEstimator):
+class RCRNNDetector(EventDetector):
     """Detect sound events in features of recordings with R-CRNN.
 
     A convolutional recurrent network turns the features of a clip, which it normalizes,
@@ -183,7 +189,8 @@ default="crnn_bigru"
     """
 
     _parameter_constraints: dict = {
-        **NetworkEstimator._training_constraints,
+        **EventDetector._training_constraints,
+        "gru_units": [Interval(Integral, 1, None, closed="left")],
         "dense_units": [Interval(Integral, 1, None, closed="left")],
         "head": [StrOptions(set(HEADS))],
         "extractor": [StrOptions({*EXTRACTORS, PRECOMPUTED}), torch.nn.Module],
@@ -202,9 +209,9 @@ default="crnn_bigru"
         "nms_threshold": [Interval(Real, 0, 1, closed="both")],
         "max_events_per_clip": [Interval(Integral, 1, None, closed="left"), None],
         "recipe": [StrOptions(set(RECIPES)), Recipe],
-        **NetworkEstimator._clock_constraints,
     }
 
+    @stores_training_parameters
     def __init__(
         self,
         gru_units: int = 50,
@@ -248,7 +255,6 @@ default="crnn_bigru"
         self.freeze_extractor = freeze_extractor
         self.extractor_lr = extractor_lr
         self.memory = memory
-        self.normalization = normalization
         self.anchor_sizes = anchor_sizes
         self.n_proposals = n_proposals
         self.proposal_nms_threshold = proposal_nms_threshold
@@ -256,65 +262,8 @@ default="crnn_bigru"
         self.nms_threshold = nms_threshold
         self.max_events_per_clip = max_events_per_clip
         self.recipe = recipe
-        self.frame_shift = frame_shift
-        self.max_epochs = max_epochs
-        self.lr = lr
-        self.lr_schedule = lr_schedule
-        self.augmentation = augmentation
-        self.batch_size = batch_size
-        self.patience = patience
-        self.validation_fraction = validation_fraction
-        self.gradient_clip = gradient_clip
-        self.callbacks = callbacks
-        self.net_params = net_params
-        self.device = device
-        self.precision = precision
-        self.random_state = random_state
-        self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None, *, X_val: Any = None, y_val: Any = None) -> RCRNNDetector:
-        """Learn to detect the events.
-
-        Parameters
-        ----------
-        X : array of shape (n_clips, n_frames, n_bands) or list of (n_frames_i, n_bands)
-            Features, or feature maps with ``extractor="precomputed"``; or a
-            :class:`ClipStream` of either.
-        y : list of lists of (onset, offset, label)
-            Events of each clip in seconds; an empty list for a clip without event. None
-            with a stream, which brings its events.
-        X_val, y_val : as `X` and `y`, default=None
-            Validation clips; by default a part of `X` is set aside, and of a stream none.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        TypeError, ValueError
-            For parameters, features or events that cannot be; names the clip.
-        """
-        self._validate_params()
-        self._check_together()
-        rng = check_random_state(self.random_state)
-        clips, train_set, valid_set = self._training_sets(X, y, X_val, y_val, rng)
-        seed = self._seed(rng)
-        self.pretrainer_ = fit_pretrainer(self, (X, y), (X_val, y_val), seed)
-        net = self._build_net(train_set, valid_set)
-        with seeded(seed):
-            self.net_ = net.initialize()
-            if self.pretrainer_ is not None:
-                copy_weights(net.module_, self.pretrainer_, self.classes_.tolist())
-            extractor = net.module_.extractor
-            if isinstance(extractor, CRNN):
-                self._set_normalization(extractor.normalization, clips, self.pretrainer_ is None)
-            train(net, train_set, valid_set)
-        self.history_ = net.history
-        self.n_parameters_ = count_parameters(net.module_)
-        return self
-
-    def predict(self, X: Any) -> list[list[Event]]:
+    def predict(self, X: Any) -> EventLists:
         """Detect the events of every clip; those over a minute go through in windows.
 
         Parameters
@@ -327,7 +276,8 @@ default="crnn_bigru"
             ``(onset, offset, label, score)``, by onset, in seconds, inside the clip.
         """
         candidates = self._candidates(X)
-        return select_events(candidates, self._thresholds(), self.max_events_per_clip)
+        chosen = select_events(candidates, self._thresholds(), self.max_events_per_clip)
+        return EventLists(chosen)
 
     def predict_candidates(self, X: Any) -> list[list[Event]]:
         """All scored events of every clip: non-maximum suppression, but no threshold.
@@ -396,34 +346,42 @@ default="crnn_bigru"
         frames = FRAMES_PER_STEP if self.extractor == PRECOMPUTED else 1
         return frames * self.frame_shift
 
-    def _converter(self, labels: list[Label]) -> Any:
-        return partial(to_target, labels=labels, step=self._step_seconds())
+    def _min_bands(self) -> int:
+        return MIN_BANDS if isinstance(self.extractor, str) and self.extractor in EXTRACTORS else 1
 
-    def _build_net(self, train_set: Any, valid_set: Any) -> DetectionNet:
-        return self._make_net(
-            DetectionNet,
-            train_set,
-            valid_set,
-            module=RCRNN,
-            module__n_inputs=self.n_features_in_,
-            module__n_classes=len(self.classes_),
-            module__extractor=self.extractor,
-            module__gru_units=self.gru_units,
-            module__dense_units=self.dense_units,
-            module__anchor_sizes=tuple(self.anchor_sizes),
-            module__n_proposals=self.n_proposals,
-            module__proposal_nms=self.proposal_nms_threshold,
-            module__freeze_extractor=self.freeze_extractor,
-            module__head=self.head,
-            module__context=self._context(),
-            module__recipe=Recipe.named(self.recipe)
-            if isinstance(self.recipe, str)
-            else self.recipe,
+    def _target_seconds(self) -> float:
+        return self._step_seconds()
+
+    def _network_params(self) -> dict[str, Any]:
+        named = isinstance(self.recipe, str)
+        return {
+            "module": RCRNN,
+            "module__n_inputs": self.n_features_in_,
+            "module__n_classes": len(self.classes_),
+            "module__extractor": self.extractor,
+            "module__gru_units": self.gru_units,
+            "module__dense_units": self.dense_units,
+            "module__anchor_sizes": tuple(self.anchor_sizes),
+            "module__n_proposals": self.n_proposals,
+            "module__proposal_nms": self.proposal_nms_threshold,
+            "module__freeze_extractor": self.freeze_extractor,
+            "module__head": self.head,
+            "module__context": self._context(),
+            "module__recipe": Recipe.named(self.recipe) if named else self.recipe,
             **self._learning_rates(),
-            criterion=torch.nn.Identity,
-            iterator_train__collate_fn=collate_detection,
-            iterator_valid__collate_fn=collate_detection,
+        }
+
+    def _normalization(self, network: RCRNN) -> Normalization | None:
+        extractor = network.extractor
+        return extractor.normalization if isinstance(extractor, CRNN) else None
+
+    def _first_weights(self, network: RCRNN, data: TrainingData, seed: int) -> None:
+        self.pretrainer_ = fit_pretrainer(
+            self, (data.X, data.events), (data.X_val, data.events_val), seed
         )
+        if self.pretrainer_ is not None:
+            copy_weights(network, self.pretrainer_, self.classes_.tolist())
+        self._set_normalization(network, data.clips, measure=self.pretrainer_ is None)
 
     def _learning_rates(self) -> dict[str, Any]:
         """Parameters of the skorch net that give the extractor a learning rate of its own."""

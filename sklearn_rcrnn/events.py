@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 Label = str | int
 # What a model's own thresholds may be called: from many events found to few false alarms.
@@ -37,6 +38,43 @@ class Event(NamedTuple):
     offset: float
     label: Label
     score: float = 1.0
+
+
+class EventLists(list):
+    """The events of each clip: a list of lists that scikit-learn can put together.
+
+    It is a list in every respect, and NumPy takes it for an object array of shape
+    (n_clips,): ``cross_val_predict`` can therefore concatenate what ``predict`` returns, and
+    gives an object array of lists.
+
+    Examples
+    --------
+    >>> events = EventLists([[Event(0.5, 1.0, "dog")], []])
+    >>> events == [[(0.5, 1.0, "dog", 1.0)], []]
+    True
+    >>> np.asarray(events).shape
+    (2,)
+    >>> np.concatenate([events, events]).shape
+    (4,)
+    >>> events[np.array([1, 0])]
+    [[], [Event(onset=0.5, offset=1.0, label='dog', score=1.0)]]
+    """
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.object_]:
+        if dtype is not None and np.dtype(dtype) != object:
+            raise TypeError(f"Lists of events make an object array, none of {np.dtype(dtype)}")
+        array = np.empty(len(self), dtype=object)
+        for i, clip in enumerate(self):
+            array[i] = clip
+        return array
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return EventLists(super().__getitem__(index))
+        if isinstance(index, (Sequence, np.ndarray)):
+            places = np.asarray(index) if len(index) else slice(0)
+            return EventLists(np.asarray(self)[places])
+        return super().__getitem__(index)
 
 
 def check_event_lists(

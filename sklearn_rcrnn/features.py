@@ -21,7 +21,11 @@ from .clip_stream import ClipStream
 _BLOCK = 128
 
 
-class LFBETransformer(TransformerMixin, BaseEstimator):
+class LFBETransformer(
+    TransformerMixin,
+    BaseEstimator,
+    auto_wrap_output_keys=None,  # type: ignore[call-arg]  # features are no table
+):
     """Turn recordings into log filter bank energies.
 
     Each clip gives ``log(librosa.feature.melspectrogram(...) + eps)``, with frames centered

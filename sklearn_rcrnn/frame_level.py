@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import EventScoreMixin, NetworkEstimator
-from .events import Event, Label, select_events
+from ._base import EventDetector
+from ._parameters import stores_training_parameters
+from .events import Event, EventLists, Label, select_events
 from .inference.windows import frames_in_windows
 from .nn.frame_networks import NETWORKS, FrameNetwork
-from .nn.rcrnn import count_parameters
+from .nn.normalization import Normalization
 from .training.augmentation import FeatureAugmentation
-from .training.data import collate_detection
-from .training.nets import DetectionNet, seeded, train
-from .training.targets import to_target
 
 
 def frames_to_events(
@@ -85,7 +80,7 @@ def frames_to_events(
     return sorted(events)
 
 
-class FrameDetector(EventScoreMixin, NetworkEstimator):
+class FrameDetector(EventDetector):
     """Detect sound events frame by frame, as the systems do that R-CRNN was compared with.
 
     Takes the same `X` and `y` as :class:`RCRNNDetector` and returns the same events.
@@ -159,7 +154,7 @@ gradient_clip, callbacks, net_params, device, precision, random_state, verbose
     """
 
     _parameter_constraints: dict = {
-        **{k: v for k, v in NetworkEstimator._training_constraints.items() if k != "gru_units"},
+        **EventDetector._training_constraints,
         "network": [StrOptions(set(NETWORKS))],
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "foreground_weight": [Interval(Real, 0, None, closed="neither"), None],
@@ -169,9 +164,9 @@ gradient_clip, callbacks, net_params, device, precision, random_state, verbose
         "min_duration": [Interval(Real, 0, None, closed="left")],
         "min_gap": [Interval(Real, 0, None, closed="left")],
         "max_events_per_clip": [Interval(Integral, 1, None, closed="left"), None],
-        **NetworkEstimator._clock_constraints,
     }
 
+    @stores_training_parameters
     def __init__(
         self,
         network: str = "crnn",
@@ -210,48 +205,8 @@ gradient_clip, callbacks, net_params, device, precision, random_state, verbose
         self.min_duration = min_duration
         self.min_gap = min_gap
         self.max_events_per_clip = max_events_per_clip
-        self.normalization = normalization
-        self.frame_shift = frame_shift
-        self.max_epochs = max_epochs
-        self.lr = lr
-        self.lr_schedule = lr_schedule
-        self.augmentation = augmentation
-        self.batch_size = batch_size
-        self.patience = patience
-        self.validation_fraction = validation_fraction
-        self.gradient_clip = gradient_clip
-        self.callbacks = callbacks
-        self.net_params = net_params
-        self.device = device
-        self.precision = precision
-        self.random_state = random_state
-        self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None, *, X_val: Any = None, y_val: Any = None) -> FrameDetector:
-        """Learn to tell the labels of each frame.
-
-        Parameters
-        ----------
-        X, y, X_val, y_val : as for :meth:`RCRNNDetector.fit`
-
-        Returns
-        -------
-        self
-        """
-        self._validate_params()
-        rng = check_random_state(self.random_state)
-        clips, train_set, valid_set = self._training_sets(X, y, X_val, y_val, rng)
-        seed = self._seed(rng)
-        net = self._build_net(train_set, valid_set)
-        with seeded(seed):
-            self.net_ = net.initialize()
-            self._set_normalization(net.module_.normalization, clips)
-            train(net, train_set, valid_set)
-        self.history_ = net.history
-        self.n_parameters_ = count_parameters(net.module_)
-        return self
-
-    def predict(self, X: Any) -> list[list[Event]]:
+    def predict(self, X: Any) -> EventLists:
         """Detect the events of every clip.
 
         Parameters
@@ -276,7 +231,7 @@ gradient_clip, callbacks, net_params, device, precision, random_state, verbose
             )
             for own in probabilities
         ]
-        return select_events(clips, 0.0, self.max_events_per_clip)
+        return EventLists(select_events(clips, 0.0, self.max_events_per_clip))
 
     def predict_frame_proba(self, X: Any) -> NDArray[np.float32] | list[NDArray[np.float32]]:
         """Probability of each label in each frame.
@@ -306,32 +261,23 @@ gradient_clip, callbacks, net_params, device, precision, random_state, verbose
                     rows[place] = row[: len(clips[place])]
         return rows
 
-    def _frame_seconds(self) -> float:
-        return self.frame_shift
-
-    def _converter(self, labels: list[Label]) -> Any:
-        return partial(to_target, labels=labels, step=self.frame_shift)
-
-    def _build_net(self, train_set: Any, valid_set: Any) -> DetectionNet:
+    def _network_params(self) -> dict[str, Any]:
         # Phan et al. weigh the foreground and learn distances; the others do neither.
         foreground, distance = (3.0, 1.0) if self.network in ("cnn", "dnn") else (1.0, 0.0)
         if self.foreground_weight is not None:
             foreground = self.foreground_weight
         if self.distance_weight is not None:
             distance = self.distance_weight
-        return self._make_net(
-            DetectionNet,
-            train_set,
-            valid_set,
-            module=FrameNetwork,
-            module__n_bands=self.n_features_in_,
-            module__n_classes=len(self.classes_),
-            module__network=self.network,
-            module__n_members=self.n_members,
-            module__foreground_weight=foreground,
-            module__distance_weight=distance,
-            module__context=self._context(),
-            criterion=torch.nn.Identity,
-            iterator_train__collate_fn=collate_detection,
-            iterator_valid__collate_fn=collate_detection,
-        )
+        return {
+            "module": FrameNetwork,
+            "module__n_bands": self.n_features_in_,
+            "module__n_classes": len(self.classes_),
+            "module__network": self.network,
+            "module__n_members": self.n_members,
+            "module__foreground_weight": foreground,
+            "module__distance_weight": distance,
+            "module__context": self._context(),
+        }
+
+    def _normalization(self, network: FrameNetwork) -> Normalization:
+        return network.normalization

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import TransformerMixin
-from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import NetworkEstimator
-from .events import Label, check_event_lists
-from .nn.crnn import CRNN, EXTRACTORS, frames_per_step, n_steps
+from ._parameters import stores_training_parameters
+from .events import check_event_lists
+from .nn.crnn import CRNN, EXTRACTORS, MIN_BANDS, frames_per_step, n_steps
+from .nn.normalization import Normalization
 from .nn.presence import PresenceNetwork
-from .nn.rcrnn import count_parameters
 from .training.augmentation import FeatureAugmentation
-from .training.data import collate_presence
-from .training.nets import PresenceNet, seeded, train
+from .training.inputs import check_weights
 from .training.targets import to_presence
 
 
-class CRNNPretrainer(TransformerMixin, NetworkEstimator):
+class CRNNPretrainer(
+    TransformerMixin,
+    NetworkEstimator,
+    auto_wrap_output_keys=None,  # type: ignore[call-arg]  # feature maps are no table
+):
     """Train the CRNN to tell which events are present in a clip.
 
     The trained network gives :class:`RCRNNDetector` a good start
@@ -112,10 +115,11 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
 
     _parameter_constraints: dict = {
         **NetworkEstimator._training_constraints,
+        "gru_units": [Interval(Integral, 1, None, closed="left")],
         "extractor": [StrOptions(set(EXTRACTORS)), torch.nn.Module],
-        **NetworkEstimator._clock_constraints,
     }
 
+    @stores_training_parameters
     def __init__(
         self,
         gru_units: int = 50,
@@ -140,54 +144,6 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
     ):
         self.gru_units = gru_units
         self.extractor = extractor
-        self.normalization = normalization
-        self.frame_shift = frame_shift
-        self.max_epochs = max_epochs
-        self.lr = lr
-        self.lr_schedule = lr_schedule
-        self.augmentation = augmentation
-        self.batch_size = batch_size
-        self.patience = patience
-        self.validation_fraction = validation_fraction
-        self.gradient_clip = gradient_clip
-        self.callbacks = callbacks
-        self.net_params = net_params
-        self.device = device
-        self.precision = precision
-        self.random_state = random_state
-        self.verbose = verbose
-
-    def fit(self, X: Any, y: Any = None, *, X_val: Any = None, y_val: Any = None) -> CRNNPretrainer:
-        """Learn which labels are present.
-
-        Parameters
-        ----------
-        X : array of shape (n_clips, n_frames, n_bands) or list of (n_frames_i, n_bands)
-            Features; or a :class:`ClipStream` of such clips.
-        y : list of lists of (onset, offset, label)
-            Events of each clip; only their labels count here. None with a stream, which
-            brings its events.
-        X_val, y_val : as `X` and `y`, default=None
-            Validation clips; by default a part of `X` is set aside, and of a stream none.
-
-        Returns
-        -------
-        self
-        """
-        self._validate_params()
-        rng = check_random_state(self.random_state)
-        clips, train_set, valid_set = self._training_sets(X, y, X_val, y_val, rng)
-        seed = self._seed(rng)
-        net = self._build_net(train_set, valid_set)
-        with seeded(seed):
-            self.net_ = net.initialize()
-            extractor = net.module_.extractor
-            if isinstance(extractor, CRNN):
-                self._set_normalization(extractor.normalization, clips)
-            train(net, train_set, valid_set)
-        self.history_ = self.net_.history
-        self.n_parameters_ = count_parameters(self.net_.module_)
-        return self
 
     def transform(self, X: Any) -> NDArray[np.float32] | list[NDArray[np.float32]]:
         """Compute the feature maps.
@@ -233,13 +189,15 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
                 probabilities[places] = network(**batch).float().sigmoid().cpu().numpy()
         return probabilities
 
-    def score(self, X: Any, y: Any) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Part of the (clip, label) pairs whose presence is told rightly at 0.5.
 
         Parameters
         ----------
         X : as for :meth:`transform`
         y : list of lists of (onset, offset, label)
+        sample_weight : array of shape (n_clips,), default=None
+            How much each clip counts.
 
         Returns
         -------
@@ -248,7 +206,9 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
         probabilities = self.predict_proba(X)
         events = check_event_lists(y, n_clips=len(probabilities))
         present = np.stack([to_presence(clip, self.classes_.tolist()) for clip in events])
-        return float(np.mean((probabilities > 0.5) == present))
+        right = ((probabilities > 0.5) == present).mean(1)
+        weights = None if sample_weight is None else check_weights(sample_weight, len(right))
+        return float(np.average(right, weights=weights))
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Names of the channels of the feature map.
@@ -266,24 +226,25 @@ class CRNNPretrainer(TransformerMixin, NetworkEstimator):
             [f"crnn{i}" for i in range(self.net_.module_.extractor.n_channels)], dtype=object
         )
 
-    def _build_net(self, train_set: Any, valid_set: Any) -> PresenceNet:
-        return self._make_net(
-            PresenceNet,
-            train_set,
-            valid_set,
-            module=PresenceNetwork,
-            module__n_bands=self.n_features_in_,
-            module__n_labels=len(self.classes_),
-            module__extractor=self.extractor,
-            module__gru_units=self.gru_units,
-            module__context=self._context(),
-            criterion=torch.nn.BCEWithLogitsLoss,
-            iterator_train__collate_fn=collate_presence,
-            iterator_valid__collate_fn=collate_presence,
-        )
+    def _min_bands(self) -> int:
+        return MIN_BANDS if isinstance(self.extractor, str) else 1
 
-    def _converter(self, labels: list[Label]) -> Any:
-        return partial(to_presence, labels=labels)
+    def _network_params(self) -> dict[str, Any]:
+        return {
+            "module": PresenceNetwork,
+            "module__n_bands": self.n_features_in_,
+            "module__n_labels": len(self.classes_),
+            "module__extractor": self.extractor,
+            "module__gru_units": self.gru_units,
+            "module__context": self._context(),
+        }
+
+    def _normalization(self, network: PresenceNetwork) -> Normalization | None:
+        extractor = network.extractor
+        return extractor.normalization if isinstance(extractor, CRNN) else None
+
+    def _scored_predictions(self, X: Any) -> NDArray[np.float32]:
+        return self.predict_proba(X)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -183,7 +183,7 @@ def _training_step(bench, features, y, precision):
     """A function that does one step of the detector's training, and one of the bare network."""
     from sklearn_rcrnn import RCRNNDetector
     from sklearn_rcrnn.events import check_event_lists
-    from sklearn_rcrnn.training.data import collate_detection
+    from sklearn_rcrnn.training.data import collate_training
     from sklearn_rcrnn.training.targets import to_target
 
     detector = RCRNNDetector(
@@ -193,7 +193,7 @@ def _training_step(bench, features, y, precision):
     net = detector.net_
     step = 8 * detector.frame_shift
     targets = [to_target(clip, list(LABELS), step) for clip in check_event_lists(y)]
-    batch = collate_detection(list(zip(features, targets, strict=True)))
+    batch = collate_training(list(zip(features, targets, strict=True)))
     there = bench.torch.from_numpy(features).to(bench.device)
     module = net.module_
 

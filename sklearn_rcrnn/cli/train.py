@@ -96,7 +96,7 @@ def _split(clips: Clips, fraction: float, seed: int) -> tuple[Any, Any, bool]:
     """Clips to train on and to hold out, and whether whole recordings are held out."""
     import numpy as np
 
-    from ..training.data import split_clips
+    from ..training.data import stratified_split
 
     if not fraction:
         return np.arange(len(clips.X)), np.arange(0), True
@@ -112,7 +112,7 @@ def _split(clips: Clips, fraction: float, seed: int) -> tuple[Any, Any, bool]:
     for group, own in zip(groups.tolist(), clips.y, strict=True):
         labels[group] = labels[group] or (str(own[0].label) if own else "")
     rng = np.random.RandomState(seed)
-    _, chosen = split_clips([labels[group] for group in present], fraction, rng)
+    _, chosen = stratified_split([labels[group] for group in present], fraction, rng)
     held = np.isin(groups, [present[i] for i in chosen])
     # A label can only be scored if it was learnt.
     learnt = {e.label for own, out in zip(clips.y, held, strict=True) for e in own if not out}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .crnn import make_extractor, n_steps
-from .losses import LabelLinear
+from .losses import LabelLinear, Targets
 
 
 class PresenceHead(nn.Module):
@@ -67,3 +68,17 @@ class PresenceNetwork(nn.Module):
         if lengths is not None:
             steps = n_steps(lengths, self.extractor.frames_per_step)
         return self.head(self.extractor(features, lengths), steps)
+
+    def losses(
+        self, features: Tensor, lengths: Tensor | None, targets: Targets
+    ) -> dict[str, Tensor]:
+        """The loss ``presence``: binary cross entropy, averaged over clips and labels."""
+        logits = self(features, lengths)
+        target = presence(Targets(*targets), logits)
+        return {"presence": F.binary_cross_entropy_with_logits(logits, target)}
+
+
+def presence(targets: Targets, like: Tensor) -> Tensor:
+    """1 where a clip has an event of a label, else 0, as (n_clips, n_labels) like `like`."""
+    present = torch.zeros_like(like)
+    return present.scatter_reduce(1, targets.labels, targets.mask.to(like.dtype), "amax")

@@ -68,14 +68,37 @@ class LossTable(PrintLog):
 
 
 class StopOnDivergence(Callback):
-    """Raise as soon as a loss is not finite: nothing good comes of training on."""
+    """Raise ValueError where a training diverges, because the network has learnt nothing then.
+
+    That is where a loss, a weight or a batch statistic is not finite after an epoch, or where
+    the training loss of every epoch is far above what it was before the first step.
+    """
+
+    # So many times the loss of the first batch; normal trainings stay under twice.
+    _TOO_MUCH = 10.0
+
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        first = net.history[0, "batches", 0]["train_loss"]
+        best = min(net.history[:, "train_loss"])
+        if best > self._TOO_MUCH * first:
+            self._fail(net, f"train_loss is {best:.3g} at best and began at {first:.3g}")
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        loss = net.history[-1, "train_loss"]
-        if not np.isfinite(loss):
-            raise ValueError(
-                f"Training diverged: the loss of epoch {len(net.history)} is {loss}. Try a lower lr"
-            )
+        row = net.history[-1]
+        for name in ("train_loss", "valid_loss"):
+            if name in row and not np.isfinite(row[name]):
+                self._fail(net, f"{name} is {row[name]}")
+        for name, value in net.module_.state_dict().items():
+            # The sum of squares is finite only if all values and their products are.
+            if value.is_floating_point() and not torch.isfinite(value.square().sum()):
+                self._fail(net, f"{name} holds values that are not finite")
+
+    @staticmethod
+    def _fail(net: NeuralNet, what: str) -> None:
+        raise ValueError(
+            f"Training diverged in epoch {len(net.history)}: {what}. Try a lower lr "
+            f"(it is {net.lr:g}), or gradient_clip"
+        )
 
 
 def one_cycle(
@@ -86,25 +109,49 @@ def one_cycle(
     return torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=peaks, **kwargs)
 
 
+def check_monitored(callbacks: list[Any], has_validation: bool) -> None:
+    """Raise ValueError where a callback watches a validation score, but there are no clips."""
+    for item in callbacks:
+        callback = item[1] if isinstance(item, tuple) else item
+        monitor = getattr(callback, "monitor", None)
+        if not has_validation and isinstance(monitor, str) and monitor.startswith("valid_"):
+            raise ValueError(
+                f"{type(callback).__name__} watches {monitor}, but there are no validation clips: "
+                "set validation_fraction, give X_val and y_val to fit, or have it watch "
+                'monitor="train_loss"'
+            )
+
+
 def callbacks_for(
+    *,
     patience: int | None,
     monitor: str,
     gradient_clip: float | None,
     verbose: int,
-    schedule: tuple[float, int] | None,
+    cycle_steps: int | None,
 ) -> list[tuple[str, Callback]]:
     """The callbacks of a training besides those of the net itself.
 
-    `schedule` is the highest learning rate and the number of steps of a cycle, or None.
+    Parameters
+    ----------
+    patience : int or None
+        Epochs without improvement after which the training stops.
+    monitor : str
+        What must improve.
+    gradient_clip : float or None
+        Largest norm of the gradient.
+    verbose : int
+    cycle_steps : int or None
+        Number of steps of a cycle of the learning rate; None for a constant rate.
     """
     chosen: list[tuple[str, Callback]] = [
         ("next_epoch", NextEpoch()),
         ("divergence", StopOnDivergence()),
     ]
-    if schedule is not None:
+    if cycle_steps is not None:
         # PyTorch's cycle divides by zero where its first part is one step, and never rises
         # where it is less.
-        n_steps = max(schedule[1], 3)
+        n_steps = max(cycle_steps, 3)
         cycle = LRScheduler(
             one_cycle,
             total_steps=n_steps,

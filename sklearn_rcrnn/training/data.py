@@ -6,47 +6,69 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import skorch.dataset
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..clip_stream import ClipStream
+from ..events import Event, EventLists
 from ..nn.losses import Targets
 
 
-class ClipDataset(Dataset):
-    """Features of clips with what belongs to each, without a copy of either.
+class ClipDataset(skorch.dataset.Dataset):
+    """Features of clips with their targets, without a copy of either.
+
+    skorch's callbacks find the clips in `X` and their events in `y`, so that
+    ``EpochScoring`` scores the events of the validation clips.
 
     Parameters
     ----------
     features : sequence of float32 arrays of shape (n_frames_i, n_bands)
-    targets : sequence
-        Of the same length.
+    events : sequence of lists of Event
+        One list for each clip.
+    convert : callable
+        ``convert(events)`` gives the target of a clip.
     indices : int array, default=None
         The clips that belong to the set; all of them by default.
     """
 
-    def __init__(self, features: Sequence[Any], targets: Sequence[Any], indices: Any = None):
+    def __init__(
+        self,
+        features: Sequence[Any],
+        events: Sequence[list[Event]],
+        convert: Callable[[list[Event]], Any],
+        indices: NDArray[np.int64] | None = None,
+    ):
         self.features = features
-        self.targets = targets
+        self.events = events
         self.indices = np.arange(len(features)) if indices is None else indices
+        self.targets = [convert(events[i]) for i in self.indices]
+
+    @property
+    def X(self) -> list[Any]:
+        return [self.features[i] for i in self.indices]
+
+    @property
+    def y(self) -> NDArray[np.object_]:
+        # As an array: skorch would take lists apart.
+        return np.asarray(EventLists(self.events[i] for i in self.indices))
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        i = self.indices[index]
-        return self.features[i], self.targets[i]
+        return self.features[self.indices[index]], self.targets[index]
 
 
 class StreamDataset(Dataset):
-    """The clips that a stream makes in the epoch at hand.
+    """The clips that a stream makes in the current epoch.
 
     Parameters
     ----------
     stream : ClipStream
-        Of features.
+        A stream of features.
     convert : callable
         ``convert(clip, events)`` checks the events of a clip and gives its target.
     """
@@ -81,17 +103,11 @@ def collate_features(clips: Sequence[NDArray[np.float32]]) -> dict[str, Tensor]:
     return {"features": torch.from_numpy(padded), "lengths": torch.tensor(lengths)}
 
 
-def collate_presence(batch: Sequence[tuple[Any, Any]]) -> tuple[dict[str, Tensor], Tensor]:
-    """Batch for the pre-trainer: features and a row of 0 and 1 for each clip."""
-    clips, presence = zip(*batch, strict=True)
-    return collate_features(clips), torch.from_numpy(np.stack(presence))
+def collate_training(batch: Sequence[tuple[Any, Any]]) -> tuple[dict[str, Any], Tensor]:
+    """Batch of a training: features and :class:`Targets`, padded to the most of a clip.
 
-
-def collate_detection(batch: Sequence[tuple[Any, Any]]) -> tuple[dict[str, Any], Tensor]:
-    """Batch for a detector: features and :class:`Targets`, padded to the most of a clip.
-
-    The network needs the targets to sample anchors and RoIs, so they travel with the
-    features. The second part is what skorch expects as target, the number of events.
+    The network computes its losses from the targets, so they travel with the features. The
+    second part is what skorch expects as target, the number of events.
     """
     clips, events = zip(*batch, strict=True)
     counts = torch.tensor([len(labels) for _, labels in events])
@@ -106,30 +122,39 @@ def collate_detection(batch: Sequence[tuple[Any, Any]]) -> tuple[dict[str, Any],
     return {**collate_features(clips), "targets": targets}, counts
 
 
-def split_clips(
-    groups: Sequence[Any], fraction: float, rng: np.random.RandomState
+def stratified_split(
+    strata: Sequence[Any], fraction: float, rng: np.random.RandomState
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices for training and validation, with each group in both in proportion.
+    """Indices for training and validation, with each stratum in both in proportion.
 
     Parameters
     ----------
-    groups : sequence of n_clips sortable values
-        For example the first label of each clip.
+    strata : sequence of n_clips sortable values
+        What shall be in both parts in proportion, for example the first label of each clip.
     fraction : float
         Part for validation; at least one clip.
     rng : numpy.random.RandomState
+
+    Returns
+    -------
+    training, validation : int arrays, sorted
+
+    Raises
+    ------
+    ValueError
+        If there is a single clip.
     """
-    n = len(groups)
+    n = len(strata)
     if n < 2:
         raise ValueError(
             "1 sample (n_samples=1) cannot be split into training and validation clips: give "
             "more clips, a validation set (X_val, y_val), or validation_fraction=None"
         )
     shuffled = rng.permutation(n)
-    by_group = sorted(shuffled, key=lambda i: groups[i])
+    ordered = sorted(shuffled, key=lambda i: strata[i])
     count = min(max(round(n * fraction), 1), n - 1)
-    # Evenly spaced places in a list sorted by group meet each group in proportion.
+    # Evenly spaced places in a list sorted by stratum meet each stratum in proportion.
     places = ((np.arange(count) + rng.uniform()) * n / count).astype(int)
     chosen = np.zeros(n, bool)
-    chosen[np.asarray(by_group)[places]] = True
+    chosen[np.asarray(ordered)[places]] = True
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)

@@ -1,14 +1,16 @@
-"""The skorch nets that train the networks."""
+"""The skorch net that trains the networks, and the random numbers of a training."""
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, EarlyStopping
 from skorch.dataset import unpack_data
 from skorch.helper import predefined_split
 from skorch.utils import to_tensor
@@ -19,41 +21,39 @@ from .callbacks import LossParts, LossTable
 from .data import ClipDataset
 
 
-class PresenceNet(NeuralNet):
-    """skorch net that may compute in bfloat16 and change features before it learns from them."""
+class TrainingNet(NeuralNet):
+    """skorch net of a network that computes the parts of its loss itself, by name.
+
+    The network has a method ``losses(features, lengths, targets)``. Whatever parts it
+    returns are summed up, and recorded in the history under their names.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As for :class:`skorch.NeuralNet`.
+    bfloat16 : bool, default=False
+        Compute in bfloat16 where PyTorch's autocast allows.
+    augmentation : callable, default=None
+        Changes the features of a batch before the network learns from it.
+    use_caching : bool, default=False
+        Whether callbacks score what the validation loss was computed from. That are losses
+        here, not predictions, so callbacks have the net predict.
+    """
+
+    # Predicts the events of clips while the net is trained; set by train().
+    predict_events: Callable[[Any], Any] | None = None
 
     def __init__(
         self,
         *args: Any,
         bfloat16: bool = False,
         augmentation: Callable[[Tensor], Tensor] | None = None,
+        use_caching: bool = False,
         **kwargs: Any,
     ):
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, use_caching=use_caching, **kwargs)
         self.bfloat16 = bfloat16
         self.augmentation = augmentation
-
-    def train_step_single(self, batch: Any, **fit_params: Any) -> Any:
-        if self.augmentation is not None:
-            X, y = unpack_data(batch)
-            batch = {**X, "features": self.augmentation(X["features"])}, y
-        return super().train_step_single(batch, **fit_params)
-
-    def infer(self, x: Any, **fit_params: Any) -> Any:
-        with self._autocast():
-            return super().infer(x, **fit_params)
-
-    def _autocast(self) -> torch.autocast:
-        kind = torch.device(self.device).type
-        return torch.autocast(kind, torch.bfloat16, enabled=self.bfloat16)
-
-
-class DetectionNet(PresenceNet):
-    """skorch net of a network that computes the parts of its loss itself, by name.
-
-    The network has a method ``losses(features, lengths, targets)``. Whatever parts it
-    returns are summed up, and recorded in the history under their names.
-    """
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
@@ -63,32 +63,88 @@ class DetectionNet(PresenceNet):
             ("print_log", LossTable()),
         ]
 
+    def partial_fit(
+        self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any
+    ) -> TrainingNet:
+        """Train as skorch does, but let a KeyboardInterrupt through.
+
+        skorch takes it for the end of the training, because its EarlyStopping raises one. A
+        user who presses Ctrl-C wants to end the program or the grid search instead.
+        """
+        if not self.initialized_:
+            self.initialize()
+        self.notify("on_train_begin", X=X, y=y)
+        try:
+            self.fit_loop(X, y, **fit_params)
+        except KeyboardInterrupt:
+            if not self._stopped_early():
+                raise
+        self.notify("on_train_end", X=X, y=y)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        """Events of clips of features, for callbacks that score them."""
+        if self.predict_events is None:
+            raise AttributeError("The net predicts only while it is trained: use the estimator")
+        return self.predict_events(X)
+
+    def train_step_single(self, batch: Any, **fit_params: Any) -> Any:
+        if self.augmentation is not None:
+            X, y = unpack_data(batch)
+            batch = {**X, "features": self.augmentation(X["features"])}, y
+        return super().train_step_single(batch, **fit_params)
+
     def infer(self, x: Any, **fit_params: Any) -> Any:
-        if "targets" not in x:
-            return super().infer(x, **fit_params)
         batch = to_tensor(x, device=self.device)
-        with self._autocast():
+        kind = torch.device(self.device).type
+        with torch.autocast(kind, torch.bfloat16, enabled=self.bfloat16):
             return self.module_.losses(batch["features"], batch.get("lengths"), batch["targets"])
 
     def get_loss(
         self, y_pred: dict[str, Tensor], y_true: Any, X: Any = None, training: bool = False
     ) -> Tensor:
-        kind = "train" if training else "valid"
-        parts = {name: loss.item() for name, loss in y_pred.items()}
-        self.history.record_batch(f"{kind}_losses", parts)
+        if len(y_pred) > 1:
+            parts = {name: loss.item() for name, loss in y_pred.items()}
+            self.history.record_batch("train_losses" if training else "valid_losses", parts)
         return torch.stack(list(y_pred.values())).sum()
 
+    def _stopped_early(self) -> bool:
+        return any(
+            isinstance(callback, EarlyStopping) and callback.misses_ == callback.patience
+            for _, callback in self.callbacks_
+        )
 
-def train(net: NeuralNet, train_set: Dataset, valid_set: ClipDataset | None) -> None:
+
+def train(
+    net: TrainingNet,
+    train_set: Dataset,
+    valid_set: ClipDataset | None,
+    predict_events: Callable[[Any], Any],
+) -> None:
     """Train an initialized net, then let go of the data that it held on to."""
     net.train_split = None if valid_set is None else predefined_split(valid_set)
-    net.partial_fit(train_set, y=None)
-    net.train_split = None
+    net.predict_events = predict_events
+    try:
+        net.partial_fit(train_set, y=None)
+    finally:
+        net.train_split = net.predict_events = None
+
+
+# Networks are initialized, and dropout is drawn, by PyTorch's one generator of the process.
+_generator = threading.RLock()
+# A process that is forked while another thread trains must not wait for that thread.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: globals().update(_generator=threading.RLock()))
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """PyTorch's generator set to `seed` inside and as it was before afterwards."""
-    with torch.random.fork_rng():
+    """PyTorch's generator set to `seed` inside and as it was before afterwards.
+
+    Only one thread of a process is inside at a time: trainings in several threads wait for
+    each other, so that each has the random numbers that it has alone. Train in several
+    processes to train at the same time.
+    """
+    with _generator, torch.random.fork_rng():
         torch.manual_seed(seed)
         yield

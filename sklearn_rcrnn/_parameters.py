@@ -1,0 +1,104 @@
+"""Parameters that all estimators share which train a network."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import wraps
+from numbers import Integral, Real
+from typing import Any, Literal, TypeVar
+
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from .training.augmentation import FeatureAugmentation
+
+_Init = TypeVar("_Init", bound=Callable[..., None])
+
+
+class TrainingParameters(BaseEstimator):
+    """Stores the parameters of a training.
+
+    Subclasses repeat them in the signature of their ``__init__``, where scikit-learn reads
+    names and defaults, under the decorator :func:`stores_training_parameters`, and store
+    only their own.
+    """
+
+    _training_constraints: dict = {
+        "normalization": [
+            StrOptions({"auto", "training"}),
+            Interval(Real, 0, None, closed="neither"),
+        ],
+        "frame_shift": [Interval(Real, 0, None, closed="neither")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "lr_schedule": [StrOptions({"constant", "one_cycle"})],
+        "augmentation": [FeatureAugmentation, None],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "patience": [Interval(Integral, 1, None, closed="left"), None],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
+        "gradient_clip": [Interval(Real, 0, None, closed="neither"), None],
+        "callbacks": [list, tuple, None],
+        "net_params": [dict, None],
+        "device": [str],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        *,
+        normalization: float | Literal["auto", "training"],
+        frame_shift: float,
+        max_epochs: int,
+        lr: float,
+        lr_schedule: Literal["constant", "one_cycle"],
+        augmentation: FeatureAugmentation | None,
+        batch_size: int,
+        patience: int | None,
+        validation_fraction: float | None,
+        gradient_clip: float | None,
+        callbacks: Sequence[Any] | None,
+        net_params: dict[str, Any] | None,
+        device: str,
+        precision: Literal["auto", "float32", "bfloat16"],
+        random_state: Any,
+        verbose: int,
+    ):
+        self.normalization = normalization
+        self.frame_shift = frame_shift
+        self.max_epochs = max_epochs
+        self.lr = lr
+        self.lr_schedule = lr_schedule
+        self.augmentation = augmentation
+        self.batch_size = batch_size
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.gradient_clip = gradient_clip
+        self.callbacks = callbacks
+        self.net_params = net_params
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+        self.verbose = verbose
+
+
+def stores_training_parameters(init: _Init) -> _Init:
+    """Decorate the ``__init__`` of a subclass that stores only its own parameters.
+
+    Those that all trained estimators share are stored by ``TrainingParameters.__init__``. The
+    signature stays as it is written, which is what scikit-learn reads the names and
+    defaults of parameters from.
+    """
+    signature = inspect.signature(init)
+    shared = list(inspect.signature(TrainingParameters.__init__).parameters)[1:]
+
+    @wraps(init)
+    def store(self: TrainingParameters, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        given = signature.bind(self, *args, **kwargs)
+        given.apply_defaults()
+        TrainingParameters.__init__(self, **{name: given.arguments[name] for name in shared})
+
+    return store  # type: ignore[return-value]

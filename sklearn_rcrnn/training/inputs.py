@@ -1,0 +1,116 @@
+"""Checks on features: arrays of clips, or lists of clips of unequal length."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# An (n_clips, n_frames, n_bands) array, or a list of (n_frames_i, n_bands) arrays.
+Clips = Any
+
+
+def check_features(X: Any, estimator: str, name: str = "X") -> Clips:
+    """Check features and return them as float32 arrays, without a copy where they are that.
+
+    Parameters
+    ----------
+    X : array of shape (n_clips, n_frames, n_bands) or sequence of (n_frames_i, n_bands)
+    estimator : str
+        The class that the features are for; errors name it.
+    name : str, default="X"
+        The argument that the features came in; errors name it.
+
+    Returns
+    -------
+    float32 array of shape (n_clips, n_frames, n_bands), or list of (n_frames_i, n_bands)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the clips are no features, are empty, differ in their bands, or hold NaN.
+    """
+    clips: Clips
+    if isinstance(X, np.ndarray) and X.dtype != object:
+        clips = _check_array(X, estimator, name)
+    elif isinstance(X, (str, bytes)) or not hasattr(X, "__len__"):
+        raise TypeError(
+            f"{estimator} expects features, an (n_clips, n_frames, n_bands) array or a list of "
+            f"(n_frames, n_bands) arrays; {name} is {type(X).__name__}"
+        )
+    else:
+        clips = [_check_clip(clip, i, estimator, name) for i, clip in enumerate(X)]
+    if len(clips) == 0:
+        raise ValueError(
+            f"Found array with 0 sample(s): {name} is empty, while a minimum of 1 clip is required"
+        )
+    bands = {clip.shape[1] for clip in clips} if isinstance(clips, list) else {clips.shape[2]}
+    if len(bands) > 1:
+        raise ValueError(f"The clips of {name} have different numbers of bands: {sorted(bands)}")
+    for i, clip in enumerate(clips):
+        # The sum is finite only if all are, and needs no array of flags.
+        if not np.isfinite(clip.sum(dtype=np.float64)):
+            raise ValueError(f"The features of clip {i} of {name} contain NaN or infinity")
+    return clips
+
+
+def n_bands(clips: Clips) -> int:
+    """Bands of features that were checked."""
+    return clips[0].shape[1]
+
+
+def check_weights(sample_weight: Any, n_clips: int) -> NDArray[np.float64]:
+    """Check weights of clips and return them as an array of shape (n_clips,).
+
+    Raises
+    ------
+    ValueError
+        If there is not one finite weight for each clip, one is negative, or all are 0.
+    """
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.shape != (n_clips,):
+        raise ValueError(
+            f"sample_weight must have one weight for each of the {n_clips} clips, the shape "
+            f"({n_clips},); got the shape {weights.shape}"
+        )
+    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
+        raise ValueError("sample_weight must be finite, not negative, and not 0 for all clips")
+    return weights
+
+
+def _check_array(X: NDArray, estimator: str, name: str) -> NDArray[np.float32]:
+    if X.dtype.kind not in "fiub":
+        raise ValueError(
+            f"Features must be real numbers; complex or other data not supported, got {X.dtype}"
+        )
+    if X.ndim != 3:
+        raise ValueError(
+            f"{estimator} expects features of shape (n_clips, n_frames, n_bands); {name} is "
+            f"an array of {X.ndim} dimension(s), {X.shape}. Reshape your data, or "
+            f"{_from_audio(estimator, name)}"
+        )
+    if not X.shape[1]:
+        raise ValueError(f"The clips of {name} have no frames")
+    return X.astype(np.float32, copy=False)
+
+
+def _check_clip(clip: Any, index: int, estimator: str, name: str) -> NDArray[np.float32]:
+    array = np.asarray(clip)
+    if array.ndim != 2 or array.dtype.kind not in "fiub" or not len(array):
+        what = f"shape {array.shape}" if array.dtype.kind in "fiub" else f"{clip!r:.80}"
+        raise ValueError(
+            f"Clip {index} of {name} must be features of shape (n_frames, n_bands), at least one "
+            f"frame; got {what}. To start from audio, {_from_audio(estimator, name)}"
+        )
+    return array.astype(np.float32, copy=False)
+
+
+def _from_audio(estimator: str, name: str) -> str:
+    if name == "X":
+        return f"put an LFBETransformer before {estimator} in a Pipeline"
+    return (
+        f"turn the recordings of {name} into features yourself, because a Pipeline passes "
+        f"{name} on as it is: {name}=pipe[:-1].transform({name}). With scikit-learn's metadata "
+        f'routing on, Pipeline(steps, transform_input=["{name}"]) does it'
+    )

@@ -1,0 +1,235 @@
+"""What ``fit`` promises for every estimator that trains a network."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+import sklearn
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+from skorch.callbacks import Callback, EarlyStopping, EpochScoring
+
+from sklearn_rcrnn import CRNNPretrainer, FrameDetector, LFBETransformer, RCRNNDetector
+from sklearn_rcrnn.metrics import error_rate_scorer
+
+N_FRAMES = 60
+SECONDS = N_FRAMES * 1024 / 44100
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Twelve clips of 1.4 s of noise, each with an event that is louder in some bands."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(12, N_FRAMES, 16)).astype(np.float32)
+    y = []
+    for i, clip in enumerate(X):
+        start, label = int(rng.integers(5, 30)), "ab"[i % 2]
+        clip[start : start + 20, 4 * (i % 2) : 4 * (i % 2) + 8] += 3
+        y.append([(start * 1024 / 44100, (start + 20) * 1024 / 44100, label)])
+    return X, y
+
+
+def tiny(kind, **params):
+    params = {"max_epochs": 2, "batch_size": 4, "precision": "float32", "random_state": 0} | params
+    if kind is FrameDetector:
+        return FrameDetector("mlp", **params)
+    if kind is RCRNNDetector:
+        params = {"dense_units": 8, "score_threshold": 0.0} | params
+    return kind(gru_units=4, **params)
+
+
+KINDS = pytest.mark.parametrize("kind", [RCRNNDetector, CRNNPretrainer, FrameDetector])
+
+
+def weights(estimator):
+    return estimator.net_.module_.state_dict()
+
+
+def assert_same_weights(first, second):
+    theirs = weights(second)
+    for name, value in weights(first).items():
+        assert torch.equal(value, theirs[name]), name
+
+
+class RaiseInEpoch(Callback):
+    def __init__(self, epoch, error):
+        self.epoch, self.error = epoch, error
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == self.epoch:
+            raise self.error
+
+
+@KINDS
+def test_parameters_are_read_from_the_signature(kind):
+    estimator = tiny(kind)
+    assert {"max_epochs", "lr", "verbose", "frame_shift"} <= set(estimator.get_params())
+    assert clone(estimator.set_params(lr=0.5)).lr == 0.5
+    with pytest.raises(TypeError, match=rf"{kind.__name__}.*'epochs'"):
+        kind(epochs=3)
+
+
+class TestRandomNumbers:
+    @KINDS
+    def test_threads_do_not_disturb_each_other(self, kind, data):
+        alone = [tiny(kind, random_state=seed).fit(*data) for seed in (1, 2)]
+        state = torch.get_rng_state()
+        together = [tiny(kind, random_state=seed) for seed in (1, 2)]
+        threads = [threading.Thread(target=one.fit, args=data) for one in together]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for one, other in zip(alone, together, strict=True):
+            assert_same_weights(one, other)
+        assert torch.equal(state, torch.get_rng_state())
+
+    def test_a_failed_fit_leaves_the_generator_alone(self, data):
+        state = torch.get_rng_state()
+        with pytest.raises(RuntimeError, match="boom"):
+            tiny(RCRNNDetector, callbacks=[RaiseInEpoch(1, RuntimeError("boom"))]).fit(*data)
+        assert torch.equal(state, torch.get_rng_state())
+
+
+class TestInterruption:
+    @KINDS
+    def test_ctrl_c_is_no_success(self, kind, data):
+        estimator = tiny(kind).fit(*data)
+        estimator.set_params(callbacks=[RaiseInEpoch(1, KeyboardInterrupt())])
+        with pytest.raises(KeyboardInterrupt):
+            estimator.fit(*data)
+        with pytest.raises(NotFittedError):
+            check_is_fitted(estimator)
+
+    def test_a_grid_search_stops(self, data):
+        detector = tiny(RCRNNDetector, callbacks=[RaiseInEpoch(1, KeyboardInterrupt())])
+        with pytest.raises(KeyboardInterrupt):
+            GridSearchCV(detector, {"lr": [1e-3, 1e-2]}, cv=2).fit(*data)
+
+    def test_early_stopping_is_no_interruption(self, data):
+        own = EarlyStopping(monitor="train_loss", patience=1, threshold=10.0)
+        assert len(tiny(RCRNNDetector, max_epochs=9, callbacks=[own]).fit(*data).history_) == 2
+
+
+class TestDivergence:
+    @KINDS
+    def test_a_rate_far_too_high(self, kind, data):
+        with pytest.raises(ValueError, match=r"diverged.*lower lr"):
+            tiny(kind, lr=1e6, lr_schedule="constant", max_epochs=4).fit(*data)
+
+    def test_validation_loss(self, data):
+        class Spoil(Callback):
+            def on_batch_end(self, net, training=False, **kwargs):
+                if not training:
+                    net.history.record_batch("valid_loss", float("nan"))
+
+        with pytest.raises(ValueError, match="valid_loss is nan"):
+            tiny(RCRNNDetector, callbacks=[Spoil()]).fit(*data)
+
+    def test_batch_statistics(self, data):
+        class Spoil(Callback):
+            def on_epoch_end(self, net, **kwargs):
+                net.module_.get_buffer("crnn.norm.running_var").fill_(torch.inf)
+
+        with pytest.raises(ValueError, match=r"running_var holds values that are not finite"):
+            tiny(CRNNPretrainer, callbacks=[Spoil()]).fit(*data)
+
+
+def test_schedule_ends_with_the_epochs_of_net_params(data):
+    detector = tiny(RCRNNDetector, net_params={"max_epochs": 3, "batch_size": 6, "lr": 1e-2})
+    detector.fit(*data)
+    cycle = dict(detector.net_.callbacks_)["lr_schedule"].lr_scheduler_
+    assert len(detector.history_) == 3
+    # 11 of 12 clips are trained on, in batches of six.
+    assert cycle.total_steps == 6
+    assert cycle.last_epoch == 6
+
+
+def test_early_stopping_without_validation_clips(data):
+    detector = tiny(RCRNNDetector, validation_fraction=None, callbacks=[EarlyStopping()])
+    with pytest.raises(ValueError, match=r"EarlyStopping watches valid_loss.*X_val"):
+        detector.fit(*data)
+
+
+@KINDS
+def test_event_after_the_end_of_the_clip(kind, data):
+    X, y = data
+    with pytest.raises(ValueError, match=r"y\[0\]\[0\] ends at 1000 s"):
+        tiny(kind).fit(X, [[(0.1, 1000.0, "a")], *y[1:]])
+
+
+def test_y_that_can_be_read_once(data):
+    X, y = data
+    pretrainer = tiny(CRNNPretrainer, max_epochs=1)
+    known = tiny(RCRNNDetector, pretrainer=pretrainer).fit(X, y)
+    once = tiny(RCRNNDetector, pretrainer=pretrainer).fit(X, (iter(clip) for clip in y))
+    assert_same_weights(known, once)
+
+
+class TestScikitLearn:
+    def test_cross_val_predict(self, data):
+        X, y = data
+        detector = tiny(RCRNNDetector, max_epochs=1)
+        found = cross_val_predict(detector, X, y, cv=3)
+        assert found.shape == (12,)
+        for first in (0, 4, 8):
+            rest = np.r_[:first, first + 4 : 12]
+            expected = detector.fit(X[rest], [y[i] for i in rest]).predict(X[first : first + 4])
+            assert found[first : first + 4].tolist() == expected
+
+    def test_predictions_are_lists(self, data):
+        found = tiny(RCRNNDetector, max_epochs=1).fit(*data).predict(data[0])
+        assert isinstance(found, list)
+        assert found == [list(clip) for clip in found]
+        assert found[:2] == [found[0], found[1]]
+        assert found[-1] is found[11]
+
+    def test_pandas_output_is_for_tables(self, data):
+        rng = np.random.default_rng(0)
+        X, y = [0.1 * rng.normal(size=44100) for _ in range(4)], [[(0.1, 0.5, "a")]] * 4
+        crnn, detector = tiny(CRNNPretrainer), tiny(RCRNNDetector, extractor="precomputed")
+        pipe = Pipeline([("lfbe", LFBETransformer()), ("crnn", crnn), ("detector", detector)])
+        with sklearn.config_context(transform_output="pandas"):
+            assert len(pipe.fit(X, y).predict(X)) == 4
+
+    def test_metadata_routing(self, data):
+        X, y = data
+        with sklearn.config_context(enable_metadata_routing=True):
+            pipe = Pipeline([("detector", tiny(RCRNNDetector, max_epochs=1))])
+            score = pipe.fit(X, y).score(X, y)
+            assert score == pipe["detector"].score(X, y)
+            assert cross_val_score(pipe, X, y, cv=2, error_score="raise").shape == (2,)
+
+    def test_score_by_weight(self, data):
+        X, y = data
+        detector = tiny(RCRNNDetector, max_epochs=1).fit(X, y)
+        weight = np.r_[np.zeros(8), np.full(4, 3.0)]
+        assert detector.score(X, y, weight) == pytest.approx(detector.score(X[8:], y[8:]))
+
+    def test_validation_clips_in_a_pipeline(self, data):
+        rng = np.random.default_rng(0)
+        X, y = [0.1 * rng.normal(size=44100) for _ in range(4)], [[(0.1, 0.5, "a")]] * 4
+        steps = [("lfbe", LFBETransformer()), ("detector", tiny(RCRNNDetector))]
+        pipe = Pipeline(steps)
+        with pytest.raises(ValueError, match=r"X_val=pipe\[:-1\]\.transform\(X_val\)"):
+            pipe.fit(X, y, detector__X_val=X, detector__y_val=y)
+        pipe.fit(X, y, detector__X_val=pipe[:-1].transform(X), detector__y_val=y)
+        assert "valid_loss" in pipe[-1].history_[-1]
+        with sklearn.config_context(enable_metadata_routing=True):
+            steps[1][1].set_fit_request(X_val=True, y_val=True)
+            routed = Pipeline(steps, transform_input=["X_val"]).fit(X, y, X_val=X, y_val=y)
+        assert routed[-1].history_[-1, "valid_loss"] == pipe[-1].history_[-1, "valid_loss"]
+
+    @pytest.mark.parametrize("kind", [RCRNNDetector, FrameDetector])
+    def test_epoch_scoring(self, kind, data):
+        X, y = data
+        scoring = EpochScoring(error_rate_scorer, name="error_rate", lower_is_better=False)
+        detector = tiny(kind, callbacks=[scoring])
+        detector.fit(X, y, X_val=X[:4], y_val=y[:4])
+        assert detector.history_[-1, "error_rate"] == error_rate_scorer(detector, X[:4], y[:4])
