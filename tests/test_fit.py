@@ -135,7 +135,7 @@ class TestDivergence:
     def test_batch_statistics(self, data):
         class Spoil(Callback):
             def on_epoch_end(self, net, **kwargs):
-                net.module_.get_buffer("crnn.norm.running_var").fill_(torch.inf)
+                net.module_.get_buffer("extractor.norm.running_var").fill_(torch.inf)
 
         with pytest.raises(ValueError, match=r"running_var holds values that are not finite"):
             tiny(CRNNPretrainer, callbacks=[Spoil()]).fit(*data)
