@@ -20,11 +20,12 @@ from .events import (
     Event,
     EventLists,
     Label,
+    check_event_lists,
     resolve_threshold,
     select_events,
 )
 from .inference.detections import to_events
-from .inference.windows import in_windows
+from .inference.windows import frames_in_windows, in_windows
 from .nn.crnn import (
     CRNN,
     EXTRACTORS,
@@ -32,6 +33,7 @@ from .nn.crnn import (
     MIN_BANDS,
     PRECOMPUTED,
     frames_per_step,
+    n_steps,
 )
 from .nn.heads import HEADS
 from .nn.normalization import Normalization
@@ -311,6 +313,98 @@ default="crnn_bigru"
             for place, row, valid in zip(places, rows, found.valid.cpu(), strict=True):
                 proposals[place] = row[valid].numpy()
         return [proposals[i] for i in range(len(proposals))]
+
+    def transform(self, X: Any) -> NDArray[np.float32] | list[NDArray[np.float32]]:
+        """Compute the feature map of every clip; those over a minute go through in windows.
+
+        Parameters
+        ----------
+        X : as for :meth:`predict`
+
+        Returns
+        -------
+        float32 array of shape (n_clips, n_steps, n_channels), or list of (n_steps_i, n_channels)
+            A list where the clips have different numbers of steps. A step is 8 frames of
+            the features, or the ``frames_per_step`` of an extractor of your own.
+        """
+        maps = self._feature_maps(self._check_clips(X))
+        return np.stack(maps) if len({len(rows) for rows in maps}) == 1 else maps
+
+    def event_embeddings(self, X: Any, events: Any) -> list[NDArray[np.float32]]:
+        """Compute a vector for each event: what the class layer sees of it.
+
+        Events that sound alike to the network have vectors that are close to each other,
+        whatever their labels: use them to cluster, to search or to review events.
+
+        Parameters
+        ----------
+        X : as for :meth:`predict`
+        events : list of n_clips lists of (onset, offset, label)
+            In seconds, for example what :meth:`predict` returns. Labels do not matter and
+            need not be known to the detector.
+
+        Returns
+        -------
+        list of n_clips float32 arrays of shape (n_events_i, n_units)
+            In the order of `events`. ``n_units`` is `dense_units`, or 7 times the channels
+            of the feature map with ``head="position_sensitive"``.
+
+        See Also
+        --------
+        sklearn_rcrnn.event_embeddings : The same from recordings.
+        """
+        clips = self._check_clips(X)
+        frame = self._frame_seconds()
+        durations = [len(clip) * frame for clip in clips]
+        checked = check_event_lists(events, n_clips=len(clips), durations=durations, name="events")
+        vectors = []
+        maps = self._feature_maps(clips)
+        with self._inference() as network:
+            device = self.net_.device
+            for rows, own in zip(maps, checked, strict=True):
+                times = np.array([event[:2] for event in own], np.float64).reshape(-1, 2)
+                rois = torch.tensor(times / self._step_seconds(), dtype=torch.float32)
+                steps = torch.tensor([len(rows)])
+                feature_map = torch.tensor(rows)[None]
+                inputs = (part.to(device) for part in (feature_map, rois[None], steps))
+                vectors.append(network.head.embed(*inputs)[0].float().cpu().numpy())
+        return vectors
+
+    def set_params(self, **params: Any) -> RCRNNDetector:
+        """Set parameters, those of a nested recipe or augmentation included.
+
+        Parameters
+        ----------
+        **params
+            ``recipe__focal_gamma=1.0`` changes one value of the recipe; where `recipe` is
+            the name of a preset, a copy of it takes its place.
+
+        Returns
+        -------
+        self
+        """
+        recipe = params.get("recipe", self.recipe)
+        if isinstance(recipe, str) and any(name.startswith("recipe__") for name in params):
+            params["recipe"] = Recipe.named(recipe)
+        return super().set_params(**params)
+
+    def _feature_maps(self, clips: Clips) -> list[NDArray[np.float32]]:
+        if self.extractor == PRECOMPUTED:
+            return list(clips)
+        per_step = frames_per_step(self.extractor)
+        return frames_in_windows(
+            self._feature_maps_of, clips, self.frame_shift, frames_per_row=per_step
+        )
+
+    def _feature_maps_of(self, clips: Clips) -> list[NDArray[np.float32]]:
+        maps: list[Any] = [None] * len(clips)
+        per_step = frames_per_step(self.extractor)
+        with self._inference() as network:
+            for places, batch in self._batches(clips):
+                found = network.feature_map(**batch).cpu().numpy()
+                for place, rows in zip(places, found, strict=True):
+                    maps[place] = rows[: n_steps(len(clips[place]), per_step)]
+        return maps
 
     def _thresholds(self) -> float | Mapping[Label, float]:
         """The numbers that `score_threshold` stands for."""

@@ -78,6 +78,7 @@ class EventAugmentation(Settings):
         import scipy.fft
         import soxr
 
+        self.check()
         factor = 1 + rng.uniform(-self.speed, self.speed)
         changed = np.ascontiguousarray(samples, np.float32)
         if self.speed:

@@ -27,7 +27,7 @@ class RegionHead(nn.Module):
     """What the heads have in common: stages, targets and loss.
 
     Subclasses say in :meth:`forward` how RoIs are classified, and in :meth:`embed` which
-    vector of a RoI the class layer sees.
+    vector of a RoI the class layer sees; ``n_units`` is the length of that vector.
 
     Parameters
     ----------
@@ -35,6 +35,8 @@ class RegionHead(nn.Module):
     recipe : Recipe
         How RoIs are matched, sampled and coded, and in how many stages they are refined.
     """
+
+    n_units: int
 
     def __init__(self, n_classes: int, recipe: Recipe):
         super().__init__()
@@ -225,6 +227,7 @@ class DenseHead(RegionHead):
 
     def __init__(self, n_channels: int, n_classes: int, dense_units: int, recipe: Recipe):
         super().__init__(n_classes, recipe)
+        self.n_units = dense_units
         self.dense = nn.Sequential(
             nn.Linear(ROI_BINS * n_channels, dense_units),
             nn.ReLU(),
@@ -264,6 +267,7 @@ class PositionSensitiveHead(RegionHead):
 
     def __init__(self, n_channels: int, n_classes: int, dense_units: int, recipe: Recipe):
         super().__init__(n_classes, recipe)
+        self.n_units = ROI_BINS * n_channels
         self.n_scores = n_classes + 1 + 2 * n_classes
         self.maps = LabelLinear(n_channels, ROI_BINS * self.n_scores)
         nn.init.normal_(self.maps.weight, std=0.01)

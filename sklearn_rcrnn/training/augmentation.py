@@ -60,6 +60,7 @@ class FeatureAugmentation(Settings):
         -------
         Tensor of shape (n_clips, n_frames, n_bands)
         """
+        self.check()
         n_clips, _, n_bands = features.shape
         knots = torch.randn(n_clips, 1, _N_KNOTS, device=features.device) * self.equalization
         level = (2 * torch.rand(n_clips, 1, 1, device=features.device) - 1) * self.gain
