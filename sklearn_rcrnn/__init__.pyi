@@ -20,6 +20,7 @@ from .models.shipped import load_pretrained as load_pretrained
 from .models.storage import load as load
 from .models.storage import save as save
 from .nn.recipe import Recipe as Recipe
+from .pipeline import event_embeddings as event_embeddings
 from .pipeline import make_rcrnn_pipeline as make_rcrnn_pipeline
 from .pretraining import CRNNPretrainer as CRNNPretrainer
 from .training.augmentation import FeatureAugmentation as FeatureAugmentation

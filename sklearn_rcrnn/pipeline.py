@@ -1,10 +1,13 @@
-"""From recordings to events in one estimator."""
+"""From recordings to events in one estimator, and a pipeline taken apart again."""
 
 from __future__ import annotations
 
+import math
 import os
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from .detector import RCRNNDetector
@@ -13,7 +16,10 @@ from .pretraining import CRNNPretrainer
 
 
 def _paper() -> dict[str, Any]:
-    """Sections 3.2 and 3.3 of the paper, and what its text leaves to Faster R-CNN."""
+    """Detector parameters of the paper, sections 3.2 and 3.3.
+
+    Where its text is silent they are those of Faster R-CNN.
+    """
     return {
         "recipe": "paper",
         "pretrainer": CRNNPretrainer(lr=1e-3, batch_size=80, patience=10),
@@ -43,17 +49,18 @@ def make_rcrnn_pipeline(
     Parameters
     ----------
     preset : {"default", "paper"}, default="default"
-        ``"paper"``: the network is trained as in the paper: the matching, coding and
-        losses of Faster R-CNN's time (``recipe="paper"``), fine-tuned after pre-training
-        with batches of 80 at 1e-3, then at 1e-5. Parameters that are given go first.
+        ``"paper"`` trains the network as the paper does: with the matching, coding and
+        losses of Faster R-CNN's time (``recipe="paper"``), pre-trained at a learning rate
+        of 1e-3 with batches of 80, then fine-tuned at 1e-5. Parameters that you give take
+        precedence.
     sample_rate : int, default=44100
-        In Hz.
+        Rate in Hz at which recordings are analyzed; files are resampled to it.
     n_fft : int, default=2048
-        Window in samples.
+        Length of the analysis window in samples.
     hop_length : int, default=1024
         Distance of frames in samples.
     n_mels : int, default=64
-        Mel bands.
+        Number of mel bands.
     n_jobs : int, default=None
         Threads that compute features.
     memory : str, PathLike or joblib.Memory, default=None
@@ -65,6 +72,11 @@ def make_rcrnn_pipeline(
     -------
     sklearn.pipeline.Pipeline
         With the steps ``"lfbe"`` and ``"detector"``.
+
+    Raises
+    ------
+    ValueError
+        For an unknown preset, or a ``frame_shift``, which follows from the hop and the rate.
 
     Examples
     --------
@@ -88,3 +100,105 @@ def make_rcrnn_pipeline(
         memory = os.fspath(memory)  # a Pipeline takes strings only
     detector = RCRNNDetector(frame_shift=lfbe.frame_shift, memory=memory, **detector_params)
     return Pipeline([("lfbe", lfbe), ("detector", detector)], memory=memory)
+
+
+class PipelineParts(NamedTuple):
+    """A pipeline taken apart.
+
+    Attributes
+    ----------
+    features : transformer or None
+        What comes before the detector: a single transformer, a Pipeline of several, or None
+        where the detector stands alone.
+    detector : estimator
+        The last step.
+    """
+
+    features: Any
+    detector: Any
+
+
+def split_pipeline(estimator: Any) -> PipelineParts:
+    """Take a pipeline apart, and check that all its steps have the same clock.
+
+    Parameters
+    ----------
+    estimator : Pipeline, or a detector alone
+        Every step with a ``frame_shift``, the seconds between frames of the features, must
+        have that of the detector.
+
+    Returns
+    -------
+    PipelineParts
+
+    Raises
+    ------
+    ValueError
+        If a step has another ``frame_shift`` than the detector: its times would be wrong.
+
+    Examples
+    --------
+    >>> from sklearn_rcrnn import make_rcrnn_pipeline
+    >>> from sklearn_rcrnn.pipeline import split_pipeline
+    >>> type(split_pipeline(make_rcrnn_pipeline()).features).__name__
+    'LFBETransformer'
+    """
+    if not isinstance(estimator, Pipeline):
+        return PipelineParts(None, estimator)
+    *before, (_, detector) = estimator.steps
+    steps = [(name, step) for name, step in before if step is not None and step != "passthrough"]
+    ours = getattr(detector, "frame_shift", None)
+    for name, step in steps:
+        theirs = getattr(step, "frame_shift", None)
+        if ours is not None and theirs is not None and not math.isclose(ours, theirs, rel_tol=1e-6):
+            raise ValueError(
+                f"frame_shift={ours:.6g} s of the detector is not that of step {name!r}, "
+                f"{theirs:.6g} s: times would be wrong, and were wrong in training. Build "
+                "pipelines with make_rcrnn_pipeline, or give the detector the frame_shift of "
+                "the features"
+            )
+    if len(steps) > 1:
+        return PipelineParts(Pipeline(steps), detector)
+    return PipelineParts(steps[0][1] if steps else None, detector)
+
+
+def event_embeddings(estimator: Pipeline, X: Any, events: Any) -> list[NDArray[np.float32]]:
+    """Compute a vector for each event of recordings.
+
+    Parameters
+    ----------
+    estimator : Pipeline
+        Fitted; it ends in an :class:`RCRNNDetector`.
+    X : what ``estimator.predict`` takes
+        Recordings, as paths or waveforms.
+    events : list of n_clips lists of (onset, offset, label)
+        In seconds, for example ``estimator.predict(X)``.
+
+    Returns
+    -------
+    list of n_clips float32 arrays of shape (n_events_i, n_units)
+        See :meth:`RCRNNDetector.event_embeddings`.
+
+    Raises
+    ------
+    TypeError
+        If the last step has no ``event_embeddings``.
+
+    Examples
+    --------
+    >>> from sklearn_rcrnn import event_embeddings, load_pretrained
+    >>> from sklearn_rcrnn.datasets import make_rare_events
+    >>> X, y = make_rare_events(2, duration=10.0, random_state=0)
+    >>> vectors = event_embeddings(load_pretrained(), X, y)
+    >>> [len(own) for own in vectors] == [len(clip) for clip in y]
+    True
+    """
+    features, detector = split_pipeline(estimator)
+    if not hasattr(detector, "event_embeddings"):
+        raise TypeError(
+            "estimator must be an RCRNNDetector or a Pipeline that ends in one; got "
+            f"{type(detector).__name__}"
+        )
+    if features is not None:
+        X = features.transform(X)
+    return detector.event_embeddings(X, events)

@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 
 from ..evaluation import onset_errors, threshold_curves
 from ..events import Label
-from .drawing import colors_of, new_axes, split_pipeline
+from .drawing import colors_of, new_axes, parts_of
 
 # Error rates over it are cut off: they would press all that matters to the bottom.
 _HIGHEST_RATE = 3.0
@@ -63,7 +63,7 @@ class ThresholdDisplay:
         TypeError
             If the estimator is no pipeline, or its detector judges frames.
         """
-        steps, detector = split_pipeline(estimator)
+        steps, detector = parts_of(estimator)
         if not hasattr(detector, "predict_candidates"):
             raise TypeError(
                 f"{type(detector).__name__} has no scored events to choose from: its threshold "

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..audio import load_clip
 from ..events import Event, Label, check_event_lists, labels_of
-from .drawing import colors_of, hertz_ticks, mp3_text, new_axes, split_pipeline
+from .drawing import colors_of, hertz_ticks, mp3_text, new_axes, parts_of
 
 # Of proposals.
 _NO_LABEL = ""
@@ -88,7 +88,8 @@ class EventsDisplay:
         -------
         EventsDisplay
         """
-        steps, detector = split_pipeline(estimator)
+        steps, detector = parts_of(estimator)
+        first = estimator[0]
         features = steps.transform([clip])
         lanes = {"found": detector.predict(features)[0]}
         if proposals:
@@ -97,12 +98,12 @@ class EventsDisplay:
         if y is not None:
             lanes = {"true": check_event_lists([y])[0], **lanes}
         return cls(
-            features=steps[0].transform([clip])[0],
+            features=first.transform([clip])[0],
             frame_shift=detector.frame_shift,
             lanes=lanes,
-            band_frequencies=getattr(steps[0], "band_frequencies", None),
+            band_frequencies=getattr(first, "band_frequencies", None),
             clip=clip,
-            sample_rate=getattr(steps[0], "sample_rate", 44100),
+            sample_rate=getattr(first, "sample_rate", 44100),
         ).plot(ax=ax)
 
     @classmethod

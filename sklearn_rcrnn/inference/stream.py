@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -17,6 +16,7 @@ from ..detector import RCRNNDetector
 from ..events import Event, select_events
 from ..features import LFBETransformer
 from ..nn.crnn import frames_per_step
+from ..pipeline import split_pipeline
 from .windows import END, MARGIN, WINDOW, Pending, Windows, keep
 
 
@@ -108,21 +108,14 @@ def detect_file(estimator: Pipeline, path: str | os.PathLike[str]) -> list[Event
 
 def _check(estimator: Any, any_number: bool = False) -> tuple[LFBETransformer, RCRNNDetector]:
     """The two steps, if they are what can be streamed."""
-    kinds = (LFBETransformer, RCRNNDetector)
-    steps = tuple(estimator) if isinstance(estimator, Pipeline) else (estimator,)
-    if len(steps) != 2 or not all(map(isinstance, steps, kinds)):
+    lfbe, detector = split_pipeline(estimator)
+    if not isinstance(lfbe, LFBETransformer) or not isinstance(detector, RCRNNDetector):
+        steps = tuple(estimator) if isinstance(estimator, Pipeline) else (estimator,)
         raise TypeError(
             "estimator must be a Pipeline of an LFBETransformer and an RCRNNDetector; got "
             f"{', '.join(type(step).__name__ for step in steps)}"
         )
-    lfbe, detector = steps
     check_is_fitted(detector)
-    if not math.isclose(lfbe.frame_shift, detector.frame_shift, rel_tol=1e-6):
-        raise ValueError(
-            f"frame_shift={detector.frame_shift:.6g} s of the detector is not that of the "
-            f"features, {lfbe.frame_shift:.6g} s: times would be wrong, as they were in its "
-            "training. Build pipelines with make_rcrnn_pipeline"
-        )
     if detector.max_events_per_clip is not None and not any_number:
         raise ValueError(
             "The best events of a stream are known only at its end: "

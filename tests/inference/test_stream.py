@@ -139,7 +139,7 @@ class TestWrongInput:
         by_hand = Pipeline(
             [("lfbe", LFBETransformer(n_mels=16, hop_length=128)), ("detector", pipe["detector"])]
         )
-        with pytest.raises(ValueError, match=r"frame_shift=0\.032 s.*features, 0\.0029"):
+        with pytest.raises(ValueError, match=r"frame_shift=0\.032 s.*step 'lfbe', 0\.0029"):
             detect_stream(by_hand, [])
 
     def test_margin(self, pipe):
