@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from ._parameters import TrainingParameters
+from ._utils.clock import clocks_of
 from .clip_stream import ClipStream
 from .events import Event, EventLists, Label, check_event_lists, labels_of
 from .nn.folding import folded
@@ -184,6 +186,7 @@ class NetworkEstimator(TrainingParameters, ABC):
     def _check_features(self, X: Any, *, reset: bool, name: str = "X") -> Clips:
         """Features as an (n_clips, n_frames, n_bands) array or a list of such clips."""
         estimator = type(self).__name__
+        self._check_clock(X, name)
         clips = check_features(X, estimator, name)
         n = n_bands(clips)
         if reset:
@@ -196,6 +199,18 @@ class NetworkEstimator(TrainingParameters, ABC):
                 f"{self.n_features_in_} features as input, as in fit"
             )
         return clips
+
+    def _check_clock(self, X: Any, name: str) -> None:
+        """Raise ValueError for features that know that their frames are of another length."""
+        ours = self._frame_seconds()
+        for theirs in clocks_of(X):
+            if not math.isclose(theirs, ours, rel_tol=1e-6):
+                raise ValueError(
+                    f"The frames of {name} are {theirs:.6g} s apart, but with frame_shift="
+                    f"{self.frame_shift:.6g} s {type(self).__name__} takes them to be "
+                    f"{ours:.6g} s apart: times would be wrong. Build pipelines with "
+                    "make_rcrnn_pipeline, or give the estimator the frame_shift of the features"
+                )
 
     def _check_events(self, y: Any, clips: Clips, name: str) -> list[list[Event]]:
         durations = [len(clip) * self._frame_seconds() for clip in clips]

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import EventDetector, TrainingData
 from ._parameters import stores_training_parameters
+from ._utils.clock import with_clock
 from .events import (
     THRESHOLD_NAMES,
     Event,
@@ -328,7 +329,8 @@ default="crnn_bigru"
             the features, or the ``frames_per_step`` of an extractor of your own.
         """
         maps = self._feature_maps(self._check_clips(X))
-        return np.stack(maps) if len({len(rows) for rows in maps}) == 1 else maps
+        stacked = np.stack(maps) if len({len(rows) for rows in maps}) == 1 else maps
+        return with_clock(stacked, self._step_seconds())
 
     def event_embeddings(self, X: Any, events: Any) -> list[NDArray[np.float32]]:
         """Compute a vector for each event: what the class layer sees of it.

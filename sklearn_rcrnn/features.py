@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.parallel import Parallel, delayed
 
+from ._utils.clock import with_clock
 from ._utils.threads import one_blas_thread
 from .audio import check_clips, load_clip
 from .clip_stream import ClipStream
@@ -162,13 +163,13 @@ class LFBETransformer(
         self._check()
         filters = self._filters()
         if isinstance(X, ClipStream):
-            return X.map(partial(self._transform_clip, index=0, window=filters[0], mel=filters[1]))
+            return X.map(partial(self._clocked_clip, window=filters[0], mel=filters[1]))
         clips = check_clips(X)
         work = delayed(self._transform_clip)
         parallel = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
         with one_blas_thread():
             rows = list(parallel(work(clip, i, *filters) for i, clip in enumerate(clips)))
-        return _stack(rows)
+        return with_clock(_stack(rows), self.frame_shift)
 
     def transform_blocks(self, blocks: Iterable[NDArray]) -> Iterator[NDArray[np.float32]]:
         """Compute the features of one recording that comes in blocks.
@@ -258,6 +259,9 @@ class LFBETransformer(
             fmax=self.f_max,
         )
         return window, np.ascontiguousarray(mel.T, dtype=np.float32)
+
+    def _clocked_clip(self, clip: Any, window: NDArray, mel: NDArray) -> NDArray[np.float32]:
+        return with_clock(self._transform_clip(clip, 0, window, mel), self.frame_shift)
 
     def _transform_clip(
         self, clip: Any, index: int, window: NDArray, mel: NDArray

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import NetworkEstimator
 from ._parameters import stores_training_parameters
+from ._utils.clock import with_clock
 from .events import check_event_lists
 from .nn.crnn import CRNN, EXTRACTORS, MIN_BANDS, frames_per_step, n_steps
 from .nn.normalization import Normalization
@@ -167,7 +168,8 @@ class CRNNPretrainer(
                     places, network.extractor(**batch).cpu().numpy(), strict=True
                 ):
                     maps[place] = row[: n_steps(len(clips[place]), per_step)]
-        return np.stack(maps) if len({len(row) for row in maps}) == 1 else maps
+        stacked = np.stack(maps) if len({len(row) for row in maps}) == 1 else maps
+        return with_clock(stacked, per_step * self.frame_shift)
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
         """Probability of presence of each label in each clip.

@@ -92,7 +92,7 @@ def _check_array(X: NDArray, estimator: str, name: str) -> NDArray[np.float32]:
         )
     if not X.shape[1]:
         raise ValueError(f"The clips of {name} have no frames")
-    return X.astype(np.float32, copy=False)
+    return np.asarray(X, np.float32)
 
 
 def _check_clip(clip: Any, index: int, estimator: str, name: str) -> NDArray[np.float32]:

@@ -1,0 +1,74 @@
+"""Features that know their clock keep it through caches and processes, and lose it in time."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+import torch
+
+from sklearn_rcrnn._utils.clock import clocks_of, with_clock
+
+FEATURES = np.random.default_rng(0).normal(size=(4, 100, 8)).astype(np.float32)
+
+
+def through_joblib(array):
+    file = io.BytesIO()
+    joblib.dump(array, file)
+    file.seek(0)
+    return joblib.load(file)
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        lambda x: x[1:3],
+        lambda x: x[np.array([2, 0])],
+        lambda x: x[1],
+        lambda x: x * 2 + 1,
+        lambda x: x.astype(np.float64),
+        copy.copy,
+        copy.deepcopy,
+        lambda x: pickle.loads(pickle.dumps(x)),
+        through_joblib,
+    ],
+)
+def test_what_keeps_the_clock(way):
+    kept = way(with_clock(FEATURES, 0.02))
+    assert kept.frame_shift == 0.02
+    np.testing.assert_array_equal(kept, way(FEATURES))
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        lambda x: x[:, ::2],
+        lambda x: x[:, :50],
+        lambda x: x.mean(1),
+        lambda x: np.concatenate([x, x], 1),
+        np.asarray,
+    ],
+)
+def test_what_makes_other_frames(way):
+    changed = way(with_clock(FEATURES, 0.02))
+    assert clocks_of(changed) == set()
+    np.testing.assert_array_equal(changed, way(FEATURES))
+
+
+def test_clocks_of_lists():
+    clips = with_clock([FEATURES[0], FEATURES[1][:30]], 0.02)
+    assert clocks_of(clips) == {0.02}
+    assert clocks_of([*clips, with_clock(FEATURES[2], 0.01), FEATURES[3]]) == {0.01, 0.02}
+    assert clocks_of([FEATURES[0]]) == set()
+
+
+def test_torch_takes_them():
+    assert torch.equal(torch.from_numpy(with_clock(FEATURES, 0.02)), torch.from_numpy(FEATURES))
+
+
+def test_no_copy():
+    assert np.shares_memory(with_clock(FEATURES, 0.02), FEATURES)
