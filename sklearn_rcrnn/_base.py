@@ -34,6 +34,7 @@ from .training.data import (
 from .training.device import resolve_device, use_bfloat16
 from .training.inputs import Clips, check_features, check_weights, n_bands
 from .training.nets import TrainingNet, seeded, train
+from .training.restoring import restore
 from .training.targets import check_known_labels, stream_target, to_target
 
 if TYPE_CHECKING:
@@ -321,9 +322,7 @@ class NetworkEstimator(TrainingParameters, ABC):
         self._validate_params()
         self.classes_ = classes
         self.n_features_in_ = n_features
-        net = self._build_net().initialize()
-        net.module_.load_state_dict(weights)
-        self._become(net)
+        self._become(restore(self._build_net(), weights))
 
     def _batches(self, clips: Clips) -> Iterator[tuple[NDArray[np.int64], dict[str, torch.Tensor]]]:
         """Batches for prediction: clips of like length together, with their places in X."""

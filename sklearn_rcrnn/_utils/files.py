@@ -2,20 +2,120 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import os
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows, where an open file cannot be deleted in the first place
+    fcntl = None  # type: ignore[assignment]
+
+# Processes that write the same file at the same time, and have their leftovers cleared away.
+_MOST_WRITERS = 16
+# What file systems without locks say.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
 
 @contextmanager
 def complete(path: Path) -> Iterator[Path]:
-    """A path to write to, which becomes `path` if all went well, and goes away if not."""
-    partial = path.with_name(path.name + ".part")
+    """A path to write to, which becomes `path` if all went well, and goes away if not.
+
+    Several processes may write to the same `path` at the same time: each has a path of its
+    own, and the last to finish wins. What a process left that was killed is written over by the
+    next one. Devices and pipes, which cannot be replaced, are given as they are.
+    """
+    if path.exists() and not path.is_file():
+        yield path
+        return
     try:
-        yield partial
-        partial.replace(path)
+        partial, lock = _claimed(path)
+        try:
+            yield partial
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+            if lock is not None:
+                os.close(lock)
+    except OSError as error:
+        # The name that people know.
+        if error.filename and is_partial(Path(error.filename)):
+            error.filename, error.filename2 = str(path), None
+        raise
+
+
+def is_partial(path: Path) -> bool:
+    """Whether a file is one that :func:`complete` gave to be written to."""
+    return path.name.startswith(".rcrnn-") and path.name.endswith(".part")
+
+
+def clear(path: Path) -> None:
+    """Delete what processes that were killed left of `path`."""
+    for i in range(_MOST_WRITERS if fcntl is not None else 0):
+        partial = _slot(path, i)
+        if partial.exists():
+            with suppress(OSError):  # another process is at it
+                lock = _lock(partial)
+                partial.unlink(missing_ok=True)
+                os.close(lock)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder against others that do the same, where the file system knows locks."""
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
-        partial.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _claimed(path: Path) -> tuple[Path, int | None]:
+    """A file beside `path` that no other process writes to, and the lock that says so."""
+    if fcntl is not None:
+        for i in range(_MOST_WRITERS):
+            partial = _slot(path, i)
+            try:
+                lock = _lock(partial)
+            except BlockingIOError:  # another process is at it
+                continue
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
+                break
+            return partial, lock
+    return _slot(path, uuid.uuid4().hex), None
+
+
+def _slot(path: Path, which: int | str) -> Path:
+    # Short, whatever the name: with a suffix it may be longer than a file system takes.
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]
+    return path.with_name(f".rcrnn-{digest}-{which}.part")
+
+
+def _lock(partial: Path) -> int:
+    """An open, locked and empty file."""
+    while True:
+        descriptor = os.open(partial, os.O_CREAT | os.O_RDWR, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Between the two lines it may have become what another process made of it.
+            if partial.exists() and os.path.samestat(os.fstat(descriptor), partial.stat()):
+                os.ftruncate(descriptor, 0)
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
 
 
 def files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:

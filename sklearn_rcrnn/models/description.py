@@ -1,0 +1,292 @@
+"""What stands in ``model.json``: estimators to JSON, and JSON that may be wrong to estimators."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+FORMAT = "sklearn_rcrnn"
+FORMAT_VERSION = 3
+# The second is of a model that is saved over one with the first, which stays until the end.
+WEIGHTS = ("weights.safetensors", "weights-2.safetensors")
+# What names of version 2 are called now: some were British, some said something else.
+_RENAMED_IN_3 = {
+    "normalisation": "normalization",
+    "equalisation": "equalization",
+    ".crnn.": ".extractor.",
+    ".frames.": ".step_classifier.",
+    "frame_weight": "step_weight",
+}
+
+_PACKAGE = __package__.split(".")[0]
+# Where each class that may occur in a file lives: nothing else is ever imported by name.
+ESTIMATORS = {
+    "LFBETransformer": ".features",
+    "CRNNPretrainer": ".pretraining",
+    "RCRNNDetector": ".detector",
+    "FrameDetector": ".frame_level",
+}
+_VALUES = {
+    "Recipe": ".nn.recipe",
+    "FeatureAugmentation": ".training.augmentation",
+}
+# Parameters that only a training needs and that JSON cannot hold; a loaded estimator has
+# their defaults.
+DROPPED = ("pretrainer", "memory", "callbacks", "net_params", "random_state")
+# Larger than anything that is made of sound, and small enough to do no harm: a file must not
+# be able to ask for all the memory there is.
+_LARGEST = {
+    "sample_rate": 10**7,
+    "n_fft": 2**20,
+    "hop_length": 2**24,
+    "n_mels": 2**14,
+    "n_jobs": 2**10,
+    "n_proposals": 10**5,
+    "batch_size": 10**5,
+    "anchor_sizes": 10**6,
+    "normalization": 10**6,
+}
+_MOST_VALUES = 1000
+_MOST_STAGES = 16
+
+
+def parse(text: str) -> dict[str, Any]:
+    """The description in a text, with the names of this version; ValueError if it is none."""
+    try:
+        description = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("its brackets are nested too deeply") from None
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise ValueError("it is no model of sklearn_rcrnn")
+    version = description.get("format_version")
+    if version not in (2, FORMAT_VERSION) or isinstance(version, bool):
+        raise ValueError(
+            f"it has format version {version!r}; this version of sklearn_rcrnn reads 2 and "
+            f"{FORMAT_VERSION}. Install the version that wrote it: "
+            f"{description.get('package_version')}"
+        )
+    if version == 2:
+        description["steps"] = json.loads(renamed(json.dumps(description.get("steps"))))
+    _check(description)
+    return description
+
+
+def renamed(text: str) -> str:
+    """The text of version 2 with the names of version 3."""
+    for old, new in _RENAMED_IN_3.items():
+        text = text.replace(old, new)
+    return text.replace('"centre"', '"center"')
+
+
+def describe_params(name: str, estimator: Any) -> dict[str, Any]:
+    """The parameters of a step that are kept, as JSON has them; TypeError for what cannot be."""
+    return {
+        parameter: to_json(value, f"{name}__{parameter}")
+        for parameter, value in estimator.get_params(deep=False).items()
+        if parameter not in DROPPED or isinstance(value, int)
+    }
+
+
+def restore_estimator(step: Mapping[str, Any]) -> Any:
+    """The estimator of a step that was checked, not fitted yet; ValueError names what is wrong."""
+    name, kind = step["name"], step["class"]
+    params = {
+        own: from_json(value, f"{name}.params.{own}") for own, value in step["params"].items()
+    }
+    estimator = getattr(import_module(ESTIMATORS[kind], _PACKAGE), kind)()
+    known = estimator.get_params(deep=False)
+    for own, value in params.items():
+        where = f"{name}.params.{own}"
+        if own not in known:
+            raise ValueError(f"{where}: {kind} has no such parameter")
+        if own in DROPPED and value is not None and not (own == "random_state"):
+            raise ValueError(f"{where} belongs to a training and cannot come from a file")
+        _check_size(own, value, where)
+    if "device" in params:
+        params["device"] = _device_here(params["device"], f"{name}.params.device")
+    estimator.set_params(**params)
+    try:
+        estimator._validate_params()
+    except TypeError as error:  # of an array-like that is none
+        raise ValueError(f"{name}.params: {error}") from error
+    return estimator
+
+
+def _check(description: Mapping[str, Any]) -> None:
+    """Raise ValueError that names what is missing, or not what it must be."""
+    _need(description, "pipeline", bool, "")
+    if not re.fullmatch("[0-9a-f]{64}", _need(description, "weights_sha256", str, "")):
+        raise ValueError(f"weights_sha256 is no SHA-256: {description['weights_sha256']!r:.80}")
+    if weights_name(description) not in WEIGHTS:
+        raise ValueError(f"weights names no file of a model: {description['weights']!r:.80}")
+    steps = _need(description, "steps", list, "")
+    if not steps or (len(steps) > 1 and not description["pipeline"]):
+        raise ValueError(f"steps has {len(steps)} entries; without pipeline there must be one")
+    names = [_check_step(step, f"steps[{i}]") for i, step in enumerate(steps)]
+    if len(set(names)) < len(names):
+        raise ValueError(f"steps: a name occurs twice: {names}")
+    for step in steps[:-1]:
+        if step["class"] not in ("LFBETransformer", "CRNNPretrainer"):
+            raise ValueError(f"{step['name']}: a {step['class']} can only be the last step")
+
+
+def _check_step(step: Any, where: str) -> str:
+    if not isinstance(step, dict):
+        raise ValueError(f"{where} must be an object; got {step!r:.80}")
+    name = _need(step, "name", str, where)
+    if not name or "__" in name or name in ("steps", "memory", "verbose", "transform_input"):
+        raise ValueError(f"{where}.name cannot be the name of a step: {name!r:.80}")
+    kind = _need(step, "class", str, where)
+    if kind not in ESTIMATORS:
+        raise ValueError(f"{name}.class: unknown class {kind!r:.80}")
+    _need(step, "params", dict, name)
+    if kind == "LFBETransformer":
+        return name
+    n_features = _need(step, "n_features_in", int, name)
+    if not 1 <= n_features < 2**31:
+        raise ValueError(f"{name}.n_features_in must be at least 1; got {n_features}")
+    classes = _need(step, "classes", list, name)
+    kinds = {type(label) for label in classes}
+    if kinds not in ({str}, {int}) or len(set(classes)) < len(classes):
+        raise ValueError(
+            f"{name}.classes must be labels that differ, all strings or all integers; "
+            f"got {classes!r:.80}"
+        )
+    if kinds == {int} and any(abs(label) >= 2**63 for label in classes):
+        raise ValueError(f"{name}.classes has an integer that is too large")
+    return name
+
+
+def weights_name(description: Mapping[str, Any]) -> str:
+    """Name of the file of weights that belongs to a description."""
+    return str(description.get("weights", WEIGHTS[0]))
+
+
+def _need(mapping: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
+    """The value of a key, if there is one of the right kind."""
+    place = f"{where}.{key}" if where else key
+    if key not in mapping:
+        raise ValueError(f"{place} is missing")
+    value = mapping[key]
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ValueError(f"{place} must be of type {kind.__name__}; got {value!r:.80}")
+    return value
+
+
+def _check_size(name: str, value: Any, where: str) -> None:
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, (int, float)) and abs(number) > _LARGEST.get(name, math.inf):
+            raise ValueError(f"{where} must not be larger than {_LARGEST[name]}; got {number!r}")
+
+
+def _device_here(device: Any, where: str) -> str:
+    """The device, or ``"auto"`` where the machine has no such one."""
+    import torch
+
+    if not isinstance(device, str):
+        raise ValueError(f"{where} must be a name of PyTorch's; got {device!r:.80}")
+    if device in ("auto", "cpu"):
+        return device
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise ValueError(f"{where} must be a name of PyTorch's; got {device!r:.80}") from error
+    try:
+        torch.empty(0, device=device)
+    except Exception:  # each kind has another way to say that it is not there
+        return "auto"
+    return "auto" if kind == "meta" else device
+
+
+def to_json(value: Any, where: str) -> Any:
+    """A parameter as JSON has it; TypeError, which `where` begins, for one that it cannot have."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [to_json(item, where) for item in value]
+    if isinstance(value, Mapping):
+        pairs = [[key, to_json(item, where)] for key, item in value.items()]
+        return {"type": "dict", "value": pairs}
+    kind = type(value).__name__
+    if kind in _VALUES:
+        own = value.get_params(deep=False).items()
+        return {"type": kind, "value": {k: to_json(v, where) for k, v in own}}
+    raise TypeError(f"{where} is a {kind}, which cannot be written without pickle")
+
+
+def from_json(value: Any, where: str) -> Any:
+    """What :func:`_to_json` was given; `where` begins the errors."""
+    if isinstance(value, list):
+        if len(value) > _MOST_VALUES:
+            raise ValueError(f"{where} has {len(value)} values; {_MOST_VALUES} are the most")
+        return tuple(from_json(item, where) for item in value)
+    if not isinstance(value, dict):
+        return value
+    if set(value) != {"type", "value"}:
+        raise ValueError(f"{where} must have a type and a value; got {value!r:.80}")
+    kind, content = value["type"], value["value"]
+    if kind == "dict":
+        pairs = content if isinstance(content, list) else [content]
+        for pair in pairs:
+            if (
+                not isinstance(pair, list)
+                or len(pair) != 2
+                or isinstance(pair[0], bool)
+                or not isinstance(pair[0], (str, int))
+            ):
+                raise ValueError(f"{where} must be pairs of label and value; got {pair!r:.80}")
+        return {key: from_json(item, f"{where}[{key!r}]") for key, item in pairs}
+    if not isinstance(kind, str) or kind not in _VALUES:
+        raise ValueError(f"{where}: unknown type {kind!r:.80}")
+    if not isinstance(content, dict):
+        raise ValueError(f"{where}: the value of a {kind} must be an object; got {content!r:.80}")
+    made = getattr(import_module(_VALUES[kind], _PACKAGE), kind)()
+    known = made.get_params(deep=False)
+    for name, item in content.items():
+        if name not in known:
+            raise ValueError(f"{where}.{name}: a {kind} has no such value")
+        own = from_json(item, f"{where}.{name}")
+        if isinstance(known[name], tuple):
+            _check_numbers(own, f"{where}.{name}")
+        made.set_params(**{name: own})
+    try:
+        made.check()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}: {error}") from error
+    return made
+
+
+def _check_numbers(value: Any, where: str) -> None:
+    numbers = value if isinstance(value, tuple) and len(value) <= _MOST_STAGES else (None,)
+    if not all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers):
+        raise ValueError(f"{where} must be at most {_MOST_STAGES} numbers; got {value!r:.80}")
+
+
+def _refuse(text: str) -> Any:
+    raise ValueError(f"{text} is no number that a model may have")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text)
+
+
+def check_chain(steps: Sequence[tuple[str, Any]]) -> None:
+    """Raise ValueError unless each step takes what the one before it gives."""
+    for (before, first), (name, second) in pairwise(steps):
+        if not hasattr(second, "n_features_in_"):
+            raise ValueError(f"{name}: a {type(second).__name__} can only be the first step")
+        if hasattr(first, "n_mels") and first.n_mels != second.n_features_in_:
+            raise ValueError(
+                f"{before}.params.n_mels is {first.n_mels}, but {name}.n_features_in is "
+                f"{second.n_features_in_}"
+            )

@@ -1,0 +1,113 @@
+"""Networks from weights that were saved: checked, and without what only a training needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+
+class NoOptimizer:
+    """Stands for the optimizer of a net that only predicts.
+
+    To build a real one imports PyTorch's compiler, which takes longer than all the rest.
+    """
+
+    def __init__(self, parameters: Any, **settings: Any):
+        pass
+
+
+class _NoRandomNumbers(TorchFunctionMode):
+    """Leaves out the first values of weights: without memory, they too import the compiler."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func.__name__ in ("normal_", "uniform_"):
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+def restore(net: Any, weights: Mapping[str, Tensor]) -> Any:
+    """Initialize a skorch net with weights, for prediction alone.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        Not initialized yet.
+    weights : dict of str to Tensor
+        The ``state_dict`` of its module.
+
+    Returns
+    -------
+    skorch.NeuralNet
+        `net`. It cannot be trained, as after ``net.trim_for_prediction()``.
+
+    Raises
+    ------
+    ValueError
+        If the weights are not those of such a module, or not finite. Nothing is built then:
+        a module of absurd sizes costs no memory.
+    """
+    _check_sizes(net, weights)
+    for name, values in weights.items():
+        _check_values(name, values)
+    net.set_params(optimizer=NoOptimizer)
+    with torch.random.fork_rng(devices=[]):  # first values are drawn, and written over
+        net.initialize()
+    net.module_.load_state_dict(weights)
+    net.trim_for_prediction()
+    return net
+
+
+def _check_sizes(net: Any, weights: Mapping[str, Tensor]) -> None:
+    settings = net.get_params_for("module")
+    try:
+        with torch.device("meta"), _NoRandomNumbers():  # sizes without memory
+            needed = net.module(**settings).state_dict()
+    except (RuntimeError, TypeError, OverflowError, MemoryError, ZeroDivisionError) as error:
+        raise ValueError(
+            f"no network can have these sizes: {_sizes(settings)} ({error})"
+        ) from error
+    for name in sorted({*needed, *weights}):
+        if name not in weights or name not in needed:
+            where = "the weights" if name not in weights else "such a network"
+            raise ValueError(
+                f"{where} have no {name}: {_sizes(settings)} do not go with the weights"
+            )
+        ours, theirs = needed[name], weights[name]
+        if ours.shape != theirs.shape or ours.is_floating_point() != theirs.is_floating_point():
+            raise ValueError(
+                f"{_sizes(settings)} do not go with the weights: {name} should be {_kind(ours)}, "
+                f"and is {_kind(theirs)}"
+            )
+
+
+def _sizes(settings: Mapping[str, Any]) -> str:
+    """What the sizes of a network follow from, for errors."""
+    return ", ".join(
+        f"{name}={value!r}"
+        for name, value in settings.items()
+        if isinstance(value, (int, str, tuple)) and not isinstance(value, bool)
+    )
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}"
+
+
+def _check_values(name: str, values: Tensor) -> None:
+    if values.is_floating_point():
+        if not torch.isfinite(values).all():
+            raise ValueError(f"the weights {name} contain NaN or infinity")
+        # A variance or scale that cannot be would make all that follows NaN.
+        if name.endswith("running_var") and (values < 0).any():
+            raise ValueError(f"the variances {name} must not be negative")
+        if name.endswith("normalization.scale") and (values <= 0).any():
+            raise ValueError(f"the scales {name} must be positive")
+    elif (values < (1 if name.endswith("context") else 0)).any():
+        raise ValueError(f"{name} must not be negative")
