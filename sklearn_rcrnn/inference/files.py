@@ -1,18 +1,28 @@
-"""Many recordings: side by side, one table each, going on where an earlier run stopped."""
+"""Many recordings: side by side, going on where an earlier run stopped."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from joblib import Parallel, delayed
-
-from ..annotations.tables import suffix_of, write_events
 from ..audio import audio_duration
-from ..events import Event
-from .stream import detect_file
+from ..events import Event, select_events
+from .claims import Claims
+from .engines import Engine, engine_for
+from .output import HIDDEN, Found, Output, Recording, Tables, table_keys
+from .settings import settings_of
+from .summary import Summary
+from .work import PART, Job, Part, Result, parts_of
+
+# Bytes of a recording whose length is looked up before it is worked on.
+_LONG = 8_000_000
+# Parts are so much longer while there are recordings for all workers.
+_LONGER = 6
 
 
 class Outcome(NamedTuple):
@@ -22,7 +32,7 @@ class Outcome(NamedTuple):
     ----------
     path : Path
     events : list of Event, or None
-        None if there was an error, or an earlier run had written its table.
+        None if there was an error, or an earlier run or another process had done it.
     error : str or None
     duration : float
         Seconds of audio that were looked at.
@@ -43,6 +53,10 @@ def detect_files(
     root: str | PathLike[str] | None = None,
     overwrite: bool = False,
     n_jobs: int | None = None,
+    client: Any = None,
+    ordered: bool = True,
+    progress: Callable[[Summary], None] | None = None,
+    model_name: str = "model",
 ) -> Iterator[Outcome]:
     """Detect events in many recordings; a broken one does not stop the others.
 
@@ -53,77 +67,294 @@ def detect_files(
     paths : sequence of paths
     output_dir : str or PathLike, default=None
         Write a table for each recording to this folder as soon as it is done, under the
-        name of the recording. Tables that are there already are kept and their recordings
-        passed over, so that a run that was interrupted goes on when it is repeated.
+        name of the recording. A run that was interrupted goes on when it is repeated:
+        recordings whose events by this model and settings are there already are passed
+        over, unless they have changed since. Several processes, on several machines that
+        share the folder, share the work.
     format : str, default="csv"
-        Of the tables; see :func:`write_events`.
+        Of the tables; see :func:`write_events`. Or ``"parquet"``: one data set of all
+        events, with the columns ``file``, ``onset``, ``offset``, ``label``, ``score`` and
+        ``model``.
     root : str or PathLike, default=None
         A folder that all recordings are in: tables lie in folders of `output_dir` as
         recordings do in folders of this one. None: tables lie side by side.
     overwrite : bool, default=False
         Do all recordings again.
     n_jobs : int, default=None
-        Worker processes.
+        Worker processes; one that is killed is replaced. A backend that
+        :func:`joblib.parallel_config` names is used, too.
+    client : distributed.Client, default=None
+        Let the workers of a Dask cluster do the work. They must see the recordings under
+        the same paths; only this process writes.
+    ordered : bool, default=True
+        Yield in the order of `paths`; otherwise as recordings are done.
+    progress : callable, default=None
+        Called with a :class:`Summary` whenever something is done, within long recordings
+        too.
+    model_name : str, default="model"
+        Begins the column ``model`` of a Parquet data set.
 
     Yields
     ------
     Outcome
-        In the order of `paths`.
 
     Raises
     ------
+    ConnectionError
+        If the scheduler of the cluster goes away for more than a minute. What is done is
+        kept.
+    ImportError
+        For Parquet without ``pyarrow``.
     ValueError
-        If two recordings would have the same table, or one is not in `root`.
+        If two recordings would have the same table, one is not in `root`, or `output_dir`
+        holds tables of other recordings, another model or other settings.
 
     Examples
     --------
     >>> for outcome in detect_files(load_pretrained(), paths):  # doctest: +SKIP
     ...     print(outcome.path, outcome.error or len(outcome.events))
+
+    On the machines of a Dask cluster:
+
+    >>> from distributed import Client  # doctest: +SKIP
+    >>> client = Client("tcp://host:8786")  # doctest: +SKIP
+    >>> outcomes = detect_files(pipe, paths, output_dir="found", client=client)  # doctest: +SKIP
     """
     files = [Path(path) for path in paths]
-    tables: Sequence[Path | None] = [None] * len(files)
+    output = claims = None
+    keys = [str(i) for i in range(len(files))]
     if output_dir is not None:
-        tables = _tables(files, Path(output_dir), suffix_of(format), root)
-    work = delayed(_detect)
-    parallel = Parallel(n_jobs=n_jobs, return_as="generator")
-    yield from parallel(
-        work(estimator, file, table, format, overwrite)
-        for file, table in zip(files, tables, strict=True)
-    )
+        folder = Path(output_dir)
+        keys = _keys(files, folder, format, root)
+        output = _output(estimator, folder, format, overwrite, model_name)
+        claims = Claims(folder / HIDDEN / "claims")
+    recordings = [_recording(file, key) for file, key in zip(files, keys, strict=True)]
+    if output is not None and claims is not None:
+        if overwrite and format == "parquet" and (others := claims.others()):
+            raise ValueError(f"{', '.join(others)} write to {output_dir}: it cannot be overwritten")
+        output.check(recordings)
+    run = _Run(estimator, recordings, output, claims, progress)
+    outcomes = run.outcomes(n_jobs, client)
+    return _in_order(outcomes, len(recordings)) if ordered else (o for _, o in outcomes)
 
 
-def _tables(
-    files: list[Path], folder: Path, suffix: str, root: str | PathLike[str] | None
-) -> list[Path]:
-    """Where the table of each recording goes; their folders are made."""
-    seen: dict[Path, Path] = {}
-    for file in files:
-        place = Path(file.name) if root is None else file.relative_to(root)
-        table = folder / place.with_name(place.name + suffix)
-        if table in seen:
-            raise ValueError(
-                f"{seen[table]} and {file} would both be written to {table}: give the folder "
-                "that both are in as root (rcrnn detect FOLDER), or detect events of one folder "
-                "at a time"
-            )
-        seen[table] = file
-    for parent in {folder, *(table.parent for table in seen)}:
-        parent.mkdir(parents=True, exist_ok=True)
-    return list(seen)
+class _Run:
+    """A run over recordings, from claims and parts to outcomes."""
+
+    def __init__(
+        self,
+        estimator: Any,
+        recordings: list[Recording],
+        output: Output | None,
+        claims: Claims | None,
+        progress: Callable[[Summary], None] | None,
+    ):
+        self.estimator = estimator
+        self.recordings = recordings
+        self.output = output
+        self.claims = claims
+        self.progress = progress
+        self.summary = Summary(recordings)
+        self.waiting = deque(range(len(recordings)))
+        self.places: dict[Job, int] = {}
+        self.parts: dict[int, list[Result | None]] = {}
+        self.ready: deque[tuple[int, Outcome]] = deque()
+
+    def outcomes(self, n_jobs: int | None, client: Any) -> Iterator[tuple[int, Outcome]]:
+        """Places in the list of recordings, and what became of them."""
+        with ExitStack() as stack:
+            if self.claims is not None:
+                stack.enter_context(self.claims)
+            engine = self._engine(n_jobs, client)
+            stack.callback(engine.close)
+            if self.output is not None:
+                stack.callback(self.output.flush)
+            for job, result in engine.run(self._jobs(engine)):
+                self._take(job, result)
+                yield from self._told()
+            yield from self._told()
+
+    def _engine(self, n_jobs: int | None, client: Any) -> Engine:
+        if client is None:
+            return engine_for(self.estimator, n_jobs, self.progress and self._tick)
+        from .cluster import Dask
+
+        return Dask(self.estimator, client)
+
+    def _told(self) -> Iterator[tuple[int, Outcome]]:
+        while self.ready:
+            yield self.ready.popleft()
+
+    def _jobs(self, engine: Engine) -> Iterator[Job | None]:
+        """Jobs for the engine; None while all that is left is claimed by other processes."""
+        passed = 0
+        while self.waiting:
+            place = self.waiting.popleft()
+            recording = self.recordings[place]
+            if self.output is not None and self.output.is_done(recording):
+                self._skip(place)
+            elif self.claims is not None and not self.claims.take(recording.key):
+                self.waiting.append(place)
+                passed += 1
+                if passed >= len(self.waiting):
+                    passed = 0
+                    self._refresh()
+                    yield None
+                continue
+            elif self.output is None or self._is_mine(place):
+                yield from self._jobs_of(place, engine)
+            passed = 0
+
+    def _refresh(self) -> None:
+        assert self.output is not None
+        for recording in self.output.flush():
+            self._release(recording)
+        self.output.refresh()
+
+    def _is_mine(self, place: int) -> bool:
+        """Whether a recording that was just claimed was not done by another meanwhile."""
+        assert self.output is not None
+        recording = self.recordings[place]
+        self.output.refresh()
+        error = self.output.failure(recording)
+        if error is None and self.output.is_done(recording):
+            self._release(recording)
+            self._skip(place)
+            return False
+        if error is None:
+            try:
+                self.output.check([recording])
+            except ValueError as problem:
+                error = str(problem)
+        if error is not None:
+            self._release(recording)
+            self._fail(place, error)
+        return error is None
+
+    def _jobs_of(self, place: int, engine: Engine) -> Iterator[Job]:
+        """One job, or those for the parts of a long recording."""
+        recording = self.recordings[place]
+        path = str(recording.path)
+        parts: list[Part] = []
+        if recording.size > _LONG:
+            try:
+                duration = audio_duration(recording.path)
+            except (OSError, ValueError):  # the job will say so
+                duration = 0.0
+            self.summary.began(recording, duration)
+            if engine.n_workers > 1:
+                plenty = len(self.waiting) > 4 * engine.n_workers
+                parts = parts_of(self.estimator, duration, PART * (_LONGER if plenty else 1))
+        jobs = [Job(path, part) for part in parts] or [Job(path)]
+        # One path may be there twice.
+        jobs = [job if job not in self.places else Job(f"./{path}", job.part) for job in jobs]
+        self.parts[place] = [None] * len(jobs)
+        self.places.update(dict.fromkeys(jobs, place))
+        yield from jobs
+
+    def _take(self, job: Job, result: Result) -> None:
+        """A job is done; with the last one of a recording, the recording is."""
+        place = self.places.pop(job)
+        results = self.parts[place]
+        results[results.index(None)] = result
+        known = [own for own in results if own is not None]
+        if len(known) < len(results):
+            self._tick_parts(place, known)
+            return
+        del self.parts[place]
+        recording = self.recordings[place]
+        errors = [own.error for own in known if own.error is not None]
+        if errors:
+            if self.output is not None:
+                self.output.fail(recording, errors[0])
+            self._release(recording)
+            self._fail(place, errors[0])
+            return
+        events = [event for own in known for event in own.events]
+        if len(known) > 1:
+            best = self.estimator[-1].max_events_per_clip
+            events = select_events([events], 0.0, best)[0]
+        duration = math.fsum(own.duration for own in known)
+        self._finish(place, events, duration)
+
+    def _finish(self, place: int, events: list[Event], duration: float) -> None:
+        recording = self.recordings[place]
+        if self.output is not None:
+            try:
+                for written in self.output.put(Found(recording, events, duration)):
+                    self._release(written)
+            except ValueError as error:  # a label that the format cannot hold
+                self._release(recording)
+                self._fail(place, str(error))
+                return
+        self.summary.done(recording, events, duration)
+        self.ready.append((place, Outcome(recording.path, events, None, duration)))
+        self._report()
+
+    def _skip(self, place: int) -> None:
+        recording = self.recordings[place]
+        self.summary.skipped(recording)
+        self.ready.append((place, Outcome(recording.path, None, None, 0.0)))
+
+    def _fail(self, place: int, error: str) -> None:
+        recording = self.recordings[place]
+        self.summary.failed(recording, error)
+        self.ready.append((place, Outcome(recording.path, None, error, 0.0)))
+        self._report()
+
+    def _release(self, recording: Recording) -> None:
+        if self.claims is not None:
+            self.claims.release(recording.key)
+
+    def _tick(self, job: Job, seconds: float) -> None:
+        self.summary.came_to(self.recordings[self.places[job]], seconds)
+        self._report()
+
+    def _tick_parts(self, place: int, known: list[Result]) -> None:
+        seconds = math.fsum(own.duration for own in known)
+        self.summary.came_to(self.recordings[place], seconds)
+        self._report()
+
+    def _report(self) -> None:
+        if self.progress is not None:
+            self.progress(self.summary)
 
 
-def _detect(
-    estimator: Any, path: Path, table: Path | None, format: str, overwrite: bool
-) -> Outcome:
-    if table is not None and table.exists() and not overwrite:
-        return Outcome(path, None, None, 0.0)
+def _in_order(outcomes: Iterator[tuple[int, Outcome]], n: int) -> Iterator[Outcome]:
+    early: dict[int, Outcome] = {}
+    due = 0
+    for place, outcome in outcomes:
+        early[place] = outcome
+        while due in early:
+            yield early.pop(due)
+            due += 1
+
+
+def _keys(
+    files: list[Path], folder: Path, format: str, root: str | PathLike[str] | None
+) -> list[str]:
+    """What recordings are called in the output."""
+    if format == "parquet":
+        if root is None:
+            return [str(file) for file in files]
+        return [file.relative_to(root).as_posix() for file in files]
+    from ..annotations.tables import suffix_of
+
+    return table_keys(files, root, str(folder / f"{{}}{suffix_of(format)}"))
+
+
+def _output(estimator: Any, folder: Path, format: str, overwrite: bool, model_name: str) -> Output:
+    settings = settings_of(estimator)
+    if format == "parquet":
+        from .parquet import ParquetDataset
+
+        return ParquetDataset(folder, settings, model_name, overwrite)
+    return Tables(folder, format, settings, overwrite)
+
+
+def _recording(path: Path, key: str) -> Recording:
     try:
-        duration = audio_duration(path)
-        events = detect_file(estimator, path)
-        if table is not None:
-            write_events({path.name: events}, table, format)
-    except (OSError, ValueError) as error:
-        return Outcome(path, None, str(error), 0.0)
-    except Exception as error:  # of memory, or what nobody thought of: the others go on
-        return Outcome(path, None, f"{str(path)!r}: {type(error).__name__}: {error}", 0.0)
-    return Outcome(path, events, None, duration)
+        state = path.stat()
+    except OSError:
+        return Recording(path, key, -1, -1)
+    return Recording(path, key, state.st_size, state.st_mtime_ns)

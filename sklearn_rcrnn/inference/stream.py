@@ -68,7 +68,7 @@ def detect_stream(
     >>> blocks = (0.01 * rng.normal(size=44100) for second in range(3))
     >>> events = list(detect_stream(pipe, blocks))
     """
-    lfbe, detector = _check(estimator)
+    lfbe, detector = check_streamable(estimator)
     return _detect(lfbe, detector, _at_rate(blocks, sample_rate, lfbe.sample_rate), window, margin)
 
 
@@ -95,7 +95,7 @@ def detect_file(estimator: Pipeline, path: str | os.PathLike[str]) -> list[Event
     --------
     >>> detect_file(load_pretrained(), "night.flac")  # doctest: +SKIP
     """
-    lfbe, detector = _check(estimator, any_number=True)
+    lfbe, detector = check_streamable(estimator, any_number=True)
     name = os.fspath(path)
     with open_audio(path) as file:
         samples = _at_rate(file.blocks(), file.sample_rate, lfbe.sample_rate)
@@ -106,7 +106,9 @@ def detect_file(estimator: Pipeline, path: str | os.PathLike[str]) -> list[Event
     return select_events([found], 0.0, detector.max_events_per_clip)[0]
 
 
-def _check(estimator: Any, any_number: bool = False) -> tuple[LFBETransformer, RCRNNDetector]:
+def check_streamable(
+    estimator: Any, any_number: bool = False
+) -> tuple[LFBETransformer, RCRNNDetector]:
     """The two steps, if they are what can be streamed."""
     lfbe, detector = split_pipeline(estimator)
     if not isinstance(lfbe, LFBETransformer) or not isinstance(detector, RCRNNDetector):

@@ -1,0 +1,198 @@
+"""Work on recordings by the workers of a Dask cluster, on this machine or on many."""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import threading
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from .._utils.optional import need
+from .engines import IDLE, STRIKES, Jobs, died
+from .work import Job, Result, work
+
+# Seconds to wait for a scheduler that does not answer.
+PATIENCE = 60.0
+# Models that a worker keeps loaded.
+_KEPT = 2
+
+
+class ClusterLost(ConnectionError):
+    """The scheduler went away and did not come back."""
+
+
+class Dask:
+    """The workers of a :class:`distributed.Client`.
+
+    Workers that die are the scheduler's business: it gives their jobs to others. If the
+    scheduler itself restarts, what it had not finished is handed to it once more.
+
+    Parameters
+    ----------
+    estimator : Pipeline
+    client : distributed.Client
+    patience : float, default=60
+        Seconds to wait for a scheduler that does not answer.
+    """
+
+    def __init__(self, estimator: Any, client: Any, patience: float = PATIENCE):
+        need("Clusters need", "cluster", "distributed")
+        from joblib.externals import cloudpickle
+
+        self.client = client
+        self.patience = patience
+        self.model = cloudpickle.dumps(estimator)
+        self.digest = hashlib.sha256(self.model).hexdigest()
+        self._done: queue.SimpleQueue[tuple[Job, Any]] = queue.SimpleQueue()
+        self._running: dict[Job, Any] = {}
+        self._sent: Any = None
+
+    @property
+    def n_workers(self) -> int:
+        """Threads of all workers at present; more than one, as workers may come."""
+        return max(2, sum(self.client.nthreads().values()))
+
+    def run(self, jobs: Jobs) -> Iterator[tuple[Job, Result]]:
+        strikes: Counter[Job] = Counter()
+        more, room, looked = True, self.n_workers, time.monotonic()
+        while more or self._running:
+            asked = True
+            # A few more than there are workers, so that none waits for the next.
+            while more and asked and len(self._running) < room + room // 2:
+                try:
+                    job = next(jobs)
+                except StopIteration:
+                    more = False
+                    break
+                asked = job is not None
+                if job is not None:
+                    self._submit(job)
+            if time.monotonic() - looked > 2:
+                room, looked = self._look(room), time.monotonic()
+            try:
+                job, future = self._done.get(timeout=IDLE if self._running or more else 0)
+            except queue.Empty:
+                continue
+            if self._running.get(job) is not future:  # of a scheduler that is gone
+                continue
+            del self._running[job]
+            if future.status == "finished":
+                try:
+                    yield job, future.result(timeout=self.patience)
+                    continue
+                except (OSError, TimeoutError):  # the worker went with the result
+                    pass
+            elif future.status == "error" and not _is_killed(future):
+                yield job, Result([], f"{job.path!r}: {future.exception()!r}", 0.0)
+                continue
+            elif future.status == "error":
+                strikes[job] += 1
+            if strikes[job] >= STRIKES:
+                yield job, died(job)
+            else:
+                self._submit(job)
+
+    def close(self) -> None:
+        if self._running and self.client.status == "running":
+            self.client.cancel(list(self._running.values()), force=True)
+        self._running.clear()
+        self._sent = None
+
+    def _submit(self, job: Job) -> None:
+        self._wait_for_scheduler()
+        if self._sent is None or self._sent.status in ("cancelled", "lost", "error"):
+            # A task rather than data that is scattered: a worker that dies does not take it.
+            self._sent = self.client.submit(bytes, self.model, key=f"rcrnn-{self.digest[:16]}")
+        future = self.client.submit(_work_here, self._sent, self.digest, job, pure=False)
+        self._running[job] = future
+        future.add_done_callback(lambda done, job=job: self._done.put((job, done)))
+
+    def _look(self, room: int) -> int:
+        """How many workers there are, after a look at whether the scheduler forgot anything."""
+        self._wait_for_scheduler()
+        for job, future in list(self._running.items()):
+            if future.status in ("cancelled", "lost"):
+                self._submit(job)
+        try:
+            return self.n_workers
+        except (OSError, TimeoutError):
+            return room
+
+    def _wait_for_scheduler(self) -> None:
+        end = time.monotonic() + self.patience
+        while self.client.status != "running":
+            if time.monotonic() > end or self.client.status == "closed":
+                raise ClusterLost(
+                    f"the scheduler at {self.client.scheduler.address} went away and did not "
+                    f"come back within {self.patience:.0f} s. What is done is kept: repeated "
+                    "with a scheduler, the run goes on"
+                )
+            time.sleep(IDLE)
+
+
+@contextmanager
+def connected(address: str, n_workers: int | None = None) -> Iterator[Any]:
+    """A client of the cluster at an address; ``"local"`` makes one of processes here.
+
+    Parameters
+    ----------
+    address : str
+        ``"tcp://host:8786"`` or ``"local"``.
+    n_workers : int, default=None
+        Worker processes of a local cluster; by default as many as there are cores.
+
+    Raises
+    ------
+    ImportError
+        Without ``distributed``.
+    ConnectionError
+        If nobody answers.
+    """
+    need("Clusters need", "cluster", "distributed")
+    import distributed
+
+    if address != "local":
+        try:
+            client = distributed.Client(address, timeout=15)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise ConnectionError(
+                f"no scheduler answers at {address} ({error}): start one with `dask scheduler`"
+            ) from error
+        with client:
+            yield client
+        return
+    with (
+        distributed.LocalCluster(
+            n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+def _is_killed(future: Any) -> bool:
+    from distributed.client import FutureCancelledError
+    from distributed.scheduler import KilledWorker
+
+    return isinstance(future.exception(), (KilledWorker, FutureCancelledError))
+
+
+_MODELS: OrderedDict[str, Any] = OrderedDict()
+_LOCK = threading.Lock()
+
+
+def _work_here(model: bytes, digest: str, job: Job) -> Result:
+    """In a worker: load the model, unless that was done for an earlier job, and do the job."""
+    import pickle
+
+    with _LOCK:
+        if digest not in _MODELS:
+            _MODELS[digest] = pickle.loads(model)
+            while len(_MODELS) > _KEPT:
+                _MODELS.popitem(last=False)
+        estimator = _MODELS[digest]
+    return work(estimator, job)

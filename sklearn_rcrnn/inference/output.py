@@ -1,0 +1,241 @@
+"""Where the events of many recordings go, and what is known to be done there."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from .._utils.text import counted
+from ..annotations.tables import suffix_of, write_events
+from ..events import Event
+from .settings import differences, settings_id
+
+# In the folder of the output; hidden, so that nobody takes its files for tables of events.
+HIDDEN = ".rcrnn"
+
+
+class Recording(NamedTuple):
+    """A recording on disk: ``key`` names it in the output, ``size`` and ``changed`` its state.
+
+    ``size`` is in bytes, ``changed`` in nanoseconds since 1970; both are -1 if there is no
+    such file.
+    """
+
+    path: Path
+    key: str
+    size: int
+    changed: int
+
+
+class Found(NamedTuple):
+    """What was found in a recording; ``duration`` is in seconds."""
+
+    recording: Recording
+    events: list[Event]
+    duration: float
+
+
+class Output(Protocol):
+    """A place for events that knows what is done.
+
+    Known by recording (its name, size and time of change), weights and settings: nothing
+    else counts as done.
+    """
+
+    def check(self, recordings: Sequence[Recording]) -> None:
+        """Raise ValueError if something there must not be mixed or overwritten."""
+
+    def refresh(self) -> None:
+        """Take in what other processes have done since."""
+
+    def is_done(self, recording: Recording) -> bool:
+        """Whether the events of the recording are there, by this model and settings."""
+
+    def failure(self, recording: Recording) -> str | None:
+        """Why another process failed on the recording since this one began; else None."""
+
+    def put(self, found: Found) -> list[Recording]:
+        """Take events in; gives the recordings that are safe on disk by now."""
+
+    def fail(self, recording: Recording, error: str) -> None:
+        """Note that a recording failed."""
+
+    def flush(self) -> list[Recording]:
+        """Write what is left, and give its recordings."""
+
+
+class Journal:
+    """Lines that several processes append, each to a file of its own, and all read."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.began = time.time()
+        name = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}.jsonl"
+        self.mine = folder / name
+        self._read: dict[Path, int] = {}
+
+    def add(self, line: dict[str, Any]) -> None:
+        """Append a line; whole, whatever happens to the process."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({**line, "time": time.time()}, ensure_ascii=True) + "\n"
+        with open(self.mine, "ab", buffering=0) as file:
+            file.write(text.encode())
+
+    def news(self) -> Iterator[dict[str, Any]]:
+        """Lines that were not seen yet, of all processes; broken ends are left for later."""
+        for path in sorted(self.folder.glob("*.jsonl")):
+            seen = self._read.get(path, 0)
+            with open(path, "rb") as file:
+                file.seek(seen)
+                text = file.read()
+            whole = text.rfind(b"\n") + 1
+            self._read[path] = seen + whole
+            for line in text[:whole].splitlines():
+                try:
+                    yield json.loads(line)
+                except ValueError:  # of a disk that was full
+                    continue
+
+
+class Tables:
+    """A table of each recording in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+    format : str
+        Of the tables; see :func:`write_events`.
+    settings : dict
+        From :func:`settings_of`.
+    overwrite : bool
+        What was done before this process began does not count.
+    """
+
+    def __init__(self, folder: Path, format: str, settings: dict[str, Any], overwrite: bool):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.format = format
+        self.suffix = suffix_of(format)
+        self.settings = settings
+        self.overwrite = overwrite
+        self.run = settings_id(settings)
+        self.journal = Journal(folder / HIDDEN / "done")
+        self.runs: dict[str, dict[str, Any]] = {}
+        self.lines: dict[str, dict[str, Any]] = {}
+        self.failures: dict[str, str] = {}
+        self._introduced = False
+        self.refresh()
+
+    def check(self, recordings: Sequence[Recording]) -> None:
+        if self.overwrite:
+            return
+        for recording in recordings:
+            if why := self._conflict(recording):
+                raise ValueError(
+                    f"{self._table(recording)} is there, {why}. Give another folder, or "
+                    "overwrite (--overwrite) to detect anew what is in this one"
+                )
+
+    def refresh(self) -> None:
+        for line in self.journal.news():
+            if "settings" in line:
+                self.runs[line["run"]] = line["settings"]
+            elif "error" in line:
+                if line["run"] == self.run and line["time"] >= self.journal.began:
+                    self.failures[line["key"]] = line["error"]
+            else:
+                self.failures.pop(line["key"], None)
+                if line["time"] >= self.lines.get(line["key"], {}).get("time", 0):
+                    self.lines[line["key"]] = line
+
+    def is_done(self, recording: Recording) -> bool:
+        line = self.lines.get(recording.key)
+        if line is None or line["run"] != self.run or not self._same(recording, line):
+            return False
+        if self.overwrite and line["time"] < self.journal.began:
+            return False
+        return self._table(recording).exists()
+
+    def failure(self, recording: Recording) -> str | None:
+        return self.failures.get(recording.key)
+
+    def put(self, found: Found) -> list[Recording]:
+        recording = found.recording
+        table = self._table(recording)
+        table.parent.mkdir(parents=True, exist_ok=True)
+        # The old table goes first, the line comes before the new one: wherever the process
+        # is killed, a table that counts as done is the one that the line tells of.
+        table.unlink(missing_ok=True)
+        self._add(
+            recording,
+            path=str(recording.path.absolute()),
+            size=recording.size,
+            changed=recording.changed,
+            duration=found.duration,
+        )
+        write_events({recording.path.name: found.events}, table, self.format)
+        return [recording]
+
+    def fail(self, recording: Recording, error: str) -> None:
+        self._add(recording, error=error)
+
+    def flush(self) -> list[Recording]:
+        return []
+
+    def _add(self, recording: Recording, **facts: Any) -> None:
+        if not self._introduced:
+            self.journal.add({"run": self.run, "settings": self.settings})
+            self._introduced = True
+        self.journal.add({"run": self.run, "key": recording.key, **facts})
+
+    def _table(self, recording: Recording) -> Path:
+        return self.folder / (recording.key + self.suffix)
+
+    def _same(self, recording: Recording, line: dict[str, Any]) -> bool:
+        return (recording.size, recording.changed) == (line["size"], line["changed"])
+
+    def _conflict(self, recording: Recording) -> str | None:
+        """Why the table that is there can be neither kept nor overwritten; None if it can."""
+        if not self._table(recording).exists():
+            return None
+        line = self.lines.get(recording.key)
+        if line is None:
+            return "and nothing says by which model and settings"
+        if line["run"] != self.run:
+            told = differences(self.settings, self.runs.get(line["run"], {}))
+            return f"by another model or other settings ({told})"
+        moved = line["path"] != str(recording.path.absolute())
+        if moved and not self._same(recording, line):
+            return f"and is about another recording of this name, {line['path']}"
+        return None
+
+
+def table_keys(files: Sequence[Path], root: str | os.PathLike[str] | None, what: str) -> list[str]:
+    """What each recording is called in a folder of tables; their own names without `root`.
+
+    Raises
+    ------
+    ValueError
+        If two would be called the same, or one does not lie in `root`.
+    """
+    seen: dict[str, Path] = {}
+    for file in files:
+        key = file.name if root is None else file.relative_to(root).as_posix()
+        if key in seen:
+            raise ValueError(
+                f"{seen[key]} and {file} would both be written to {what.format(key)}: give the "
+                "folder that both are in as root (rcrnn detect FOLDER), or detect events of one "
+                "folder at a time"
+            )
+        seen[key] = file
+    return list(seen)
+
+
+def skipped_text(n: int) -> str:
+    """For people: why recordings were passed over."""
+    return f"{counted(n, 'recording')} passed over: done by this model and settings (--overwrite)"

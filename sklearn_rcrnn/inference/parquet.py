@@ -1,0 +1,168 @@
+"""Events of very many recordings as a Parquet data set, which pandas, DuckDB and Spark read.
+
+A folder for each model and its settings holds files of up to a minute's work. Each file says
+in its metadata which recordings it is about: file and knowledge appear together or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .._utils.files import complete
+from .._utils.optional import need
+from .output import HIDDEN, Found, Journal, Recording
+from .settings import settings_id
+
+# A file is written when so many seconds, recordings or events have come together.
+_SECONDS = 60.0
+_RECORDINGS = 2000
+_EVENTS = 200_000
+_METADATA = b"sklearn_rcrnn"
+
+
+class ParquetDataset:
+    """Files of events in ``folder/model=NAME-ID``, ID that of the model and its settings.
+
+    Parameters
+    ----------
+    folder : Path
+    settings : dict
+        From :func:`settings_of`.
+    name : str
+        Of the model, for people.
+    overwrite : bool
+        Remove what is there by this model and settings.
+    seconds : float, default=60
+        Of work that at most lies in memory only.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: dict[str, Any],
+        name: str,
+        overwrite: bool,
+        seconds: float = _SECONDS,
+    ):
+        need("Parquet data sets need", "parquet", "pyarrow")
+        self.settings = settings
+        self.model = f"{re.sub(r'[^A-Za-z0-9._-]+', '_', name)}-{settings_id(settings)}"
+        self.folder = folder / f"model={self.model}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.overwrite = overwrite
+        self.seconds = seconds
+        self.journal = Journal(folder / HIDDEN / "failed")
+        self.done: dict[str, dict[str, Any]] = {}
+        self.failures: dict[str, str] = {}
+        self.waiting: list[Found] = []
+        self._since = time.monotonic()
+        self._seen: set[Path] = set()
+        self.refresh()
+
+    def check(self, recordings: Sequence[Recording]) -> None:
+        if self.overwrite:
+            for path in self._seen:
+                path.unlink(missing_ok=True)
+            self._seen.clear()
+            self.done.clear()
+            self.overwrite = False
+        for recording in recordings:
+            line = self.done.get(recording.key)
+            if line is not None and not _same(recording, line):
+                raise ValueError(
+                    f"{recording.path} has changed since its events were written to "
+                    f"{self.folder}, which keeps one set of events of each recording. "
+                    "Overwrite (--overwrite) to detect the recordings of this data set anew, "
+                    "or give another folder"
+                )
+
+    def refresh(self) -> None:
+        from pyarrow import parquet
+
+        for path in sorted(self.folder.glob("*.parquet")):
+            if path not in self._seen:
+                self._seen.add(path)
+                told = parquet.read_schema(path).metadata or {}
+                lines = json.loads(told.get(_METADATA, b"{}")).get("recordings", [])
+                self.done.update((line["key"], line) for line in lines)
+        for line in self.journal.news():
+            if line["model"] == self.model and line["time"] >= self.journal.began:
+                self.failures[line["key"]] = line["error"]
+
+    def is_done(self, recording: Recording) -> bool:
+        line = self.done.get(recording.key)
+        return line is not None and _same(recording, line)
+
+    def failure(self, recording: Recording) -> str | None:
+        return self.failures.get(recording.key)
+
+    def put(self, found: Found) -> list[Recording]:
+        if not self.waiting:
+            self._since = time.monotonic()
+        self.waiting.append(found)
+        full = (
+            time.monotonic() - self._since >= self.seconds
+            or len(self.waiting) >= _RECORDINGS
+            or sum(len(own.events) for own in self.waiting[-100:]) >= _EVENTS
+        )
+        return self.flush() if full else []
+
+    def fail(self, recording: Recording, error: str) -> None:
+        self.journal.add({"model": self.model, "key": recording.key, "error": error})
+
+    def flush(self) -> list[Recording]:
+        if not self.waiting:
+            return []
+        from pyarrow import parquet
+
+        name = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}.parquet"
+        path = self.folder / name
+        with complete(path) as partial:
+            parquet.write_table(self._table(), partial)
+        self._seen.add(path)
+        written, self.waiting = self.waiting, []
+        self.done.update((found.recording.key, _line(found)) for found in written)
+        return [found.recording for found in written]
+
+    def _table(self) -> Any:
+        import pyarrow
+
+        rows = [
+            (found.recording.key, event.onset, event.offset, str(event.label), event.score)
+            for found in self.waiting
+            for event in found.events
+        ]
+        file, onset, offset, label, score = zip(*rows, strict=True) if rows else ((),) * 5
+        told = {"settings": self.settings, "recordings": [_line(found) for found in self.waiting]}
+        return pyarrow.table(
+            {
+                "file": pyarrow.array(file, pyarrow.string()),
+                "onset": pyarrow.array(onset, pyarrow.float64()),
+                "offset": pyarrow.array(offset, pyarrow.float64()),
+                "label": pyarrow.array(label, pyarrow.string()),
+                "score": pyarrow.array(score, pyarrow.float32()),
+            },
+            metadata={_METADATA: json.dumps(told).encode()},
+        )
+
+
+def _line(found: Found) -> dict[str, Any]:
+    recording = found.recording
+    return {
+        "key": recording.key,
+        "size": recording.size,
+        "changed": recording.changed,
+        "duration": found.duration,
+        "n_events": len(found.events),
+    }
+
+
+def _same(recording: Recording, line: dict[str, Any]) -> bool:
+    return (recording.size, recording.changed) == (line["size"], line["changed"])

@@ -1,0 +1,63 @@
+"""What events depend on beside the recording: the weights, and the parameters of prediction."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sklearn.pipeline import Pipeline
+
+from .._base import NetworkEstimator
+
+# Parameters that only a training uses, or that do not change what is found.
+_WITHOUT_EFFECT = set(NetworkEstimator._training_constraints) - {"precision"} | {
+    "n_jobs",
+    "memory",
+    "pretrainer",
+    "freeze_extractor",
+}
+
+
+def settings_of(estimator: Pipeline) -> dict[str, Any]:
+    """The settings of a fitted pipeline that events depend on, as JSON has them.
+
+    Parameters
+    ----------
+    estimator : Pipeline
+        As for :func:`detect_file`.
+
+    Returns
+    -------
+    dict
+        ``weights``, the beginning of a hash, and parameters of the steps by name. Two
+        pipelines with the same settings find the same events.
+    """
+    settings: dict[str, Any] = {}
+    weights = hashlib.sha256()
+    for step in estimator:
+        for name, value in step.get_params(deep=False).items():
+            if name not in _WITHOUT_EFFECT:
+                settings[name] = value
+        if hasattr(step, "net_"):
+            weights.update(json.dumps([str(label) for label in step.classes_]).encode())
+            for key, tensor in sorted(step.net_.module_.state_dict().items()):
+                weights.update(key.encode())
+                weights.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    settings["weights"] = weights.hexdigest()[:16]
+    # As they come back from a file: tuples are lists there, and keys are strings.
+    return json.loads(json.dumps(settings, default=str, sort_keys=True))
+
+
+def settings_id(settings: Mapping[str, Any]) -> str:
+    """A short name of settings, the same for the same ones."""
+    text = json.dumps(settings, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    """For people: in what settings differ."""
+    names = sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
+    parts = [f"{name} {theirs.get(name)} there, {ours.get(name)} here" for name in names]
+    return "; ".join(parts) if parts else "nothing that is known"

@@ -1,0 +1,187 @@
+"""The work that is handed to workers: a recording, or a part of a long one, to its events.
+
+A part begins at a window of the recording and carries a lead to both sides, from which no
+events are kept: what the network says of the inside is what it says of the whole recording.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+
+from ..audio import open_audio
+from ..events import Event, select_events
+from .stream import check_streamable, detect_stream
+from .windows import WINDOW, Windows
+
+# Seconds of a part that is not at an end of its recording; the leads come on top.
+PART = 1200.0
+# A lead: the first and the last window of a part hear its ends, which are none of the
+# recording.
+_LEAD = WINDOW
+# Seconds that are resampled before a part begins: the filter has settled by then.
+_SETTLING = 1
+
+Tick = Callable[[float], None]
+
+
+class Part(NamedTuple):
+    """A part of a recording, in seconds: events with a center from `begin` on, before `end`.
+
+    ``start`` is where a window of the recording begins, as a number of samples at the rate
+    of the features; ``stop`` is where reading ends. The last part ends at infinity.
+    """
+
+    begin: float
+    end: float
+    start: int
+    stop: float
+
+
+class Job(NamedTuple):
+    """What a worker is given: a recording, or a part of it."""
+
+    path: str
+    part: Part | None = None
+
+
+class Result(NamedTuple):
+    """What a worker gives back; ``duration`` is in seconds, of what was looked at."""
+
+    events: list[Event]
+    error: str | None
+    duration: float
+
+
+def parts_of(estimator: Pipeline, duration: float, length: float = PART) -> list[Part]:
+    """The parts of a recording; none if it is not worth cutting.
+
+    Parameters
+    ----------
+    estimator : Pipeline
+        As for :func:`detect_file`.
+    duration : float
+        Of the recording, in seconds; it may turn out longer or shorter.
+    length : float, default=1200
+        Of a part, in seconds.
+    """
+    lfbe = estimator[0]
+    hop = Windows(lfbe.frame_shift).hop * lfbe.hop_length  # samples between windows
+    rate = lfbe.sample_rate
+    n_samples = max(1, round(length * rate / hop)) * hop
+    n_parts = max(1, math.ceil((duration - 2 * _LEAD) * rate / n_samples))
+    if n_parts < 2:
+        return []
+    parts = []
+    for i in range(n_parts):
+        start, after = i * n_samples, (i + 1) * n_samples
+        last = i == n_parts - 1
+        begin = start / rate + _LEAD if i else 0.0
+        end = math.inf if last else after / rate + _LEAD
+        parts.append(Part(begin, end, start, math.inf if last else end + _LEAD))
+    return parts
+
+
+def work(estimator: Pipeline, job: Job, tick: Tick | None = None) -> Result:
+    """Do a job; what goes wrong with it is part of the result.
+
+    Parameters
+    ----------
+    estimator : Pipeline
+    job : Job
+    tick : callable, default=None
+        Called with the seconds of the recording that have been read so far.
+    """
+    path = Path(job.path)
+    try:
+        return _detect(estimator, path, job.part, tick)
+    except (OSError, ValueError) as error:
+        return Result([], str(error), 0.0)
+    except Exception as error:  # of memory, or what nobody thought of: the others go on
+        return Result([], f"{str(path)!r}: {type(error).__name__}: {error}", 0.0)
+
+
+def _detect(estimator: Pipeline, path: Path, part: Part | None, tick: Tick | None) -> Result:
+    """Events of a recording or a part; of a part, before the best of the clip are chosen."""
+    lfbe, detector = check_streamable(estimator, any_number=True)
+    name = os.fspath(path)
+    best = detector.max_events_per_clip
+    if best is not None:
+        detector = copy.copy(detector)
+        detector.max_events_per_clip = None
+        estimator = Pipeline([("features", lfbe), ("detector", detector)])
+    with open_audio(path) as file:
+        reading = _Reading(file, lfbe.sample_rate, part, tick)
+        try:
+            found = list(detect_stream(estimator, reading.blocks(), sample_rate=reading.rate))
+        except _NothingThere:
+            return Result([], None, 0.0)
+        except ValueError as error:
+            raise error if name in str(error) else ValueError(f"{name!r}: {error}") from error
+    if part is None:
+        return Result(select_events([found], 0.0, best)[0], None, reading.seconds)
+    begin = part.start / lfbe.sample_rate
+    moved = [e._replace(onset=e.onset + begin, offset=e.offset + begin) for e in found]
+    kept = [e for e in moved if part.begin <= (e.onset + e.offset) / 2 < part.end]
+    inside = min(begin + reading.seconds, part.end) - part.begin
+    return Result(kept, None, max(0.0, inside))
+
+
+class _NothingThere(Exception):
+    """The recording ends before the part begins: its header promised more."""
+
+
+class _Reading:
+    """Blocks of a recording or a part, and how far they have come."""
+
+    def __init__(self, file: Any, sample_rate: int, part: Part | None, tick: Tick | None):
+        self.file = file
+        self.sample_rate = sample_rate
+        self.part = part
+        self.tick = tick
+        # Parts are resampled here, as they begin at a sample of the features' rate.
+        self.rate = file.sample_rate if part is None else sample_rate
+        self.seconds = 0.0
+
+    def blocks(self) -> Iterator[NDArray[np.floating]]:
+        for block in self._raw() if self.part is None else self._part(self.part):
+            self.seconds += len(block) / self.rate
+            yield block
+            if self.tick is not None:
+                self.tick(self.seconds)
+        if self.part is not None and self.part.start and not self.seconds:
+            raise _NothingThere
+
+    def _raw(self) -> Iterator[NDArray[np.floating]]:
+        return self.file.blocks()
+
+    def _part(self, part: Part) -> Iterator[NDArray[np.floating]]:
+        """Samples from exactly ``part.start`` on; a whole second lies at a sample of any rate."""
+        first = max(0, part.start // self.sample_rate - _SETTLING)
+        stop = None if math.isinf(part.stop) else math.ceil(part.stop)
+        ahead = part.start - first * self.sample_rate
+        for block in self._at_rate(self.file.blocks(float(first), stop)):
+            if ahead < len(block):
+                yield block[ahead:]
+            ahead = max(0, ahead - len(block))
+
+    def _at_rate(self, blocks: Iterator[NDArray]) -> Iterator[NDArray]:
+        if self.file.sample_rate == self.sample_rate:
+            yield from blocks
+            return
+        import soxr
+
+        resampler = soxr.ResampleStream(
+            self.file.sample_rate, self.sample_rate, 1, dtype="float32", quality="HQ"
+        )
+        for block in blocks:
+            yield resampler.resample_chunk(np.ascontiguousarray(block, np.float32))
+        yield resampler.resample_chunk(np.empty(0, np.float32), last=True)

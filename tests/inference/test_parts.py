@@ -1,0 +1,97 @@
+"""Parts of long recordings, together, find what the whole does."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import soundfile
+
+from sklearn_rcrnn import detect_file, make_rcrnn_pipeline
+from sklearn_rcrnn.datasets import make_rare_events
+from sklearn_rcrnn.inference.work import Job, parts_of, work
+
+RATE = 4000
+MINUTES = 7
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    """Trained just enough to find something in every window."""
+    X, y = make_rare_events(12, duration=4.0, sample_rate=RATE, random_state=0)
+    pipe = make_rcrnn_pipeline(
+        sample_rate=RATE,
+        n_fft=256,
+        hop_length=128,
+        n_mels=16,
+        gru_units=4,
+        dense_units=8,
+        max_epochs=2,
+        lr=3e-3,
+        random_state=0,
+    ).fit(X, y)
+    # Over a threshold that about twenty events of a minute reach.
+    minute = make_rare_events(6, duration=10.0, sample_rate=RATE, random_state=1)[0].ravel()
+    scores = [e.score for e in pipe[-1].predict_candidates(pipe[0].transform([minute]))[0]]
+    return pipe.set_params(detector__score_threshold=sorted(scores)[-20])
+
+
+@pytest.fixture(scope="module")
+def samples():
+    X, _ = make_rare_events(MINUTES * 6, duration=10.0, sample_rate=RATE, random_state=1)
+    return X.ravel()
+
+
+def joined(pipe, path, parts):
+    results = [work(pipe, Job(str(path), part)) for part in parts]
+    assert [result.error for result in results] == [None] * len(parts)
+    return sorted(e for result in results for e in result.events), math.fsum(
+        result.duration for result in results
+    )
+
+
+def assert_same(found, whole):
+    assert len(whole) > 20
+    assert [e.label for e in found] == [e.label for e in whole]
+    values = np.array([[e.onset, e.offset, e.score] for e in found])
+    expected = np.array([[e.onset, e.offset, e.score] for e in whole])
+    np.testing.assert_allclose(values, expected, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "rate"),
+    [(".wav", RATE), (".wav", 6000), (".flac", RATE), (".ogg", 8000), (".mp3", 8000)],
+)
+def test_parts_find_what_the_whole_does(pipe, samples, tmp_path, suffix, rate):
+    path = tmp_path / f"a{suffix}"
+    times = np.arange(len(samples) * rate // RATE) * RATE / rate
+    sound = np.interp(times, np.arange(len(samples)), samples)
+    with soundfile.SoundFile(path, "w", rate, 1) as file:
+        for block in np.array_split(sound, 100):  # libsndfile crashes over long Ogg at once
+            file.write(block)
+    whole = detect_file(pipe, path)
+    parts = parts_of(pipe, len(samples) / RATE, length=80)
+    assert len(parts) >= 4
+    found, duration = joined(pipe, path, parts)
+    assert_same(found, whole)
+    assert duration == pytest.approx(len(samples) / RATE, abs=0.1)
+
+
+def test_lengths_that_headers_lie_about(pipe, samples, tmp_path):
+    """Parts are planned by a length that turns out too long or too short."""
+    path = tmp_path / "a.wav"
+    soundfile.write(path, samples, RATE)
+    whole = detect_file(pipe, path)
+    for factor in (0.7, 1.0001, 1.9):
+        parts = parts_of(pipe, factor * len(samples) / RATE, length=80)
+        found, duration = joined(pipe, path, parts)
+        assert_same(found, whole)
+        assert duration == pytest.approx(len(samples) / RATE, abs=0.1)
+
+
+def test_short_recordings_are_not_cut(pipe):
+    assert parts_of(pipe, 1300.0) == []
+    begins = [part.begin for part in parts_of(pipe, 24 * 3600.0)]
+    assert len(begins) == 73
+    assert np.diff(begins[1:]) == pytest.approx(1200, abs=40)
