@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Annotated
+
+import typer
 
 from ._common import app
 
@@ -10,6 +13,23 @@ from ._common import app
 COMMANDS = ("detect", "report", "clips", "train", "tune", "evaluate", "synthesize", "models")
 for _name in COMMANDS:
     import_module(f".{_name}", __name__)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from .. import __version__
+
+        typer.echo(f"rcrnn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Find sound events in recordings, and learn to find others."""
 
 
 def main() -> None:

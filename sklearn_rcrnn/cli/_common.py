@@ -49,10 +49,10 @@ Model = Annotated[
     typer.Option("--model", "-m", help="A model of the package (see `rcrnn models`) or a folder."),
 ]
 Threshold = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
-        help="Lowest score, or `sensitive`, `balanced` or `few false alarms`; by default the "
-        "model's own."
+        help="Lowest score: a number, or `sensitive`, `balanced` or `few false alarms`; by "
+        "default the model's own. Again with LABEL=NUMBER for a label of its own."
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
@@ -124,28 +124,43 @@ def load_model(name: str) -> Any:
         fail(f"{error}; models that come with the package: {', '.join(list_pretrained())}")
 
 
-def set_threshold(pipe: Any, threshold: str | None) -> None:
-    """Let a model use a number or a name as threshold; None: what it has."""
+def set_threshold(pipe: Any, given: list[str] | None) -> None:
+    """Let a model use numbers or a name as thresholds, by label if they say so."""
     from ..events import THRESHOLD_NAMES
 
-    if threshold is None:
-        return
-    value: Any = threshold
-    if threshold not in THRESHOLD_NAMES:
+    by_label: dict[str, Any] = {}
+    for text in given or []:
+        label, is_of_label, number = text.rpartition("=")
+        if text in THRESHOLD_NAMES:
+            pipe[-1].set_params(score_threshold=text)
+            continue
         try:
-            value = float(threshold)
+            value = float(number)
         except ValueError:
             value = math.nan
         if not 0 <= value <= 1:
             fail(
-                f"--threshold must be a number from 0 to 1, or one of "
-                f"{', '.join(THRESHOLD_NAMES)}; got {threshold!r}"
+                "--threshold must be a number from 0 to 1, LABEL=NUMBER, or one of "
+                f"{', '.join(THRESHOLD_NAMES)}; got {text!r}"
             )
-    pipe[-1].set_params(score_threshold=value)
+        if is_of_label:
+            by_label[label] = value
+        else:
+            pipe[-1].set_params(score_threshold=value)
     try:
-        pipe[-1]._thresholds()
+        usual = pipe[-1]._thresholds()
     except ValueError as error:
         fail(str(error))
+    if not by_label:
+        return
+    labels = pipe[-1].classes_.tolist()
+    if unknown := set(by_label) - set(map(str, labels)):
+        fail(f"--threshold {sorted(unknown)[0]}=...: the model knows {', '.join(map(str, labels))}")
+    thresholds = {
+        label: by_label.get(str(label), usual if isinstance(usual, float) else usual[label])
+        for label in labels
+    }
+    pipe[-1].set_params(score_threshold=thresholds)
 
 
 def recordings_in(paths: list[Path]) -> list[Path]:

@@ -9,7 +9,8 @@ import typer
 
 from .._utils.text import counted
 from ._common import JsonLogs, Log, Model, Quiet, app, fail, load_model, recordings_in
-from .detect import Recordings, _followed
+from ._following import Follower
+from .detect import Recordings
 
 
 @app.command()
@@ -60,9 +61,11 @@ def report(
         else:
             pipe, found = load_model(model), []
             title, thresholds = f"Events found by {Path(model).name}", pipe[-1]._thresholds()
-            for outcome in _followed(detect_files(pipe, paths), len(paths), log):
-                failed += outcome.error is not None
-                found.append(outcome.events or [])
+            with Follower(log) as follower:
+                outcomes = detect_files(pipe, paths, progress=follower.progress)
+                for outcome in follower.followed(outcomes):
+                    failed += outcome.error is not None
+                    found.append(outcome.events or [])
         write_report(
             paths,
             found,

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .._utils.optional import need
-from .engines import IDLE, STRIKES, Jobs, died
+from .engines import IDLE, STRIKES, Jobs, died, next_job
 from .work import Job, Result, work
 
 # Seconds to wait for a scheduler that does not answer.
@@ -41,7 +41,7 @@ class Dask:
 
     def __init__(self, estimator: Any, client: Any, patience: float = PATIENCE):
         need("Clusters need", "cluster", "distributed")
-        from joblib.externals import cloudpickle
+        import cloudpickle
 
         self.client = client
         self.patience = patience
@@ -63,22 +63,18 @@ class Dask:
             asked = True
             # A few more than there are workers, so that none waits for the next.
             while more and asked and len(self._running) < room + room // 2:
-                try:
-                    job = next(jobs)
-                except StopIteration:
-                    more = False
-                    break
-                asked = job is not None
-                if job is not None:
-                    self._submit(job)
+                new, more = next_job(jobs, more)
+                asked = new is not None
+                if new is not None:
+                    self._submit(new)
             if time.monotonic() - looked > 2:
                 room, looked = self._look(room), time.monotonic()
             try:
                 job, future = self._done.get(timeout=IDLE if self._running or more else 0)
             except queue.Empty:
                 continue
-            if self._running.get(job) is not future:  # of a scheduler that is gone
-                continue
+            if job not in self._running or self._running[job] is not future:
+                continue  # of a scheduler that is gone
             del self._running[job]
             if future.status == "finished":
                 try:

@@ -29,9 +29,11 @@ Progress = Callable[[Job, float], None]
 
 
 class Engine(Protocol):
-    """See the module; ``n_workers`` is how many jobs are worked on at a time, about."""
+    """See the module."""
 
-    n_workers: int
+    @property
+    def n_workers(self) -> int:
+        """How many jobs are worked on at a time, about."""
 
     def run(self, jobs: Jobs) -> Iterator[tuple[Job, Result]]:
         """Jobs with their results, as they are done."""
@@ -74,7 +76,7 @@ class Processes:
     """
 
     def __init__(self, estimator: Any, n_workers: int):
-        from joblib.externals import cloudpickle
+        import cloudpickle
 
         self.n_workers = n_workers
         self.model = cloudpickle.dumps(estimator)
@@ -89,7 +91,7 @@ class Processes:
         while more or running or retries:
             asked = True
             while idle and asked:
-                job, more = (retries.popleft(), more) if retries else _next(jobs, more)
+                job, more = (retries.popleft(), more) if retries else next_job(jobs, more)
                 asked = job is not None
                 if job is not None:
                     worker = idle.popleft()
@@ -198,7 +200,7 @@ def died(job: Job) -> Result:
     return Result([], f"{job.path!r}: {STRIKES} workers died over it ({why})", 0.0)
 
 
-def _next(jobs: Jobs, more: bool) -> tuple[Job | None, bool]:
+def next_job(jobs: Jobs, more: bool) -> tuple[Job | None, bool]:
     """The next job, and whether there may be more."""
     if not more:
         return None, False

@@ -40,6 +40,8 @@ def settings_of(estimator: Pipeline) -> dict[str, Any]:
         for name, value in step.get_params(deep=False).items():
             if name not in _WITHOUT_EFFECT:
                 settings[name] = value
+        if hasattr(step, "_thresholds"):  # of which one may be known by its name
+            settings["score_threshold"] = step._thresholds()
         if hasattr(step, "net_"):
             weights.update(json.dumps([str(label) for label in step.classes_]).encode())
             for key, tensor in sorted(step.net_.module_.state_dict().items()):

@@ -50,9 +50,14 @@ class Summary:
         return time.monotonic() - self.started
 
     @property
+    def duration_seen(self) -> float:
+        """Seconds of audio that were looked at, in unfinished recordings too."""
+        return self.duration + sum(self._parts.values())
+
+    @property
     def speed(self) -> float:
         """How many times faster than real time the run is, so far."""
-        return (self.duration + sum(self._parts.values())) / max(self.elapsed, 1e-9)
+        return self.duration_seen / max(self.elapsed, 1e-9)
 
     def skipped(self, recording: Recording) -> None:
         self.n_skipped += 1

@@ -1,0 +1,409 @@
+"""Many recordings: what is done, by whom, and what becomes of it when somebody is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+import soundfile
+
+from sklearn_rcrnn import LFBETransformer, detect_file, detect_files, make_rcrnn_pipeline
+from sklearn_rcrnn.annotations import read_events
+from sklearn_rcrnn.datasets import make_rare_events
+from sklearn_rcrnn.inference.claims import Claims, _this_process
+from sklearn_rcrnn.inference.output import Recording
+from sklearn_rcrnn.inference.settings import settings_of
+from sklearn_rcrnn.inference.summary import Summary
+
+RATE = 4000
+
+
+@pytest.fixture(scope="session")
+def pipe():
+    X, y = make_rare_events(8, duration=4.0, sample_rate=RATE, random_state=0)
+    pipe = make_rcrnn_pipeline(
+        sample_rate=RATE,
+        n_fft=256,
+        hop_length=128,
+        n_mels=16,
+        gru_units=4,
+        dense_units=8,
+        max_epochs=1,
+        score_threshold=0.0,
+        random_state=0,
+    )
+    return pipe.fit(X, y)
+
+
+@pytest.fixture(autouse=True)
+def threshold(pipe):
+    """Tests change it."""
+    pipe.set_params(detector__score_threshold=0.0)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Twelve recordings of 3 to 5 s, one of which is broken."""
+    (tmp_path / "in").mkdir()
+    X, _ = make_rare_events(12, duration=5.0, sample_rate=RATE, random_state=1)
+    for i, samples in enumerate(X):
+        soundfile.write(tmp_path / "in" / f"{i:02}.wav", samples[: (3 + i % 3) * RATE], RATE)
+    (tmp_path / "in" / "05.wav").write_text("no audio")
+    return tmp_path
+
+
+def paths_in(folder):
+    return sorted((folder / "in").iterdir())
+
+
+def found_by(outcomes):
+    return {outcome.path.name: outcome.events for outcome in outcomes}
+
+
+@pytest.fixture
+def expected(pipe, folder):
+    good = [path for path in paths_in(folder) if path.name != "05.wav"]
+    return {path.name: detect_file(pipe, path) for path in good} | {"05.wav": None}
+
+
+class TestWhatIsDone:
+    def test_is_known_by_model_and_settings(self, pipe, folder):
+        """Tables of another threshold were passed over, as if they were the ones wanted."""
+        paths, out = paths_in(folder)[:2], folder / "out"
+        list(detect_files(pipe, paths, output_dir=out))
+        pipe.set_params(detector__score_threshold=0.3)
+        with pytest.raises(ValueError, match=r"00.wav.csv is there.*0.0 there, 0.3 here.*overwr"):
+            detect_files(pipe, paths, output_dir=out)
+        again = list(detect_files(pipe, paths, output_dir=out, overwrite=True))
+        assert all(event.score >= 0.3 for outcome in again for event in outcome.events)
+        assert [o.events for o in detect_files(pipe, paths, output_dir=out)] == [None, None]
+
+    def test_is_not_the_batch_size_or_the_number_of_processes(self, pipe):
+        before = settings_of(pipe)
+        batch_size = pipe[-1].batch_size
+        try:
+            pipe.set_params(detector__batch_size=3, lfbe__n_jobs=2, detector__verbose=1)
+            assert settings_of(pipe) == before
+        finally:
+            pipe.set_params(detector__batch_size=batch_size, lfbe__n_jobs=None, detector__verbose=0)
+        weights = pipe[-1].net_.module_.state_dict()
+        first = next(iter(weights.values()))
+        first += 1
+        assert settings_of(pipe)["weights"] != before["weights"]
+        first -= 1
+
+    def test_is_the_recording_as_it_was(self, pipe, folder):
+        paths, out = paths_in(folder)[:2], folder / "out"
+        list(detect_files(pipe, paths, output_dir=out))
+        samples, _ = soundfile.read(paths[1])
+        soundfile.write(paths[1], samples[:RATE], RATE)
+        first, second = detect_files(pipe, paths, output_dir=out)
+        assert first.events is None
+        assert second.events == detect_file(pipe, paths[1])
+        moved = folder / "elsewhere" / "00.wav"
+        moved.parent.mkdir()
+        paths[0].rename(moved)
+        assert [o.events for o in detect_files(pipe, [moved], output_dir=out)] == [None]
+        soundfile.write(moved, samples, RATE)
+        with pytest.raises(ValueError, match="another recording of this name"):
+            detect_files(pipe, [moved], output_dir=out)
+
+    def test_is_not_a_table_of_unknown_origin(self, pipe, folder):
+        (folder / "out").mkdir()
+        (folder / "out" / "00.wav.csv").write_text("corrected by hand")
+        with pytest.raises(ValueError, match="nothing says by which model"):
+            detect_files(pipe, paths_in(folder), output_dir=folder / "out")
+        assert (folder / "out" / "00.wav.csv").read_text() == "corrected by hand"
+
+    def test_is_done_anew_if_its_table_went(self, pipe, folder):
+        paths, out = paths_in(folder)[:1], folder / "out"
+        list(detect_files(pipe, paths, output_dir=out))
+        (out / "00.wav.csv").unlink()
+        assert next(detect_files(pipe, paths, output_dir=out)).events
+
+    @pytest.mark.parametrize("format", ["csv", "parquet"])
+    def test_is_nothing_that_a_crash_left_half(self, pipe, folder, format, monkeypatch):
+        """Wherever writing breaks off, all is there once after the next run."""
+        import pyarrow.parquet
+
+        paths, out = paths_in(folder)[:3], folder / "out"
+        name = "sklearn_rcrnn.inference.output.write_events"
+        if format == "parquet":
+            name = "pyarrow.parquet.write_table"
+        whole = pyarrow.parquet.write_table
+
+        def crash(*args, **kwargs):
+            whole(*args, **kwargs) if format == "parquet" else None
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(name, crash)
+            with pytest.raises(KeyboardInterrupt):
+                list(detect_files(pipe, paths, output_dir=out, format=format))
+        outcomes = list(detect_files(pipe, paths, output_dir=out, format=format))
+        assert all(outcome.events for outcome in outcomes)
+        if format == "parquet":
+            rows = pyarrow.parquet.read_table(out).to_pandas()
+            assert Counter(rows.file) == {str(o.path): len(o.events) for o in outcomes}
+
+
+class TestParquet:
+    def test_is_read_in_one_line(self, pipe, folder, expected):
+        duckdb = pytest.importorskip("duckdb")
+        pandas = pytest.importorskip("pandas")
+        out = folder / "events.parquet"
+        options = {"output_dir": out, "format": "parquet", "root": folder / "in"}
+        outcomes = list(detect_files(pipe, paths_in(folder), model_name="tiny", **options))
+        assert sum(outcome.error is not None for outcome in outcomes) == 1
+        frame = pandas.read_parquet(out)
+        assert sorted(frame.columns) == sorted(
+            ["file", "onset", "offset", "label", "score", "model"]
+        )
+        n_events = {name: len(events) for name, events in expected.items() if events}
+        assert frame.file.value_counts().to_dict() == n_events
+        assert frame.model.str.startswith("tiny-").all()
+        first = frame[frame.file == "00.wav"].sort_values(["onset", "offset"])
+        assert first.onset.tolist() == [event.onset for event in expected["00.wav"]]
+        rows = duckdb.sql(
+            f"SELECT file, count(*) FROM '{out}/*/*.parquet' GROUP BY file"
+        ).fetchall()
+        assert dict(rows) == n_events
+
+    def test_keeps_models_and_settings_apart(self, pipe, folder):
+        import pyarrow.parquet
+
+        out = folder / "events.parquet"
+        options = {"output_dir": out, "format": "parquet"}
+        paths = paths_in(folder)[:2]
+        list(detect_files(pipe, paths, **options))
+        pipe.set_params(detector__score_threshold=0.3)
+        assert all(o.events is not None for o in detect_files(pipe, paths, **options))
+        assert all(o.events is None for o in detect_files(pipe, paths, **options))
+        assert len(list(out.glob("model=*"))) == 2
+        n_rows = pyarrow.parquet.read_table(out).num_rows
+        assert list(detect_files(pipe, paths, overwrite=True, **options))
+        assert pyarrow.parquet.read_table(out).num_rows == n_rows
+        soundfile.write(paths[0], np.zeros(2 * RATE), RATE)
+        with pytest.raises(ValueError, match="has changed since"):
+            detect_files(pipe, paths, **options)
+
+
+class TestClaims:
+    def test_processes_share_the_work(self, pipe, folder, expected):
+        """Four at once: each recording is done by one of them, and all end with all done."""
+        found = [[] for _ in range(4)]
+
+        def work(own):
+            own += detect_files(pipe, paths_in(folder), output_dir=folder / "out", ordered=False)
+
+        threads = [threading.Thread(target=work, args=(own,)) for own in found]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        done = [o for own in found for o in own if o.events is not None]
+        assert sorted(o.path.name for o in done) == sorted(n for n, e in expected.items() if e)
+        assert all(len(own) == 12 for own in found)
+        assert all(any(o.error for o in own) for own in found)
+        assert found_by(done) == {name: e for name, e in expected.items() if e}
+        assert not list((folder / "out" / ".rcrnn" / "claims").iterdir())
+
+    def test_of_the_dead_are_taken_over(self, tmp_path):
+        ended = subprocess.Popen([sys.executable, "-c", ""])
+        ended.wait()
+        here = _this_process()
+        owners = {
+            "ended": {**here, "pid": ended.pid},
+            "number given anew": {**here, "started": "1"},
+            "silent": {**here, "host": "elsewhere"},
+        }
+        with Claims(tmp_path) as claims:
+            for key, owner in owners.items():
+                assert claims.take(key)
+                path = claims.held.pop(key)
+                path.write_text(path.read_text().replace(here["host"], owner["host"]))
+                path.write_text(json.dumps({"key": key, **owner}))
+                if key == "silent":
+                    assert not claims.take(key)
+                    os.utime(path, (time.time() - 1000,) * 2)
+                assert claims.take(key), key
+            assert claims.take("mine")
+            assert not claims.take("mine")
+            assert Claims(tmp_path).others() == []
+        assert not list(tmp_path.iterdir())
+
+    def test_only_one_takes_over(self, tmp_path):
+        for turn in range(20):
+            with Claims(tmp_path) as old:
+                assert old.take("a")
+                os.utime(old.held.pop("a"), (0, 0))
+            rivals = [Claims(tmp_path) for _ in range(8)]
+            taken = []
+            start = threading.Barrier(8)
+
+            def rival(own, start=start, taken=taken):
+                start.wait()
+                if own.take("a"):
+                    taken.append(own)
+
+            threads = [threading.Thread(target=rival, args=(own,)) for own in rivals]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert len(taken) == 1, turn
+            taken[0].release("a")
+            assert not list(tmp_path.iterdir())
+
+    def test_show_signs_of_life(self, tmp_path):
+        with Claims(tmp_path, beat=0.05) as claims:
+            claims.take("a")
+            os.utime(claims.held["a"], (0, 0))
+            end = time.monotonic() + 5
+            while claims.held["a"].stat().st_mtime < 1 and time.monotonic() < end:
+                time.sleep(0.02)
+            assert claims.held["a"].stat().st_mtime > time.time() - 60
+
+
+def children():
+    psutil = pytest.importorskip("psutil")
+    alive = [
+        child
+        for child in psutil.Process().children(recursive=True)
+        if child.status() != psutil.STATUS_ZOMBIE
+    ]
+    commands = {child: " ".join(child.cmdline()) for child in alive}
+    return [c for c, text in commands.items() if "loky" in text and "tracker" not in text]
+
+
+class TestProcesses:
+    def test_that_are_killed_are_replaced(self, pipe, folder, expected):
+        """Two workers of three die in the middle; nothing is lost, nothing is there twice."""
+        outcomes = detect_files(
+            pipe, paths_in(folder), output_dir=folder / "out", n_jobs=2, ordered=False
+        )
+        rng = np.random.default_rng(0)
+        found, killed = [], 0
+        for outcome in outcomes:
+            found.append(outcome)
+            if killed < 2 and rng.random() < 0.5:
+                victims = children()
+                victims[rng.integers(len(victims))].kill()
+                killed += 1
+        assert killed == 2
+        assert found_by(found) == expected
+        assert len(found) == 12
+        tables = read_events(folder / "out")
+        assert {name: len(events) for name, events in tables.items()} == {
+            name: len(events) for name, events in expected.items() if events is not None
+        }
+        assert not children()
+
+    def test_that_a_recording_kills(self, pipe, folder):
+        """A recording that takes all memory fails, and the others do not with it."""
+
+        class Deadly(LFBETransformer):
+            def transform_blocks(self, blocks):
+                for block in blocks:
+                    if np.abs(block).max() > 0.99:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    yield from super().transform_blocks([block])
+
+        loud = folder / "in" / "99.wav"
+        soundfile.write(loud, np.ones(RATE), RATE)
+        deadly = type(pipe)([("lfbe", Deadly(**pipe[0].get_params())), pipe.steps[1]])
+        good = paths_in(folder)[0]
+        first, second = detect_files(deadly, [loud, good], n_jobs=2)
+        assert "99.wav': 3 workers died over it" in first.error
+        assert second.events == detect_file(pipe, good)
+
+
+class TestJoblib:
+    def test_backends_of_the_user(self, pipe, folder, expected):
+        with joblib.parallel_config("threading", n_jobs=2):
+            assert found_by(detect_files(pipe, paths_in(folder))) == expected
+
+    def test_backends_that_give_lists_only(self, pipe, folder, expected):
+        """As Ray's, which was asked for a generator and failed."""
+        from joblib._parallel_backends import ThreadingBackend
+
+        class ListsOnly(ThreadingBackend):
+            supports_return_generator = False
+
+        joblib.register_parallel_backend("lists", ListsOnly)
+        with joblib.parallel_config("lists", n_jobs=2):
+            assert found_by(detect_files(pipe, paths_in(folder))) == expected
+
+
+class TestSummary:
+    def test_counts_and_reasons(self, pipe, folder, expected):
+        seen = []
+        list(detect_files(pipe, paths_in(folder), progress=seen.append))
+        told = seen[-1].as_dict()
+        assert (told["n_files"], told["n_done"], told["n_failed"]) == (12, 11, 1)
+        assert told["n_events"] == sum(len(events) for events in expected.values() if events)
+        assert sum(told["events"].values()) == told["n_events"]
+        assert told["failures"][0]["file"].endswith("05.wav")
+        assert "cannot be read as audio" in told["failures"][0]["error"]
+        seconds = sum(3 + i % 3 for i in range(12) if i != 5)
+        assert told["duration"] == pytest.approx(seconds)
+        assert told["hours_left"] == 0
+
+    def test_time_left(self, monkeypatch):
+        """Of two formats, one ten times smaller, and a long one that is half done."""
+        now = [100.0]
+        monkeypatch.setattr("sklearn_rcrnn.inference.summary.time.monotonic", lambda: now[0])
+        waves = [Recording(Path(f"{i}.wav"), f"{i}", 1000, 0) for i in range(4)]
+        packed = [Recording(Path(f"{i}.flac"), f"f{i}", 100, 0) for i in range(2)]
+        long = Recording(Path("long.wav"), "long", 8000, 0)
+        summary = Summary([*waves, *packed, long])
+        assert summary.duration_left() is None
+        now[0] += 10
+        summary.done(waves[0], [], 50.0)
+        summary.done(packed[0], [], 50.0)
+        assert summary.duration_left() == pytest.approx(3 * 50 + 50 + 400)
+        assert summary.seconds_left() == pytest.approx(60)
+        summary.began(long, 400.0)
+        summary.came_to(long, 200.0)
+        assert summary.duration_left() == pytest.approx(3 * 50 + 50 + 200)
+        summary.skipped(waves[1])
+        summary.failed(packed[1], "broken")
+        summary.done(long, [], 400.0)
+        assert summary.duration_left() == pytest.approx(100)
+        summary.done(waves[2], [], 50.0)
+        summary.done(waves[3], [], 50.0)
+        assert summary.duration_left() == 0
+
+    def test_progress_within_a_long_recording(self, pipe, tmp_path):
+        path = tmp_path / "long.wav"
+        soundfile.write(path, np.random.default_rng(0).normal(size=1100 * RATE) / 10, RATE)
+        pipe.set_params(detector__score_threshold=0.9)
+        seen = []
+        list(detect_files(pipe, [path], progress=lambda s: seen.append(s.as_dict())))
+        assert len(seen) > 5
+        left = [told["hours_left"] * 3600 for told in seen]
+        assert left[0] > 800
+        assert left == sorted(left, reverse=True)
+        assert left[-1] == 0
+
+
+def test_order_and_one_path_twice(pipe, folder):
+    path, other = paths_in(folder)[:2]
+    outcomes = list(detect_files(pipe, [other, path, other], n_jobs=1))
+    assert [outcome.path for outcome in outcomes] == [other, path, other]
+    assert outcomes[0].events == outcomes[2].events
+
+
+def test_hosts_are_named():
+    assert _this_process()["host"] == socket.gethostname()
