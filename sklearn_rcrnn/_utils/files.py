@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import uuid
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,18 @@ except ImportError:  # Windows, where an open file cannot be deleted in the firs
 _MOST_WRITERS = 16
 # What file systems without locks say.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
+# How files of sound end that libsndfile reads, and those that PyAV reads, also films.
+AUDIO = (
+    *(".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".aifc", ".opus", ".oga", ".w64"),
+    *(".rf64", ".caf", ".au", ".snd", ".mp2", ".mp1", ".mpga", ".voc", ".wve", ".sph", ".nist"),
+)
+VIDEO = (
+    *(".m4a", ".m4b", ".aac", ".wma", ".amr", ".3gp", ".3g2", ".mka", ".wv", ".ape", ".ac3"),
+    *(".eac3", ".dts", ".tta", ".spx", ".ra", ".rm", ".mp4", ".m4v", ".mov", ".mkv", ".webm"),
+    *(".weba", ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv", ".mts", ".m2ts", ".vob", ".ogm"),
+    *(".dsf", ".dff", ".tak", ".mpc", ".qt", ".asf", ".f4v"),
+)
+MEDIA = (*AUDIO, *VIDEO)
 
 
 @contextmanager
@@ -119,10 +132,44 @@ def _lock(partial: Path) -> int:
 
 
 def files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """Files that end so, however deep, sorted; hidden ones are none of the user's."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.name.lower().endswith(suffixes)
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    """Files that end so, however deep, sorted; hidden ones are none of the user's.
+
+    Folders behind symbolic links count, each once: links that lead in a circle do no harm.
+
+    Warns
+    -----
+    UserWarning
+        Of folders that cannot be read.
+    """
+    found: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=_warn_of_folder):
+        status = os.stat(place)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [
+            Path(place, name)
+            for name in names
+            if name.lower().endswith(suffixes) and not name.startswith(".")
+        ]
+    return sorted(found)
+
+
+def _warn_of_folder(error: OSError) -> None:
+    warnings.warn(f"{error.filename!r} is left out: {error.strerror}", stacklevel=2)
+
+
+def printable(name: str | os.PathLike[str]) -> str:
+    """A file's name as text that can be written anywhere.
+
+    Names of files need not be UTF-8: bytes that are not become ``%E9``.
+
+    >>> printable(os.fsdecode(bytes([233]) + b".wav"))
+    '%E9.wav'
+    """
+    return "".join(
+        f"%{ord(c) - 0xDC00:02X}" if 0xDC80 <= ord(c) <= 0xDCFF else c for c in os.fspath(name)
     )

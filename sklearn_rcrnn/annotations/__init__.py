@@ -1,6 +1,8 @@
 """Tables of events as people exchange them, and how they belong to recordings."""
 
 from .corrections import Corrected, Correction, apply_corrections, read_corrections
+from .formats import register_format
+from .rows import Format, Row
 from .tables import (
     events_from_frame,
     events_to_frame,
@@ -15,12 +17,15 @@ __all__ = [
     "Corrected",
     "Correction",
     "apply_corrections",
+    "Format",
+    "Row",
     "events_from_frame",
     "events_to_frame",
     "format_events",
     "match_files",
     "read_corrections",
     "read_events",
+    "register_format",
     "suffix_of",
     "write_events",
 ]

@@ -9,6 +9,7 @@ from itertools import takewhile
 from pathlib import PurePath, PureWindowsPath
 from typing import NamedTuple
 
+from .._utils.files import MEDIA, printable
 from .._utils.text import some
 
 # A path as its folders and its name, and the name of a table that means a file.
@@ -44,7 +45,7 @@ def matching_names(
     """
     # Understands the separators of every system.
     known = {parts: name for name in names if (parts := PureWindowsPath(name).parts)}
-    files = [PureWindowsPath(os.fspath(path)).parts for path in paths]
+    files = [PureWindowsPath(printable(path)).parts for path in paths]
     there = {parts for parts in files if parts}
     pairs = _pair(there, set(known), _traits(there), _traits(known))
     left = defaultdict(list)
@@ -65,7 +66,10 @@ def matching_names(
 
 
 def _stem(parts: Parts) -> Parts:
-    return (*parts[:-1], PurePath(parts[-1]).stem)
+    """Without the ending of a recording's name; another dot is part of the name."""
+    suffix = PurePath(parts[-1]).suffix
+    name = parts[-1][: -len(suffix)] if suffix.lower() in MEDIA else parts[-1]
+    return (*parts[:-1], name)
 
 
 class _Traits(NamedTuple):

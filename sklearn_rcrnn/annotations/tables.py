@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import csv
 import io
-import json
 import os
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .._utils.files import complete, files_in
+from .._utils.files import complete, files_in, printable
 from .._utils.optional import need
 from ..events import Event, check_event
-from .formats import HEADER, Format, Row, columns_of, format_named, guess_format
+from .columns import Given, columns_of, number
+from .formats import format_named, guess_format, suffixes
 from .recording_names import matching_names
+from .rows import HEADER
 
 if TYPE_CHECKING:
     import pandas
 
 
-_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".jams")
+# What lies beside tables to be read by people.
+_PROSE = re.compile(r"(readme|licen[cs]e|copying|changelog)\b", re.IGNORECASE)
+# What programs add to the name of a recording for that of its table.
+_ENDINGS = re.compile(
+    r"(\.Table\.\d+)?\.selections$|\.BirdNET\.(results|selection\.table)(\.\w+)?$|\.selection\.table$"
+)
 
 
 def read_events(
@@ -31,6 +36,7 @@ def read_events(
     format: str | None = None,
     *,
     errors: Literal["raise", "skip"] = "raise",
+    columns: Given | None = None,
 ) -> dict[str, list[Event]]:
     """Read the events of one or more recordings.
 
@@ -39,18 +45,25 @@ def read_events(
     path : str or PathLike
         A table, or a folder of tables, all of which are read. Those in its folders name
         recordings of folders of the same name: ``"monday/a.wav"``.
-    format : {"csv", "tsv", "audacity", "raven", "jsonl", "dcase", "jams"}, default=None
-        ``"csv"`` and ``"tsv"`` have a header with ``onset``, ``offset`` and ``label``, and
-        perhaps ``file`` and ``score``, or as DESED, AudioSet or BirdNET call them;
-        ``"dcase"`` is the challenge's event list. By default told by name and first line.
+    format : str, default=None
+        By default told by name and content: ``"csv"`` and ``"tsv"`` have a header with
+        ``onset``, ``offset`` (or ``duration``) and ``label``, and perhaps ``file`` and
+        ``score``, or as Raven, BirdNET, Kaleidoscope, DESED, AudioSet and others call them;
+        ``"raven"``, ``"audacity"`` and ``"rttm"`` are what these programs write;
+        ``"jsonl"`` has an object a line, or a list of them; ``"dcase"`` is the challenge's
+        event list; ``"jams"``; and formats that :func:`register_format` has added.
     errors : {"raise", "skip"}, default="raise"
         What to do with malformed rows; those skipped are counted in a warning.
+    columns : dict of str to str or None, default=None
+        What columns are called that have other names, by their meaning: ``"file"``,
+        ``"onset"``, ``"offset"``, ``"duration"``, ``"label"``, ``"score"``. None takes a
+        meaning away: ``{"score": None}`` leaves out scores that are no probabilities.
 
     Returns
     -------
     dict of str to list of Event
         For each file named, its events by onset; empty for a file that is listed without
-        any. A table that names no file is taken to be about one of its own name.
+        any. A table that names no file, also one without rows, is about one of its own name.
 
     Raises
     ------
@@ -69,45 +82,96 @@ def read_events(
     if errors not in ("raise", "skip"):
         raise ValueError(f'errors must be "raise" or "skip"; got {errors!r}')
     path = Path(path)
-    if not path.is_dir():
-        return _read_table(path, format, errors)
-    tables = files_in(path, _SUFFIXES)
-    if not tables:
-        raise FileNotFoundError(f"No tables of events in {path} (looked for {' '.join(_SUFFIXES)})")
+    read = _read_folder if path.is_dir() else _read_table
+    return read(path, format, errors, columns or {})
+
+
+def _read_folder(
+    path: Path, format: str | None, errors: str, columns: Given
+) -> dict[str, list[Event]]:
+    tables = files_in(path, suffixes())
     joined: dict[str, list[Event]] = {}
+    n_read = 0
     for table in tables:
+        if _PROSE.match(table.name):
+            warnings.warn(f"{table} is passed over: it is no table of events", stacklevel=3)
+            continue
+        n_read += 1
         beside = table.parent.relative_to(path)
-        for given, own in _read_table(table, format, errors).items():
+        for given, own in _read_table(table, format, errors, columns).items():
             name = given if beside == Path() else (beside / given).as_posix()
-            joined[name] = sorted([*joined.get(name, []), *own])
+            joined[name] = sorted([*joined.get(name, []), *own], key=_order)
+    if not n_read:
+        raise FileNotFoundError(
+            f"No tables of events in {path} (looked for {' '.join(suffixes())})"
+        )
     return joined
 
 
-def _read_table(path: Path, format: str | None, errors: str) -> dict[str, list[Event]]:
-    if not path.is_file():
-        raise FileNotFoundError(f"No such table of events: {path}")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no table of events: it is not UTF-8 text") from error
-    chosen = format_named(format or guess_format(path, text))
-    # Raven calls its tables garden.Table.1.selections.txt.
-    own_name = re.sub(r"(\.Table\.\d+)?\.selections$", "", path.stem)
-    events: dict[str, list[Event]] = {} if chosen.many else {own_name: []}
+def _read_table(
+    path: Path, format: str | None, errors: str, columns: Given
+) -> dict[str, list[Event]]:
+    text = _text(path)
+    # garden.Table.1.selections.txt of Raven, garden.BirdNET.selection.table.txt of BirdNET.
+    own_name = _ENDINGS.sub("", path.stem)
+    if not text.strip():
+        return {own_name: []}
     skipped = 0
-    for number, name, fields in _rows(chosen, text, path):
-        own = events.setdefault(name or own_name, [])
-        if fields is None:
-            continue
-        try:
-            own.append(_event(fields, f"{path}, row {number}"))
-        except (TypeError, ValueError):
-            if errors == "raise":
-                raise
-            skipped += 1
+    events: dict[str, list[Event]] = {}
+    try:
+        chosen = format_named(format) if format else guess_format(path, text, columns)
+        for row in chosen.read(text, columns):
+            where = f"{path}, row {row.number}"
+            try:
+                if row.problem is not None:
+                    raise _BadRow(f"{where}: {row.problem}")
+                event = None if row.values is None else _event(row.values, where)
+            except (TypeError, ValueError) as error:
+                if errors == "raise":
+                    raise _BadRow(str(error)) from error
+                skipped += 1
+            else:
+                own = events.setdefault(row.file or own_name, [])
+                own += [] if event is None else [event]
+    except _BadRow:
+        raise
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read as a table of events: {error}") from error
     if skipped:
-        warnings.warn(f"{path}: skipped {skipped} malformed row(s)", stacklevel=3)
-    return {name: sorted(own) for name, own in events.items()}
+        warnings.warn(f"{path}: skipped {skipped} malformed row(s)", stacklevel=4)
+    if not events:
+        return {own_name: []}
+    return {name: sorted(own, key=_order) for name, own in events.items()}
+
+
+class _BadRow(ValueError):
+    """A row that cannot be read, with the table and the row in its text."""
+
+
+def _order(event: Event) -> tuple[float, float, str, float]:
+    return event.onset, event.offset, str(event.label), event.score
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{path} is no table of events: it is no file, but a pipe or a device")
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"No such table of events: {path}") from error
+    except OSError as error:
+        raise OSError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        # Spreadsheets write UTF-16 where they are asked for Unicode.
+        wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+        text = content.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is no table of events: it is not UTF-8 text. Save it as UTF-8"
+        ) from error
+    if "\0" in text:
+        raise ValueError(f"{path} is no table of events: it is not UTF-8 text, but binary")
+    return text
 
 
 def write_events(
@@ -123,14 +187,18 @@ def write_events(
         For each recording, its events.
     path : str, PathLike or None
         None: standard output.
-    format : {"csv", "tsv", "audacity", "raven", "jsonl", "dcase", "jams"}, default="csv"
-        Audacity's labels and JAMS are about one recording each, and no more can be
-        written; Raven's tables do not keep recordings without events.
+    format : {"csv", "safe-csv", "tsv", "audacity", "raven", "jsonl", "dcase", "jams"}
+        ``"csv"`` by default. Audacity's labels and JAMS are about one recording each, and no
+        more can be written; Raven's tables do not keep recordings without events.
+        A spreadsheet takes a label that begins with ``=``, ``+``, ``-`` or ``@`` for a
+        formula: ``"safe-csv"`` puts an apostrophe before it, which stays where the table is
+        read again.
 
     Raises
     ------
     ValueError
-        For an unknown format, or more than one recording where it can hold only one.
+        For an unknown format, more than one recording where it can hold only one, or a tab
+        or line break in a label where it cannot hold that.
 
     Examples
     --------
@@ -169,35 +237,35 @@ def format_events(events: Mapping[str, Sequence[Event]], format: str = "csv") ->
             f"A table of the format {format} is about one recording; got {len(events)}. Write "
             "one table each"
         )
+    if chosen.write is None:
+        raise ValueError(f"Tables of the format {format} can be read, but not written")
     text = io.StringIO()
-    chosen.write(text, events)
+    chosen.write(text, {printable(name): own for name, own in events.items()})
     return text.getvalue()
 
 
 def suffix_of(format: str) -> str:
     """How files of a format end, ``".txt"`` for example."""
-    return format_named(format).suffix
-
-
-def _rows(chosen: Format, text: str, path: Path) -> Iterator[Row]:
-    try:
-        yield from chosen.read(io.StringIO(text, newline=""))
-    except (csv.Error, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} cannot be read as a table of events: {error}") from error
+    return format_named(format).suffixes[0]
 
 
 def _event(fields: tuple[Any, ...], where: str) -> Event:
     onset, offset, label, *score = fields
     try:
-        times = float(onset), float(offset)
-        scores = [float(score[0])] if score and score[0] not in (None, "") else []
-    except (TypeError, ValueError) as error:
+        times = number(onset), number(offset)
+        scores = [number(score[0])] if score and score[0] not in (None, "") else []
+    except ValueError as error:
         raise ValueError(
-            f"{where}: onset, offset and score must be numbers; got {fields!r}"
+            f"{where}: onset, offset and score must be numbers; {error} in {fields!r}"
         ) from error
+    if scores and not 0 <= scores[0] <= 1:
+        raise ValueError(
+            f"{where}: the score must be between 0 and 1; got {scores[0]:g}. Leave such scores "
+            "out by columns={'score': None}, or --score-column \"\" on the command line"
+        )
     # Spaces around it would make another label of it.
-    text = "" if label is None else str(label).strip()
-    if not text:
+    text = label if isinstance(label, int) else "" if label is None else str(label).strip()
+    if text == "":
         raise ValueError(f"{where}: the label is missing")
     return check_event((*times, text, *scores), where)
 
@@ -296,7 +364,8 @@ def events_from_frame(frame: pandas.DataFrame) -> dict[str, list[Event]]:
     >>> events_from_frame(pandas.DataFrame([row]))
     {'a.wav': [Event(onset=1.0, offset=2.0, label='dog', score=1.0)]}
     """
-    columns = columns_of([name for name in frame.columns if isinstance(name, str)])
+    header = [name for name in frame.columns if isinstance(name, str)]
+    columns = {meaning: names[0] for meaning, names in columns_of(header).items()}
     missing = [name for name in HEADER[:4] if name not in columns]
     if missing:
         raise ValueError(
@@ -312,5 +381,11 @@ def events_from_frame(frame: pandas.DataFrame) -> dict[str, list[Event]]:
             raise ValueError(f"{where}: the file is missing")
         own = events.setdefault(str(name), [])
         if any(field is not None for field in fields[:3]):
+            fields[2] = _whole(fields[2])
             own.append(_event(tuple(fields), where))
-    return {name: sorted(own) for name, own in events.items()}
+    return {name: sorted(own, key=_order) for name, own in events.items()}
+
+
+def _whole(label: Any) -> Any:
+    """A label as it was: pandas makes 3.0 of 3 in a column where one is missing."""
+    return int(label) if isinstance(label, float) and label.is_integer() else label

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from .._utils.text import counted, some
-from ..events import Event
 from ._common import Log, recordings_in
+
+if TYPE_CHECKING:
+    from ..events import Event
 
 Recordings = Annotated[Path, typer.Argument(help="Folder of recordings, or one recording.")]
 Table = Annotated[Path, typer.Argument(help="Table of their events, or folder of tables.")]

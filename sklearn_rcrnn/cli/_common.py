@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from .._utils.files import files_in
+from .._utils.files import AUDIO, MEDIA, files_in
 
 app = typer.Typer(
     name="rcrnn",
@@ -21,10 +21,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-AUDIO = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus", ".oga", ".w64", ".caf", ".au")
-# Recordings that cannot be read: in a folder, an error for each is better than no word.
-_OTHER_AUDIO = (".m4a", ".aac", ".wma", ".amr", ".3gp", ".mka", ".wv", ".ape")
 
 
 class TableFormat(str, Enum):
@@ -168,7 +164,7 @@ def recordings_in(paths: list[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            files += files_in(path, (*AUDIO, *_OTHER_AUDIO))
+            files += files_in(path, MEDIA)
         else:
             files.append(path)
     if not files:

@@ -34,7 +34,10 @@ def event(times, label, score):
 EVENTS = st.builds(event, TIMES, TEXT, st.integers(0, 1000))
 
 
-@pytest.mark.parametrize("name", FORMATS)
+WRITTEN = [name for name, format in FORMATS.items() if format.write is not None]
+
+
+@pytest.mark.parametrize("name", [name for name in WRITTEN if name != "safe-csv"])
 @given(data=st.data())
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_round_trip(name, data, tmp_path):
@@ -55,7 +58,7 @@ def test_round_trip(name, data, tmp_path):
     assert not list(tmp_path.glob("*.part"))
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", WRITTEN)
 def test_formats_are_told_apart(name, tmp_path):
     events = {"x": [Event(1.0, 2.0, "dog", 0.5), Event(3.0, 4.5, "cat", 0.25)]}
     path = tmp_path / f"x{suffix_of(name)}"
@@ -72,7 +75,7 @@ def test_formats_are_told_apart(name, tmp_path):
         ("a.wav\t1.0\t2.0\n", r"row 1: the label is missing"),
         ("1.0\t0.5\tdog\n", r"row 1: the onset 1 s must be before"),
         ('{"file": "a", "onset": -1, "offset": 2, "label": "x"}\n', r"row 1 has the negative"),
-        ('{"file": \n', r"cannot be read as a table"),
+        ('{"file": \n', r"row 1: it is no JSON"),
     ],
 )
 def test_malformed_rows_are_named(text, message, tmp_path):
@@ -103,7 +106,7 @@ def test_columns_as_others_call_them(text, tmp_path):
 def test_missing_column(tmp_path):
     path = tmp_path / "events.csv"
     path.write_text("file,onset,label\n")
-    with pytest.raises(ValueError, match=r"header lacks offset \(columns may be called offset, "):
+    with pytest.raises(ValueError, match=r"lacks offset\. Its columns are file, onset, label\. "):
         read_events(path, "csv")
 
 

@@ -107,6 +107,8 @@ def test_a_stream_that_breaks_raises_its_own_error(pipe, clip):
 def test_labels_and_names_in_other_alphabets(tmp_path):
     name = "Ночь 夜\nأصوات.wav"
     events = {name: [Event(1.0, 2.0, "крик ребёнка", 0.5), Event(3.0, 4.0, "ガラス", 0.25)]}
-    for format in ("csv", "tsv", "jsonl"):
+    for format in ("csv", "jsonl"):
         write_events(events, tmp_path / f"events.{format}", format)
         assert read_events(tmp_path / f"events.{format}") == events
+    with pytest.raises(ValueError, match=r"tsv cannot hold the name .* a tab or a line break"):
+        write_events(events, tmp_path / "events.tsv", "tsv")

@@ -1,0 +1,151 @@
+"""What the columns of tables are called, where the meaning is certain, and their numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# What a caller says that columns are called: None takes a meaning away.
+Given = Mapping[str, str | None]
+
+# By what they mean, the best first: of this package, Raven, Audacity's relatives, DESED and
+# dcase_util, AudioSet with strong labels, BirdNET, Kaleidoscope, the challenges on animals,
+# and what people write by hand. As `normalized` leaves them.
+NAMES: dict[str, tuple[str, ...]] = {
+    "file": (
+        *("file", "filename", "file name", "begin path", "begin file", "audio file"),
+        *("audiofilename", "audio filename", "audiofile", "filepath", "file path", "path"),
+        *("segment id", "in file", "recording", "sound file", "soundfile", "sound files"),
+        *("wav file", "wavfile", "wav"),
+    ),
+    "onset": (
+        *("onset", "begin time", "start time", "start", "begin", "starttime", "begintime"),
+        *("tmin", "onset time", "event onset"),
+    ),
+    "offset": (
+        *("offset", "end time", "end", "stop", "stop time", "endtime", "stoptime", "tmax"),
+        *("offset time", "event offset"),
+    ),
+    "duration": ("duration", "delta time", "event duration", "dur"),
+    "label": (
+        *("label", "annotation", "event label", "manual id", "common name", "species"),
+        *("species name", "scientific name", "class", "class name", "class label", "event"),
+        *("event class", "event type", "sound class", "call type", "category", "auto id"),
+        *("top1match", "tag", "tags", "q"),
+    ),
+    "score": ("score", "confidence", "probability"),
+    # Where an event of a sequence of recordings begins in its own.
+    "file_offset": ("file offset",),
+    "folder": ("folder",),
+    "selection": ("selection",),
+}
+# These a caller may name.
+MEANINGS = ("file", "onset", "offset", "duration", "label", "score")
+# Of a program that calls the time at which an event begins its offset.
+_KALEIDOSCOPE = {"in file", "offset", "duration"}
+
+_UNIT = re.compile(r"\s*[(\[]\s*(s|sec|secs|seconds)\s*[)\]]$|\s+(s|sec|secs|seconds)$")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
+def normalized(name: str) -> str:
+    """A column's name in lower letters, without its unit if that is seconds.
+
+    >>> normalized("Begin Time (s)"), normalized("start_time_seconds"), normalized("Onset [ms]")
+    ('begin time', 'start time', 'onset [ms]')
+    """
+    return _UNIT.sub("", re.sub(r"[\s_.]+", " ", name.strip().lstrip("#").strip().lower()))
+
+
+def columns_of(header: Sequence[str], given: Given | None = None) -> dict[str, list[str]]:
+    """For each meaning, the columns of a header that have it, the best first.
+
+    Parameters
+    ----------
+    header : sequence of str
+    given : dict of str to str or None, default=None
+        Columns that the caller names, by their meaning.
+
+    Raises
+    ------
+    ValueError
+        If the caller names a column that is not there.
+    """
+    by_name = {normalized(name): name for name in reversed(header)}
+    found = {
+        meaning: [by_name[name] for name in names if name in by_name]
+        for meaning, names in NAMES.items()
+    }
+    if by_name.keys() >= _KALEIDOSCOPE and not found["onset"]:
+        found["onset"], found["offset"] = found["offset"], []
+    elif "in file" not in by_name:
+        found["folder"] = []
+    if "audiofilename" not in by_name:
+        found["label"] = [name for name in found["label"] if normalized(name) != "q"]
+    for meaning, name in (given or {}).items():
+        if meaning not in MEANINGS:
+            raise ValueError(f"columns may be named for {', '.join(MEANINGS)}; got {meaning!r}")
+        if name and name not in header and normalized(name) not in by_name:
+            raise ValueError(
+                f"there is no column {name!r} for the {meaning}; the columns are "
+                f"{', '.join(header)}"
+            )
+        found[meaning] = [name if name in header else by_name[normalized(name)]] if name else []
+    if (given or {}).keys() & {"onset", "offset", "duration"}:
+        found["file_offset"] = []
+    return {meaning: names for meaning, names in found.items() if names}
+
+
+def has_times(columns: Mapping[str, Any]) -> bool:
+    """Whether these are the columns of a table of events."""
+    return "onset" in columns and ("offset" in columns or "duration" in columns)
+
+
+def check_columns(columns: Mapping[str, Any], header: Sequence[str]) -> None:
+    """Raise ValueError that names what is missing, the columns there are and those known."""
+    missing = [name for name in ("onset", "offset", "label") if name not in columns]
+    if "duration" in columns and "offset" in missing:
+        missing.remove("offset")
+    if missing:
+        raise ValueError(
+            f"the header lacks {', '.join(missing)}. Its columns are {', '.join(header)}. "
+            f"{known(missing)}"
+        )
+
+
+def known(meanings: Sequence[str] = ("onset", "offset", "label")) -> str:
+    """How columns may be called, and how to name others."""
+    names = "; ".join(f"{meaning} may be {', '.join(NAMES[meaning])}" for meaning in meanings)
+    return (
+        f"Of the names that are known, {names}. Name others by columns={{{meanings[0]!r}: ...}}, "
+        f"or --{meanings[0]}-column on the command line"
+    )
+
+
+def number(value: Any, comma: bool = False) -> float:
+    """A number as tables have it, or ValueError: 1_0, nan and true are none.
+
+    Parameters
+    ----------
+    value : str, int or float
+    comma : bool, default=False
+        A decimal comma is one, too.
+
+    >>> number("1.5"), number("1,5", comma=True)
+    (1.5, 1.5)
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        if comma and "." not in text:
+            text = text.replace(",", ".", 1)
+        if not _NUMBER.fullmatch(text):
+            raise ValueError(f"{value!r} is no number")
+        return float(text)
+    if isinstance(value, bool):
+        raise ValueError(f"{value!r} is no number")
+    try:
+        return float(value)
+    except (TypeError, OverflowError, ValueError) as error:
+        shown = repr(value) if not isinstance(value, int) else "an integer of many digits"
+        raise ValueError(f"{shown} is no number") from error

@@ -1,0 +1,205 @@
+"""Tables with a header: CSV, TSV and Raven's selections, as many programs write them."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TextIO
+
+from ..events import Event
+from .columns import Given, check_columns, columns_of, has_times, number
+from .rows import HEADER, Format, Row, in_one_line, lines_of
+
+# What a spreadsheet takes for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def delimiter_of(text: str) -> str | None:
+    """What separates the columns of a table whose first line is a header with times."""
+    header = _first_line(text)
+    for delimiter in ("\t", ",", ";"):
+        try:
+            fields = next(csv.reader([header], delimiter=delimiter, strict=True), [])
+        except csv.Error:
+            continue
+        if has_times(columns_of(fields)):
+            return delimiter
+    return None
+
+
+def header_of(text: str) -> list[str]:
+    """The columns that a table seems to have, for errors."""
+    header = _first_line(text)
+    delimiter = max("\t,;", key=header.count)
+    return [name.strip()[:60] for name in header.split(delimiter)][:30]
+
+
+def _first_line(text: str) -> str:
+    return next((line for line in lines_of(text[:100_000]) if _says(line)), "")
+
+
+def _says(line: str) -> bool:
+    # Spreadsheets write the separator first.
+    return bool(line.strip()) and not re.fullmatch(r'"?sep=.?"?', line.strip(), re.IGNORECASE)
+
+
+def _read_csv(text: str, columns: Given) -> Iterator[Row]:
+    header = _first_line(text)
+    delimiter = delimiter_of(text) or max(",;", key=header.count)
+    return _rows(_csv_fields(text, delimiter), columns, comma=delimiter != ",")
+
+
+def _read_tabs(text: str, columns: Given) -> Iterator[Row]:
+    # Quotes are part of labels: no program that writes these tables quotes.
+    fields = ((i, line.split("\t"), None) for i, line in enumerate(lines_of(text), 1))
+    return _rows(fields, columns, comma=True)
+
+
+Fields = tuple[int, list[str], str | None]
+
+
+def _csv_fields(text: str, delimiter: str) -> Iterator[Fields]:
+    """Rows of a CSV; behind one that is broken, reading goes on in the next line."""
+    lines = (text if "\n" in text else text.replace("\r", "\n")).split("\n")
+    start = 0
+    while start < len(lines):
+        rest = (lines[i] + "\n" for i in range(start, len(lines)))
+        table = csv.reader(rest, delimiter=delimiter, strict=True)
+        n_read = 0
+        try:
+            for fields in table:
+                yield start + n_read + 1, fields, None
+                n_read = table.line_num
+            return
+        except csv.Error as error:
+            unclosed = "end of data" in str(error) or "field limit" in str(error)
+            told = "a quote is not closed" if unclosed else str(error)
+            yield start + n_read + 1, [], told
+            start += n_read + 1
+
+
+def _rows(table: Iterator[Fields], given: Given, comma: bool) -> Iterator[Row]:
+    header: list[str] | None = None
+    columns: dict[str, list[str]] = {}
+    seen: set[tuple[Any, ...]] = set()
+    for line, fields, problem in table:
+        if problem is None and not any(map(_says, fields)):
+            continue
+        if header is None:
+            if problem is not None:
+                raise ValueError(f"the header is broken: {problem}")
+            header = [name.strip() for name in fields]
+            columns = columns_of(header, given)
+            check_columns(columns, header)
+            continue
+        if problem is not None:
+            yield Row(line, None, None, problem)
+            continue
+        values = dict(zip(header, (field.strip() for field in fields), strict=False))
+        row = _row(line, values, columns, comma)
+        # A selection has a row for each view of Raven, the waveform and the spectrogram.
+        if columns.get("selection") and row.values is not None:
+            key = (values.get(columns["selection"][0]), row.file, *row.values[:2])
+            if key[0] and key in seen:
+                continue
+            seen.add(key)
+        yield row
+
+
+def _row(line: int, values: dict[str, str], columns: dict[str, list[str]], comma: bool) -> Row:
+    def cell(meaning: str) -> str:
+        texts = (values.get(name) or "" for name in columns.get(meaning, ()))
+        return next((text for text in texts if text), "")
+
+    file = cell("file") or None
+    if file and cell("folder"):
+        file = f"{cell('folder')}/{file}".replace("//", "/")
+    onset, label, score = cell("onset"), cell("label"), cell("score")
+    end = cell("offset") or cell("duration")
+    if not (onset or end or label) or (label == "nocall" and "selection" in columns):
+        return Row(line, file, None)  # of BirdNET, where it found nothing
+    try:
+        times = _times(cell, onset, comma)
+        certain = number(score, comma) if score else None
+    except ValueError as error:
+        problem = f"onset, offset and score must be numbers; {error} in {list(values.values())}"
+        return Row(line, file, None, problem)
+    return Row(line, file, (*times, label, certain))
+
+
+def _times(cell: Any, onset: str, comma: bool) -> tuple[float, float]:
+    """Onset and offset in the recording, of whatever a table has instead."""
+    begin = number(onset, comma)
+    end = number(cell("offset"), comma) if cell("offset") else None
+    duration = number(cell("duration"), comma) if end is None else end - begin
+    # Of several recordings one after the other, times count from the first one's start.
+    if cell("file_offset"):
+        begin = number(cell("file_offset"), comma)
+        end = None
+    return begin, begin + duration if end is None else end
+
+
+def _write_csv(file: TextIO, events: Mapping[str, Sequence[Event]], safe: bool = False) -> None:
+    def text(value: Any) -> str:
+        value = str(value)
+        if safe and value.startswith(_FORMULA):
+            value = "'" + value
+        if any(character in value for character in ',"\r\n') or value != value.strip():
+            value = '"' + value.replace('"', '""') + '"'
+        return value
+
+    file.write(",".join(HEADER) + "\n")
+    for name, own in events.items():
+        for event in own:
+            times = f"{event.onset:.3f},{event.offset:.3f}"
+            file.write(f"{text(name)},{times},{text(event.label)},{event.score:.3f}\n")
+        if not own:
+            file.write(f"{text(name)},,,,\n")
+
+
+def _write_safe_csv(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
+    _write_csv(file, events, safe=True)
+
+
+def _write_tsv(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
+    file.write("\t".join(HEADER) + "\n")
+    for name, own in events.items():
+        in_one_line(name, "tsv", "name")
+        for event in own:
+            label = in_one_line(event.label, "tsv")
+            times = f"{event.onset:.3f}\t{event.offset:.3f}"
+            file.write(f"{name}\t{times}\t{label}\t{event.score:.3f}\n")
+        if not own:
+            file.write(f"{name}\t\t\t\t\n")
+
+
+_RAVEN_BEGIN = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)"
+_RAVEN_HEADER = f"{_RAVEN_BEGIN}\tHigh Freq (Hz)\tBegin File\tAnnotation\tScore\n"
+
+
+def _write_raven(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
+    file.write(_RAVEN_HEADER)
+    rows = ((name, event) for name, own in events.items() for event in own)
+    for i, (name, event) in enumerate(rows, 1):
+        in_one_line(name, "raven", "name")
+        label = in_one_line(event.label, "raven")
+        times = f"{event.onset:.6f}\t{event.offset:.6f}"
+        # Raven wants a box; events have no frequencies, so it spans all that is audible.
+        box = f"{i}\tSpectrogram 1\t1\t{times}\t0\t20000"
+        file.write(f"{box}\t{name}\t{label}\t{event.score:.3f}\n")
+
+
+def _is_raven(name: str, text: str) -> bool:
+    columns = columns_of(_first_line(text).split("\t"))
+    return has_times(columns) and "selection" in columns
+
+
+CSV = Format(
+    "csv", (".csv",), _read_csv, _write_csv, lambda _, text: (delimiter_of(text) or "\t") in ",;"
+)
+SAFE_CSV = Format("safe-csv", (".csv",), _read_csv, _write_safe_csv)
+TSV = Format(
+    "tsv", (".tsv", ".txt"), _read_tabs, _write_tsv, lambda _, text: delimiter_of(text) == "\t"
+)
+RAVEN = Format("raven", (".selections.txt", ".txt"), _read_tabs, _write_raven, _is_raven)

@@ -1,0 +1,156 @@
+"""Events as JSON: a line or an element for each, and JAMS."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TextIO
+
+from .._utils.optional import need
+from ..events import Event
+from .columns import Given, check_columns, columns_of, number
+from .rows import Format, Row, lines_of
+
+_JAMS_NAMESPACES = ("tag_open", "segment_open", "tag_urbansound", "scaper", "sound_event")
+
+
+def _read_jsonl(text: str, columns: Given) -> Iterator[Row]:
+    if text.lstrip().startswith("["):
+        yield from _read_list(text, columns)
+        return
+    for i, line in enumerate(lines_of(text), 1):
+        if line.strip():
+            try:
+                yield _row(i, _parsed(line), columns)
+            except ValueError as error:
+                yield Row(i, None, None, str(error))
+
+
+def _read_list(text: str, columns: Given) -> Iterator[Row]:
+    for i, content in enumerate(_parsed(text), 1):
+        try:
+            yield _row(i, content, columns)
+        except ValueError as error:
+            yield Row(i, None, None, str(error))
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("its brackets are nested too deep") from error
+    except ValueError as error:  # JSONDecodeError, and integers of thousands of digits
+        raise ValueError(f"it is no JSON: {error}") from error
+
+
+def _row(i: int, content: Any, given: Given) -> Row:
+    if not isinstance(content, Mapping):
+        raise ValueError(
+            f"an object with onset, offset and label was expected; got {_short(content)}"
+        )
+    columns = columns_of(list(content), given)
+
+    def cell(meaning: str) -> Any:
+        values = (content[name] for name in columns.get(meaning, ()))
+        return next((value for value in values if value is not None), None)
+
+    file, label = cell("file"), cell("label")
+    if file is not None and not isinstance(file, str):
+        raise ValueError(f"the file must be a name; got {_short(file)}")
+    if label is None and cell("onset") is None and (file is not None or not content):
+        return Row(i, file, None)
+    check_columns(columns, list(content))
+    if isinstance(label, bool) or not isinstance(label, (str, int)):
+        raise ValueError(f"the label must be text; got {_short(label)}")
+    onset, score = number(cell("onset")), cell("score")
+    end = cell("offset")
+    offset = onset + number(cell("duration")) if end is None else number(end)
+    return Row(i, file, (onset, offset, str(label), None if score is None else number(score)))
+
+
+def _short(value: Any) -> str:
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (RecursionError, ValueError):
+        text = type(value).__name__
+    return text if len(text) < 80 else text[:77] + "..."
+
+
+def _write_jsonl(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
+    for name, own in events.items():
+        for event in own:
+            file.write(json.dumps({"file": name, **event._asdict()}, ensure_ascii=False) + "\n")
+        if not own:
+            file.write(json.dumps({"file": name}, ensure_ascii=False) + "\n")
+
+
+def _is_jsonl(name: str, text: str) -> bool:
+    if name.lower().endswith((".jsonl", ".ndjson")):
+        return True
+    begin = text.lstrip()[:1]
+    return begin == "{" or (begin == "[" and text.lstrip()[1:].lstrip()[:1] in ("{", "]"))
+
+
+def _read_jams(text: str, columns: Given) -> Iterator[Row]:
+    need("JAMS files need", "jams", "jams")
+    import jams
+
+    # jams itself goes wrong in many ways where a file has not the form it expects.
+    if not isinstance(_parsed(text), Mapping):
+        raise ValueError("it is no JAMS: an object was expected")
+    try:
+        content = jams.load(io.StringIO(text), validate=False, fmt="jams")
+        observations = [
+            observation
+            for annotation in content.annotations
+            if annotation.namespace in _JAMS_NAMESPACES
+            for observation in annotation.data
+        ]
+    except RecursionError as error:
+        raise ValueError("its brackets are nested too deep") from error
+    except Exception as error:
+        raise ValueError(f"it is no JAMS: {type(error).__name__}: {error}") from error
+    for i, (time, duration, value, confidence) in enumerate(observations, 1):
+        if isinstance(value, Mapping):  # of Scaper, which lists backgrounds among the events
+            if value.get("role") == "background":
+                continue
+            value = value.get("label")
+        try:
+            if isinstance(value, bool) or not isinstance(value, (str, int)):
+                raise ValueError(f"the label must be text; got {_short(value)}")
+            onset = number(time)
+            score = None if confidence is None else number(confidence)
+            yield Row(i, None, (onset, onset + number(duration), str(value), score))
+        except ValueError as error:
+            yield Row(i, None, None, str(error))
+
+
+def _write_jams(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
+    need("JAMS files need", "jams", "jams")
+    import jams
+
+    content = jams.JAMS()
+    annotation = jams.Annotation("tag_open")
+    # JAMS wants a length; that of the recording is not known here.
+    content.file_metadata.duration = 0.0
+    for name, own in events.items():
+        content.file_metadata.title = name
+        for event in own:
+            annotation.append(
+                time=event.onset,
+                duration=event.offset - event.onset,
+                value=event.label,
+                confidence=event.score,
+            )
+            content.file_metadata.duration = max(content.file_metadata.duration, event.offset)
+    content.annotations.append(annotation)
+    file.write(content.dumps(indent=2) + "\n")
+
+
+JSONL = Format("jsonl", (".jsonl", ".ndjson", ".json"), _read_jsonl, _write_jsonl, _is_jsonl)
+JAMS = Format(
+    *("jams", (".jams",), _read_jams, _write_jams),
+    sniff=lambda name, text: name.lower().endswith(".jams"),
+    many=False,
+)

@@ -1,0 +1,125 @@
+"""Tables without a header: Audacity's labels, the challenge's event lists, RTTM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TextIO
+
+from ..events import Event
+from .columns import Given, number
+from .rows import Format, Row, in_one_line, lines_of
+
+# So many rows are looked at to tell a format.
+_SEEN = 50
+
+
+def _fields(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Fields of each line that says something, between tabs."""
+    for i, line in enumerate(lines_of(text), 1):
+        if line.strip():
+            yield i, line.split("\t")
+
+
+def _are_times(fields: Sequence[str]) -> bool:
+    try:
+        return len([number(field, comma=True) for field in fields]) == 2
+    except ValueError:
+        return False
+
+
+def _timed(line: int, file: str | None, fields: Sequence[str]) -> Row:
+    """A row of onset, offset, label and perhaps a score, with decimal points or commas."""
+    onset, offset, label, *rest = [*fields, "", "", ""][: max(3, len(fields))]
+    score = rest[0].strip() if rest else ""
+    try:
+        values = number(onset, True), number(offset, True), label
+        return Row(line, file, (*values, number(score, True) if score else None))
+    except ValueError as error:
+        problem = f"onset, offset and score must be numbers; {error} in {list(fields)}"
+        return Row(line, file, None, problem)
+
+
+def _read_audacity(text: str, columns: Given) -> Iterator[Row]:
+    for i, fields in _fields(text):
+        # Lines of a spectral selection begin with a backslash.
+        if not fields[0].startswith("\\"):
+            yield _timed(i, None, fields)
+
+
+def _write_audacity(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
+    for own in events.values():
+        for event in own:
+            label = in_one_line(event.label, "audacity")
+            file.write(f"{event.onset:.6f}\t{event.offset:.6f}\t{label}\n")
+
+
+def _is_audacity(name: str, text: str) -> bool:
+    first = next(_fields(text), None)
+    return first is not None and _are_times(first[1][:2])
+
+
+def _read_dcase(text: str, columns: Given) -> Iterator[Row]:
+    for i, (name, *fields) in _fields(text):
+        if len(fields) >= 4 and not _are_times(fields[:2]) and _are_times(fields[1:3]):
+            fields = fields[1:]  # behind the name of the scene
+        if any(field.strip() for field in fields):
+            yield _timed(i, name.strip(), fields[:3])
+        elif name.strip():
+            yield Row(i, name.strip(), None)
+
+
+def _write_dcase(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
+    for name, own in events.items():
+        in_one_line(name, "dcase", "name")
+        for event in own:
+            label = in_one_line(event.label, "dcase")
+            file.write(f"{name}\t{event.onset:.3f}\t{event.offset:.3f}\t{label}\n")
+        if not own:
+            file.write(f"{name}\n")
+
+
+def _is_dcase(name: str, text: str) -> bool:
+    """Names of files, each with two times, or alone; prose has neither times nor suffixes."""
+    rows = [[field.strip() for field in fields] for _, fields in islice(_fields(text), _SEEN)]
+    timed = [_are_times(row[1:3]) or (len(row) > 4 and _are_times(row[2:4])) for row in rows]
+    alone = [not any(row[1:]) for row in rows]
+    if not all(has or lone for has, lone in zip(timed, alone, strict=True)):
+        return False
+    return any(timed) or all(is_media_name(row[0]) for row in rows)
+
+
+def is_media_name(name: str) -> bool:
+    from .._utils.files import MEDIA
+
+    return name.lower().endswith(MEDIA)
+
+
+def _read_rttm(text: str, columns: Given) -> Iterator[Row]:
+    for i, line in enumerate(lines_of(text), 1):
+        fields = line.split()
+        if not fields or fields[0].startswith(";;") or fields[0] in ("SPKR-INFO", "NOSCORE"):
+            continue
+        if len(fields) < 8:
+            yield Row(i, None, None, f"a line of RTTM has at least 8 fields; got {fields}")
+            continue
+        try:
+            onset, duration = number(fields[3]), number(fields[4])
+            told = fields[8] if len(fields) > 8 else "<NA>"
+            score = None if told in ("<NA>", "NA") else number(told)
+        except ValueError as error:
+            yield Row(i, None, None, f"onset, duration and score must be numbers; {error}")
+            continue
+        yield Row(i, fields[1], (onset, onset + duration, fields[7], score))
+
+
+def _is_rttm(name: str, text: str) -> bool:
+    first = next((line for line in lines_of(text) if line.strip()), "")
+    return name.lower().endswith(".rttm") or (
+        first.startswith("SPEAKER ") and len(first.split()) in (9, 10)
+    )
+
+
+AUDACITY = Format("audacity", (".txt",), _read_audacity, _write_audacity, _is_audacity, False)
+DCASE = Format("dcase", (".txt", ".csv"), _read_dcase, _write_dcase, _is_dcase)
+RTTM = Format("rttm", (".rttm",), _read_rttm, None, _is_rttm)
