@@ -16,9 +16,9 @@ from .tables import (
 __all__ = [
     "Corrected",
     "Correction",
-    "apply_corrections",
     "Format",
     "Row",
+    "apply_corrections",
     "events_from_frame",
     "events_to_frame",
     "format_events",
