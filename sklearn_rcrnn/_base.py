@@ -326,16 +326,22 @@ class NetworkEstimator(TrainingParameters, ABC):
 
     def _batches(self, clips: Clips) -> Iterator[tuple[NDArray[np.int64], dict[str, torch.Tensor]]]:
         """Batches for prediction: clips of like length together, with their places in X."""
-        device = self._prediction_device()
+        for places in self._places_of_batches(clips):
+            yield places, self._batch(clips, places)
+
+    def _places_of_batches(self, clips: Clips) -> Iterator[NDArray[np.int64]]:
         order = np.argsort([-len(clip) for clip in clips], kind="stable")
         start = 0
         while start < len(order):
             longest = len(clips[order[start]])
             size = max(1, min(self.batch_size, self.batch_size * _FRAMES_PER_CLIP // longest))
-            places = order[start : start + size]
-            batch = collate_features([clips[i] for i in places])
-            yield places, {name: value.to(device) for name, value in batch.items()}
+            yield order[start : start + size]
             start += size
+
+    def _batch(self, clips: Clips, places: NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        device = self._prediction_device()
+        batch = collate_features([clips[i] for i in places])
+        return {name: value.to(device) for name, value in batch.items()}
 
     def _prediction_device(self) -> str:
         """Where the network predicts; it goes there if `device` was changed after ``fit``."""
@@ -348,11 +354,17 @@ class NetworkEstimator(TrainingParameters, ABC):
     @contextmanager
     def _inference(self) -> Iterator[Any]:
         """The network for prediction: no gradients, in the precision that was asked for."""
+        with self._precision():
+            yield folded(self.net_.module_.eval())
+
+    @contextmanager
+    def _precision(self) -> Iterator[None]:
+        """Inside, the calling thread predicts in the precision that was asked for."""
         device = self._prediction_device()
         bfloat16 = use_bfloat16(self.precision, device, training=False)
         kind = torch.device(device).type
         with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=bfloat16):
-            yield folded(self.net_.module_.eval())
+            yield
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")

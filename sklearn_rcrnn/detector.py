@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._base import EventDetector, TrainingData
 from ._parameters import stores_training_parameters
 from ._utils.clock import with_clock
+from ._utils.threads import in_order
 from .events import (
     THRESHOLD_NAMES,
     Event,
@@ -25,8 +26,10 @@ from .events import (
     resolve_threshold,
     select_events,
 )
-from .inference.detections import to_events
-from .inference.windows import frames_in_windows, in_windows
+from .inference.merging import merge
+from .inference.networks import SharedConvolutions, WindowedNetwork
+from .inference.recordings import detect_recording
+from .inference.windows import MARGIN, WINDOW, Windows, frames_in_windows
 from .nn.crnn import (
     CRNN,
     EXTRACTORS,
@@ -42,6 +45,7 @@ from .nn.rcrnn import RCRNN
 from .nn.recipe import RECIPES, Recipe
 from .pretraining import CRNNPretrainer
 from .training.augmentation import FeatureAugmentation
+from .training.device import prediction_threads
 from .training.initial_weights import copy_weights, fit_pretrainer
 from .training.inputs import Clips
 
@@ -501,22 +505,50 @@ default="crnn_bigru"
         return self._check_features(X, reset=False)
 
     def _candidates(self, X: Any) -> list[list[Event]]:
-        """Scored events of each clip; those of long ones from overlapping windows."""
+        """Scored events of each clip; long ones are heard in overlapping windows."""
         clips = self._check_clips(X)
         if self.extractor == PRECOMPUTED:
-            return self._candidates_of(clips)
-        return in_windows(
-            self._candidates_of,
-            clips,
-            self.frame_shift,
-            self.nms_threshold,
-            frames_per_step=frames_per_step(self.extractor),
-        )
+            return self._candidates_of(clips, self._network())
+        windows = self._windows()
+        network = self._network(windows.length)
+        short = [i for i, clip in enumerate(clips) if len(clip) <= windows.length]
+        found: list[list[Event]] = [[]] * len(clips)
+        if short:
+            scored = self._candidates_of([clips[i] for i in short], network)
+            for i, events in zip(short, scored, strict=True):
+                found[i] = events
+        for i in set(range(len(clips))) - set(short):
+            parts = detect_recording([clips[i]], windows, network)
+            found[i] = merge([e for _, events in parts for e in events], self.nms_threshold)
+        return found
 
-    def _candidates_of(self, clips: Clips) -> list[list[Event]]:
+    def _candidates_of(self, clips: Clips, network: WindowedNetwork) -> list[list[Event]]:
         found: dict[int, list[Event]] = {}
-        labels, step = self.classes_.tolist(), self._step_seconds()
-        for places, batch in self._detect(clips):
-            events = to_events(batch, labels, step, self.nms_threshold)
+        batches = list(self._places_of_batches(clips))
+        # One batch alone is computed by all cores together, several by one core each.
+        n_threads = network.n_threads if len(batches) >= network.n_threads else 1
+
+        def work(places: NDArray[np.int64]) -> list[list[Event]]:
+            return network.events_of_batch(self._batch(clips, places))
+
+        for places, events in zip(batches, in_order(work, batches, n_threads), strict=True):
             found.update(zip(places, events, strict=True))
         return [found[i] for i in range(len(found))]
+
+    def _windows(self, window: float = WINDOW, margin: float = MARGIN) -> Windows:
+        return Windows(self.frame_shift, window, margin, frames_per_step(self.extractor))
+
+    def _network(self, longest: int = 0, n_threads: int | None = None) -> WindowedNetwork:
+        """The network, ready to predict; `longest` frames go through it in one piece."""
+        with self._inference() as network:
+            params: dict[str, Any] = {
+                "inference": self._precision,
+                "device": self._prediction_device(),
+                "labels": self.classes_.tolist(),
+                "step": self._step_seconds(),
+                "nms_threshold": self.nms_threshold,
+                "n_threads": n_threads or prediction_threads(self._prediction_device()),
+            }
+            if type(network.extractor).forward is CRNN.forward:
+                return SharedConvolutions(network, longest, **params)
+            return WindowedNetwork(network, **params)

@@ -1,12 +1,21 @@
-"""Keep NumPy's products to one thread where clips are worked on side by side."""
+"""Work side by side in threads, each of which computes on one core."""
 
 from __future__ import annotations
 
+import queue
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# How often a thread that waits for room looks whether anybody still wants its items.
+_PATIENCE = 0.1
 
 _lock = threading.Lock()
 _users = 0
@@ -34,9 +43,106 @@ def one_blas_thread() -> Iterator[None]:
                 _limit.restore_original_limits()
 
 
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], n_threads: int
+) -> Iterator[Result]:
+    """Results of a function, in the order of the items, from several threads.
+
+    No more than twice as many items as there are threads are in work or wait to be taken, so
+    that memory does not grow. Each thread computes on one core, whatever PyTorch is set to;
+    with ``n_threads=1`` the calling thread does all the work and uses PyTorch's setting.
+
+    Parameters
+    ----------
+    function : callable
+    items : iterable
+        It is run by the calling thread.
+    n_threads : int
+    """
+    if n_threads == 1:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(n_threads, "rcrnn", initializer=_compute_on_one_core) as pool:
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) == 2 * n_threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def read_ahead(items: Iterable[Item], n_ahead: int = 2) -> Iterator[Item]:
+    """The same items, which a thread of its own gets while the caller works on earlier ones.
+
+    An error of `items` is raised where its item would have come. When the caller stops
+    early, so does the thread.
+
+    Parameters
+    ----------
+    items : iterable
+    n_ahead : int, default=2
+        Items that may wait to be taken.
+    """
+    ready: queue.Queue[tuple[str, Any]] = queue.Queue(n_ahead)
+    stopped = threading.Event()
+
+    def give(kind: str, value: Any = None) -> bool:
+        while not stopped.is_set():
+            try:
+                ready.put((kind, value), timeout=_PATIENCE)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        _compute_on_one_core()
+        try:
+            for item in items:
+                if not give("item", item):
+                    return
+            give("end")
+        except BaseException as error:  # whatever it is belongs to the caller
+            give("error", error)
+
+    thread = threading.Thread(target=work, name="rcrnn-read-ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            kind, value = ready.get()
+            if kind == "end":
+                return
+            if kind == "error":
+                raise value
+            yield value
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def _compute_on_one_core() -> None:
+    """Let the calling thread, and no other, compute on one core."""
+    import torch
+
+    torch.get_num_threads()  # PyTorch sets the number of a new thread when first asked for it
+    _pools_with_torch().limit(limits=1, user_api="openmp")
+
+
 @cache
 def _pools() -> Any:
     """To look for the libraries takes half as long as to make a clip: once is enough."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+@cache
+def _pools_with_torch() -> Any:
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()

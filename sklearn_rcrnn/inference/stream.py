@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.threads import read_ahead
 from ..audio import open_audio
 from ..detector import RCRNNDetector
 from ..events import Event, select_events
 from ..features import LFBETransformer
-from ..nn.crnn import frames_per_step
 from ..pipeline import split_pipeline
-from .windows import END, MARGIN, WINDOW, Pending, Windows, keep
+from .merging import UnsettledEvents
+from .recordings import WINDOWS_AT_ONCE, detect_recording
+from .windows import MARGIN, NEVER, WINDOW, Windows
 
 
 def detect_stream(
@@ -69,7 +71,8 @@ def detect_stream(
     >>> events = list(detect_stream(pipe, blocks))
     """
     lfbe, detector = check_streamable(estimator)
-    return _detect(lfbe, detector, _at_rate(blocks, sample_rate, lfbe.sample_rate), window, margin)
+    windows = detector._windows(window, margin)
+    return _detect(lfbe, detector, _at_rate(blocks, sample_rate, lfbe.sample_rate), windows)
 
 
 def detect_file(estimator: Pipeline, path: str | os.PathLike[str]) -> list[Event]:
@@ -96,11 +99,12 @@ def detect_file(estimator: Pipeline, path: str | os.PathLike[str]) -> list[Event
     >>> detect_file(load_pretrained(), "night.flac")  # doctest: +SKIP
     """
     lfbe, detector = check_streamable(estimator, any_number=True)
+    windows = detector._windows()
     name = os.fspath(path)
     with open_audio(path) as file:
         samples = _at_rate(file.blocks(), file.sample_rate, lfbe.sample_rate)
         try:
-            found = list(_detect(lfbe, detector, samples, WINDOW, MARGIN))
+            found = list(_detect(lfbe, detector, samples, windows, side_by_side=True))
         except ValueError as error:
             raise error if name in str(error) else ValueError(f"{name!r}: {error}") from error
     return select_events([found], 0.0, detector.max_events_per_clip)[0]
@@ -131,31 +135,27 @@ def _detect(
     lfbe: LFBETransformer,
     detector: RCRNNDetector,
     blocks: Iterable[NDArray],
-    window: float,
-    margin: float,
+    windows: Windows,
+    side_by_side: bool = False,
 ) -> Iterator[Event]:
-    windows = Windows(detector.frame_shift, window, margin, frames_per_step(detector.extractor))
-    buffer = np.empty((0, lfbe.n_mels), np.float32)
-    start = 0
-    found = Pending(detector.nms_threshold)
+    """Events of a recording in blocks of samples, each as soon as it is certain.
 
-    def look(stop: int | None) -> list[Event]:
-        piece = windows.piece(start, stop)
-        frames = buffer[: piece.stop - piece.start]
-        scored = detector.predict_candidates([frames])
-        chosen = select_events(scored, detector._thresholds())
-        return keep(chosen[0], piece, detector.frame_shift)
-
-    for frames in lfbe.transform_blocks(blocks):
-        buffer = np.concatenate([buffer, frames])
-        # A window is looked at when it is certain that the recording goes on behind it.
-        while len(buffer) > windows.length:
-            found.add(look(None))
-            start += windows.hop
-            buffer = buffer[windows.hop :]
-            yield from found.take(windows.horizon(start))
-    found.add(look(start + len(buffer)))
-    yield from found.take(END)
+    Side by side: reading, features and network work in threads of their own, and several
+    windows go through the recurrence together.
+    """
+    network = detector._network(windows.length, None if side_by_side else 1)
+    found = UnsettledEvents(detector.nms_threshold)
+    thresholds = detector._thresholds()
+    at_once = WINDOWS_AT_ONCE if side_by_side else 1
+    if network.n_threads > 1:
+        blocks = read_ahead(blocks)
+    frames = lfbe.transform_blocks(blocks)
+    if network.n_threads > 1:
+        frames = read_ahead(frames)
+    for window, events in detect_recording(frames, windows, network, at_once=at_once):
+        found.add(select_events([events], thresholds)[0])
+        yield from found.settle(windows.earliest_after(window))
+    yield from found.settle(NEVER)
 
 
 def _at_rate(

@@ -1,9 +1,9 @@
-"""Long recordings in overlapping windows, and one list of events out of theirs.
+"""Where the overlapping windows of long recordings lie, and which events belong to each.
 
-Windows begin at fixed places of the recording, a whole number of feature steps apart. From
-each come the events whose center lies in its inner part; the margins give the network
+Windows begin at fixed places of the recording, a whole number of feature steps apart. To
+each belong the events whose center lies in its inner part; the margins give the network
 context on both sides. Neighboring inner parts overlap a little, so that no event falls
-between them, and what both find is kept once.
+between them, and what is found in both is kept once (see :mod:`.merging`).
 """
 
 from __future__ import annotations
@@ -13,37 +13,43 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..events import Event
 from ..nn.crnn import FRAMES_PER_STEP
-from ..nn.nms import nms
 
-# Seconds. A clip that is not longer than a window is one piece and needs no merging.
+# Seconds. A clip that is not longer than a window is not cut.
 WINDOW = 60.0
 MARGIN = 10.0
 _OVERLAP = 1.0
 
 
-class Piece(NamedTuple):
-    """A window of a recording: its frames, and the part whose events are kept, in seconds."""
+class Window(NamedTuple):
+    """A part of a recording that the network hears at once.
+
+    Attributes
+    ----------
+    start, stop : int
+        Its first frame, and the one after its last.
+    first_center, last_center : float
+        Seconds of the recording: events whose center lies between them belong to the window.
+    """
 
     start: int
     stop: int
-    keep_from: float
-    keep_to: float
+    first_center: float
+    last_center: float
 
 
-class Horizon(NamedTuple):
-    """Of windows to come: they hear from `heard` on and keep centers from `kept` on; seconds."""
+class Earliest(NamedTuple):
+    """The earliest that an event of the windows to come can have; seconds of the recording."""
 
-    heard: float
-    kept: float
+    onset: float
+    center: float
 
 
-# Nothing comes any more.
-END = Horizon(math.inf, math.inf)
+# What is the earliest when no window comes any more.
+NEVER = Earliest(math.inf, math.inf)
 
 
 class Windows:
@@ -56,7 +62,17 @@ class Windows:
     window, margin : float, default=60, 10
         Seconds; a margin is at least as long as most events.
     frames_per_step : int, default=8
-        Frames in a step of the feature map.
+        Windows begin and end at whole steps of the feature map.
+
+    Attributes
+    ----------
+    length, hop : int
+        Frames of a window, and from the start of one to that of the next.
+
+    Raises
+    ------
+    ValueError
+        If the window is not more than twice its margin.
     """
 
     def __init__(
@@ -67,6 +83,8 @@ class Windows:
         frames_per_step: int = FRAMES_PER_STEP,
     ):
         step = frames_per_step * frame_shift
+        if not (math.isfinite(window) and math.isfinite(margin)):
+            raise ValueError(f"window={window} s and margin={margin} s must be finite")
         self.frame_shift = frame_shift
         self.length = round(window / step) * frames_per_step
         self.margin = round(margin / step) * frames_per_step
@@ -77,70 +95,38 @@ class Windows:
                 f"than a feature step of {step:.3f} s"
             )
 
-    def piece(self, start: int, stop: int | None) -> Piece:
+    def at(self, start: int, stop: int | None = None) -> Window:
         """The window that begins at frame `start`; `stop` where the recording ends in it."""
         last = stop is not None
         stop = start + self.length if stop is None else stop
-        first_kept = (start + self.margin) * self.frame_shift - _OVERLAP if start else 0.0
-        last_kept = stop * self.frame_shift
+        first_center = (start + self.margin) * self.frame_shift - _OVERLAP if start else 0.0
+        last_center = stop * self.frame_shift
         if not last:
-            last_kept -= self.margin * self.frame_shift - _OVERLAP
-        return Piece(start, stop, first_kept, last_kept)
+            last_center -= self.margin * self.frame_shift - _OVERLAP
+        return Window(start, stop, first_center, last_center)
 
-    def cut(self, n_frames: int) -> Iterator[Piece]:
+    def of_recording(self, n_frames: int) -> Iterator[Window]:
         """The windows of a recording of `n_frames` frames."""
         start = 0
         while n_frames - start > self.length:
-            yield self.piece(start, None)
+            yield self.at(start)
             start += self.hop
-        yield self.piece(start, n_frames)
+        yield self.at(start, n_frames)
 
-    def cut_all(self, clips: Any) -> tuple[list[list[Piece]], list[Any]]:
-        """The windows of each clip, and what lies in them, one after the other."""
-        cuts = [list(self.cut(len(clip))) for clip in clips]
-        return cuts, [
-            clip[piece.start : piece.stop]
-            for clip, own in zip(clips, cuts, strict=True)
-            for piece in own
+    def earliest_after(self, window: Window) -> Earliest:
+        """What windows after this one can still bring."""
+        start = window.start + self.hop
+        return Earliest(start * self.frame_shift, self.at(start).first_center)
+
+    def own_events(self, window: Window, events: Sequence[Event]) -> list[Event]:
+        """Events found in a window that belong to it, in the time of the recording."""
+        begin = window.start * self.frame_shift
+        moved = [e._replace(onset=e.onset + begin, offset=e.offset + begin) for e in events]
+        return [
+            event
+            for event in moved
+            if window.first_center <= (event.onset + event.offset) / 2 <= window.last_center
         ]
-
-    def horizon(self, start: int) -> Horizon:
-        """What windows from `start` on can still bring."""
-        return Horizon(start * self.frame_shift, self.piece(start, None).keep_from)
-
-
-def in_windows(
-    detect: Callable[[Any], list[list[Event]]],
-    clips: Any,
-    frame_shift: float,
-    nms_threshold: float,
-    *,
-    frames_per_step: int = FRAMES_PER_STEP,
-) -> list[list[Event]]:
-    """Events of clips of any length, from a function for clips of at most a window.
-
-    Parameters
-    ----------
-    detect : callable
-        Gives the scored events of each clip that it is given.
-    clips : array of shape (n_clips, n_frames, n_bands) or list of (n_frames_i, n_bands)
-    frame_shift : float
-        Seconds between frames.
-    nms_threshold : float
-        IoU above which the weaker of two events of a label is dropped.
-    frames_per_step : int, default=8
-        Frames in a step of the feature map.
-    """
-    windows = Windows(frame_shift, frames_per_step=frames_per_step)
-    if max(map(len, clips)) <= windows.length:
-        return detect(clips)
-    cuts, pieces = windows.cut_all(clips)
-    found = iter(detect(pieces))
-    joined = []
-    for own in cuts:
-        kept = [event for piece in own for event in keep(next(found), piece, frame_shift)]
-        joined.append(kept if len(own) == 1 else merge(kept, nms_threshold))
-    return joined
 
 
 def frames_in_windows(
@@ -166,98 +152,20 @@ def frames_in_windows(
     """
     windows = Windows(frame_shift, frames_per_step=frames_per_row)
     margin = windows.margin // frames_per_row
-    cuts, pieces = windows.cut_all(clips)
-    rows = iter(compute(pieces))
+    cuts = [list(windows.of_recording(len(clip))) for clip in clips]
+    parts = [
+        clip[window.start : window.stop]
+        for clip, own in zip(clips, cuts, strict=True)
+        for window in own
+    ]
+    rows = iter(compute(parts))
     joined = []
     for own in cuts:
-        parts = []
-        for piece in own:
+        inner = []
+        for window in own:
             found = next(rows)
-            first = margin if piece.start else 0
-            last = len(found) - (margin if piece is not own[-1] else 0)
-            parts.append(found[first:last])
-        joined.append(np.concatenate(parts))
+            first = margin if window.start else 0
+            last = len(found) - (margin if window is not own[-1] else 0)
+            inner.append(found[first:last])
+        joined.append(np.concatenate(inner))
     return joined
-
-
-def keep(events: Sequence[Event], piece: Piece, frame_shift: float) -> list[Event]:
-    """Events of a window in the time of the recording, if they belong to its inner part."""
-    begin = piece.start * frame_shift
-    moved = [e._replace(onset=e.onset + begin, offset=e.offset + begin) for e in events]
-    return [e for e in moved if piece.keep_from <= (e.onset + e.offset) / 2 <= piece.keep_to]
-
-
-def merge(events: Sequence[Event], nms_threshold: float) -> list[Event]:
-    """Non-maximum suppression within each label of what several windows found; by onset."""
-    kept: list[Event] = []
-    for label in {event.label for event in events}:
-        own = sorted((event for event in events if event.label == label), key=lambda e: -e.score)
-        times = torch.tensor([[[e.onset, e.offset] for e in own]], dtype=torch.float64)
-        scores = torch.tensor([[e.score for e in own]], dtype=torch.float64)
-        indices, valid = nms(times, scores, nms_threshold)
-        kept += [own[i] for i in indices[valid].tolist()]
-    return sorted(kept)
-
-
-class Pending:
-    """Events of a stream between being found and being certain.
-
-    Parameters
-    ----------
-    nms_threshold : float
-        IoU above which the weaker of two events of a label is dropped.
-    """
-
-    def __init__(self, nms_threshold: float):
-        self.nms_threshold = nms_threshold
-        self.events: list[Event] = []
-        self.given: set[Event] = set()
-
-    def add(self, events: Sequence[Event]) -> None:
-        """Take in what a window has found."""
-        self.events += events
-
-    def take(self, horizon: Horizon) -> list[Event]:
-        """Events that nothing to come can suppress any more, each once; by onset."""
-        certain = self._certain(horizon)
-        kept = [e for e in merge(self.events, self.nms_threshold) if e in certain]
-        chosen = [event for event in kept if event not in self.given]
-        waiting = [event for event in self.events if event not in certain]
-        # Events that were given out still suppress those that wait or come; what they
-        # suppressed itself is gone.
-        first = min([horizon.heard, *(event.onset for event in waiting)])
-        self.given = {event for event in kept if event.offset > first}
-        self.events = [*waiting, *self.given]
-        return chosen
-
-    def _certain(self, horizon: Horizon) -> set[Event]:
-        """Events whose fate does not hang on one that is not settled, however indirectly."""
-        open_ = [event for event in self.events if not self._settled(event, horizon)]
-        undecided = set(open_)
-        while open_:
-            stronger = open_.pop()
-            for event in self.events:
-                if (
-                    event not in undecided
-                    and event.label == stronger.label
-                    and event.score <= stronger.score
-                    and _iou(event, stronger) > self.nms_threshold
-                ):
-                    undecided.add(event)
-                    open_.append(event)
-        return set(self.events) - undecided
-
-    def _settled(self, event: Event, horizon: Horizon) -> bool:
-        """Whether no event to come can overlap this one by more than the threshold."""
-        if event.offset <= horizon.heard:
-            return True
-        # With an event whose center is at `kept` or later, the IoU is highest where both
-        # begin together: length / (2 (kept - onset)).
-        length = event.offset - event.onset
-        reach = length * max(1.0, 0.5 / self.nms_threshold) if self.nms_threshold else math.inf
-        return event.onset + reach <= horizon.kept
-
-
-def _iou(first: Event, second: Event) -> float:
-    common = min(first.offset, second.offset) - max(first.onset, second.onset)
-    return max(0.0, common) / (max(first.offset, second.offset) - min(first.onset, second.onset))

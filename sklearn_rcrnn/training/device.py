@@ -44,6 +44,11 @@ def use_bfloat16(
     return precision == "bfloat16"
 
 
+def prediction_threads(device: str) -> int:
+    """Threads that may predict side by side: those of PyTorch, and one beside another device."""
+    return torch.get_num_threads() if torch.device(device).type == "cpu" else 1
+
+
 def _cpu_flag(flag: str) -> bool:
     try:
         with open("/proc/cpuinfo") as info:

@@ -6,11 +6,14 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklearn_rcrnn import Event
-from sklearn_rcrnn.inference.windows import END, Pending, Windows, in_windows, merge
+from sklearn_rcrnn.inference.merging import UnsettledEvents, merge
+from sklearn_rcrnn.inference.recordings import _chunks, _Frames, detect_recording
+from sklearn_rcrnn.inference.windows import NEVER, Windows
 
 FRAME = 1024 / 44100
 
@@ -19,22 +22,25 @@ FRAME = 1024 / 44100
 @settings(deadline=None)
 def test_windows_cover_a_recording_once(n_frames):
     windows = Windows(FRAME)
-    pieces = list(windows.cut(n_frames))
-    assert pieces[0].start == 0
-    assert pieces[0].keep_from == 0
-    assert pieces[-1].stop == n_frames
-    for before, after in itertools.pairwise(pieces):
+    found = list(windows.of_recording(n_frames))
+    assert found[0].start == 0
+    assert found[0].first_center == 0
+    assert found[-1].stop == n_frames
+    for before, after in itertools.pairwise(found):
         assert before.stop - before.start == windows.length
         # Inner parts overlap, by twice a second, and never reach a window's own end.
-        assert before.keep_to - after.keep_from == pytest.approx(2.0)
-        assert before.keep_to < before.stop * FRAME
+        assert before.last_center - after.first_center == pytest.approx(2.0)
+        assert before.last_center < before.stop * FRAME
         assert after.start % 8 == 0
-    assert all(piece.stop - piece.start <= windows.length for piece in pieces)
+    assert all(window.stop - window.start <= windows.length for window in found)
 
 
 def test_a_window_must_hold_its_margins():
     with pytest.raises(ValueError, match="more than twice"):
         Windows(FRAME, window=10, margin=5)
+    for wrong in ({"window": float("nan")}, {"margin": float("inf")}):
+        with pytest.raises(ValueError, match="finite"):
+            Windows(FRAME, **wrong)
 
 
 def test_merge_keeps_the_best_of_each_label():
@@ -47,23 +53,50 @@ def test_merge_keeps_the_best_of_each_label():
     assert merge(events, 0.5) == sorted(events[1:])
 
 
-def perfect(true):
-    """A detector that finds whatever lies inside the frames that it is given."""
+class Perfect:
+    """A network that finds whatever lies inside the frames, which hold their own numbers."""
 
-    def detect(pieces):
-        found = []
-        for piece in pieces:
-            begin, end = piece[0, 0] * FRAME, piece[-1, 0] * FRAME
-            found.append(
-                [
-                    Event(max(0, e.onset - begin), min(end, e.offset) - begin, e.label, e.score)
-                    for e in true
-                    if e.offset > begin and e.onset < end
-                ]
-            )
-        return found
+    def __init__(self, true, n_threads=1, before=0, after=0, frames_per_row=8):
+        self.true = true
+        self.n_threads = n_threads
+        self.before = before
+        self.after = after
+        self.frames_per_row = frames_per_row
 
-    return detect
+    def rows(self, chunk):
+        # The context is there, as far as the recording goes.
+        numbers = chunk.features[:, 0]
+        first, last = numbers[chunk.start], numbers[chunk.start + chunk.n_frames - 1]
+        assert numbers[0] <= max(0, first - self.before)
+        assert numbers[-1] >= last + self.after or chunk.is_last or numbers[-1] == N_FRAMES - 1
+        own = chunk.features[chunk.start :][: chunk.n_frames : self.frames_per_row]
+        return torch.from_numpy(own)
+
+    def events(self, rows, n_frames):
+        return [self.events_between(int(row[0, 0]), n_frames) for row in rows]
+
+    def events_of_clip(self, features):
+        return self.events_between(int(features[0, 0]), len(features))
+
+    def events_between(self, first, n_frames):
+        begin, end = first * FRAME, (first + n_frames - 1) * FRAME
+        return [
+            Event(max(0, e.onset - begin), min(end, e.offset) - begin, e.label, e.score)
+            for e in self.true
+            if e.offset > begin and e.onset < end
+        ]
+
+
+N_FRAMES = 14_000
+
+
+def in_windows(network, n_frames, at_once=8, block=1000):
+    """Events of the frames that hold their own numbers."""
+    frames = np.arange(n_frames, dtype=np.float32)[:, None]
+    blocks = [frames[i : i + block] for i in range(0, n_frames, block)]
+    parts = list(detect_recording(blocks, Windows(FRAME), network, at_once=at_once))
+    assert [window for window, _ in parts] == list(Windows(FRAME).of_recording(n_frames))
+    return merge([event for _, events in parts for event in events], 0.5)
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 45))
@@ -72,36 +105,68 @@ def test_events_do_not_depend_on_the_borders(seed, shift):
     rng = np.random.default_rng(seed)
     onsets = np.cumsum(rng.uniform(0.2, 9, 60)) + shift
     true = [Event(t, t + rng.uniform(0.1, 8), "x", rng.uniform(0.5, 1)) for t in onsets.tolist()]
-    true = merge(true, 0.5)
-    n_frames = int((max(event.offset for event in true) + 5) / FRAME)
-    clip = np.arange(n_frames, dtype=float)[:, None]
-    found = in_windows(perfect(true), [clip], FRAME, 0.5)[0]
+    true = [event for event in merge(true, 0.5) if event.offset < (N_FRAMES - 1) * FRAME]
+    found = in_windows(Perfect(true), N_FRAMES)
     np.testing.assert_allclose([e[:2] for e in found], [e[:2] for e in true], atol=1e-6)
 
 
-def test_short_clips_beside_long_ones_stay_as_they_are():
-    events = [Event(2.0, 3.0, "x", 0.9)]
-    long = np.arange(6000.0)[:, None]
-    found = in_windows(perfect(events), [long[:1000], long], FRAME, 0.5)
-    np.testing.assert_allclose([e[:2] for e in found[0]], [[2, 3]])
-    np.testing.assert_allclose([e[:2] for e in found[1]], [[2, 3]])
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("at_once", [1, 3, 8])
+@pytest.mark.parametrize("block", [1, 997, 20_000])
+def test_chunks_groups_and_threads_leave_no_trace(n_threads, at_once, block):
+    onsets = np.arange(3.0, 320.0, 7.0).tolist()
+    true = [Event(t, t + 2.0, "x", 0.5 + t / 1000) for t in onsets]
+    network = Perfect(true, n_threads, before=431, after=271, frames_per_row=8)
+    found = in_windows(network, N_FRAMES, at_once, block)
+    np.testing.assert_allclose([e[:2] for e in found], [e[:2] for e in true], atol=1e-6)
+
+
+@given(st.integers(1, N_FRAMES), st.integers(0, 300), st.integers(0, 300))
+@settings(max_examples=60, deadline=None)
+def test_chunks_cover_a_recording_once_and_with_its_context(n_frames, before, after):
+    windows = Windows(FRAME, 20, 5)
+    frames = np.arange(n_frames)[:, None]
+    network = Perfect([], before=before, after=after)
+    length = windows.hop
+    chunks = list(_chunks(_Frames(np.array_split(frames, 7)), windows, network, length))
+    own = [c.features[c.start : c.start + c.n_frames, 0] for c in chunks]
+    np.testing.assert_array_equal(np.concatenate(own), frames[:, 0])
+    assert [c.is_last for c in chunks] == [False] * (len(chunks) - 1) + [True]
+    for chunk, part in zip(chunks, own, strict=True):
+        assert len(part) > 0
+        assert part[0] % 8 == 0
+        assert chunk.features[0, 0] <= max(0, part[0] - before)
+        assert chunk.features[-1, 0] >= min(n_frames - 1, part[-1] + after)
+        # Whoever is normalized by the last so many frames has them.
+        if part[-1] + after >= n_frames:
+            assert chunk.features[0, 0] <= max(0, n_frames - before - after)
+
+
+def test_an_error_in_a_thread_is_raised():
+    class Broken(Perfect):
+        def rows(self, chunk):
+            raise ValueError("a broken chunk")
+
+    for n_threads in (1, 2):
+        with pytest.raises(ValueError, match="a broken chunk"):
+            in_windows(Broken([], n_threads), N_FRAMES)
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.5, 0.7])
 def test_what_is_settled_cannot_be_suppressed_later(threshold):
     windows = Windows(FRAME)
-    horizon = windows.horizon(windows.hop)
+    earliest = windows.earliest_after(windows.at(0))
     for length in (0.1, 1.0, 5.0, 20.0):
-        for offset in np.linspace(horizon.heard - 1, horizon.kept, 200).tolist():
+        for offset in np.linspace(earliest.onset - 1, earliest.center, 200).tolist():
             early = Event(offset - length, offset, "x", 0.5)
             # Of all that may come, this overlaps it most.
-            onset = max(early.onset, horizon.heard)
-            late = Event(onset, 2 * horizon.kept - onset, "x", 1.0)
+            onset = max(early.onset, earliest.onset)
+            late = Event(onset, 2 * earliest.center - onset, "x", 1.0)
             survives = early in merge([late, early], threshold)
-            settled = Pending(threshold)._settled(early, horizon)
+            settled = UnsettledEvents(threshold)._is_settled(early, earliest)
             assert survives or not settled
             # No event waits longer than it must, unless it began before all that may come.
-            assert settled or not survives or early.onset < horizon.heard
+            assert settled or not survives or early.onset < earliest.onset
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.7, 0.5, 0.3, 0.1, 0.0]))
@@ -109,10 +174,10 @@ def test_what_is_settled_cannot_be_suppressed_later(threshold):
 def test_what_is_given_out_early_is_what_the_whole_gives(seed, threshold):
     rng = np.random.default_rng(seed)
     windows = Windows(FRAME, window=20, margin=5)
-    pending, given_out, everything = Pending(threshold), [], []
+    unsettled, given_out, everything = UnsettledEvents(threshold), [], []
     for start in range(0, 6 * windows.hop, windows.hop):
-        piece = windows.piece(start, None)
-        centers = rng.uniform(piece.keep_from, piece.keep_to, 12)
+        window = windows.at(start)
+        centers = rng.uniform(window.first_center, window.last_center, 12)
         halves = np.minimum(rng.uniform(0.05, 6, 12), centers - start * FRAME)
         own = [
             Event(c - h, c + h, "x", rng.uniform())
@@ -120,7 +185,7 @@ def test_what_is_given_out_early_is_what_the_whole_gives(seed, threshold):
             if h > 0
         ]
         everything += own
-        pending.add(own)
-        given_out += pending.take(windows.horizon(start + windows.hop))
-    given_out += pending.take(END)
+        unsettled.add(own)
+        given_out += unsettled.settle(windows.earliest_after(window))
+    given_out += unsettled.settle(NEVER)
     assert sorted(given_out) == merge(everything, threshold)

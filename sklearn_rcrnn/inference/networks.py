@@ -1,0 +1,125 @@
+"""The networks of detectors, as :func:`.recordings.detect_recording` needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..events import Event, Label
+from ..nn.crnn import CRNN, FRAMES_PER_STEP, RECEPTIVE_FIELD, n_steps
+from ..nn.rcrnn import RCRNN
+from .detections import to_events
+from .recordings import Chunk
+
+# Frames of context that the convolutions are given: whole steps, so that those of a chunk
+# lie where those of the recording do.
+_LEAD = -(-RECEPTIVE_FIELD // FRAMES_PER_STEP) * FRAMES_PER_STEP
+
+
+class WindowedNetwork:
+    """A network that hears windows of features as clips: nothing is shared between windows.
+
+    Parameters
+    ----------
+    network : RCRNN
+        In evaluation mode, or folded.
+    inference : callable
+        Gives a context in which a thread may use the network for prediction.
+    device : str
+        Where the network lies.
+    labels : sequence of str or int
+    step : float
+        Seconds in a step of the feature map.
+    nms_threshold : float
+        IoU above which the weaker of two events of a label is dropped.
+    n_threads : int
+        Threads that may work on chunks side by side.
+    """
+
+    before = after = 0
+    frames_per_row = 1
+
+    def __init__(
+        self,
+        network: RCRNN,
+        *,
+        inference: Callable[[], AbstractContextManager[Any]],
+        device: str,
+        labels: Sequence[Label],
+        step: float,
+        nms_threshold: float,
+        n_threads: int,
+    ):
+        self.network = network
+        self.inference = inference
+        self.device = device
+        self.labels = labels
+        self.step = step
+        self.nms_threshold = nms_threshold
+        self.n_threads = n_threads
+
+    def rows(self, chunk: Chunk) -> Tensor:
+        """The features themselves."""
+        return torch.from_numpy(chunk.features[chunk.start :][: chunk.n_frames])
+
+    def events(self, rows: Tensor, n_frames: int) -> list[list[Event]]:
+        """Scored events of windows (n_windows, n_frames, n_bands)."""
+        return self.events_of_batch({"features": rows.to(self.device)})
+
+    def events_of_clip(self, features: NDArray[np.float32]) -> list[Event]:
+        """Scored events of a clip (n_frames, n_bands)."""
+        return self.events_of_batch({"features": torch.from_numpy(features)[None].to(self.device)})[
+            0
+        ]
+
+    def events_of_batch(self, batch: dict[str, Tensor]) -> list[list[Event]]:
+        """Scored events of the clips of a batch, as the network takes it."""
+        with self.inference():
+            return self._to_events(self.network(**batch))
+
+    def _to_events(self, found: Any) -> list[list[Event]]:
+        return to_events(found, self.labels, self.step, self.nms_threshold)
+
+
+class SharedConvolutions(WindowedNetwork):
+    """A network whose normalization and convolutions are computed once over a recording.
+
+    Parameters
+    ----------
+    longest : int
+        Frames of the longest clip that goes through in one piece.
+    network, **params : as for :class:`WindowedNetwork`
+    """
+
+    frames_per_row = FRAMES_PER_STEP
+
+    def __init__(self, network: RCRNN, longest: int, **params: Any):
+        super().__init__(network, **params)
+        self.crnn: CRNN = network.extractor
+        self.reach = self.crnn.normalization.reach(longest)
+        self.before = self.reach.before + _LEAD
+        self.after = self.reach.after + _LEAD
+
+    def rows(self, chunk: Chunk) -> Tensor:
+        """The steps of a chunk as the convolutions give them (n_steps, n)."""
+        features = torch.from_numpy(chunk.features)[None].to(self.device)
+        first = max(0, chunk.start - _LEAD)
+        with self.inference():
+            normalized = self.crnn.normalization(features, reach=self.reach)
+            heard = normalized[:, first : chunk.start + chunk.n_frames + _LEAD]
+            maps, _ = self.crnn.convolve(heard)
+        skipped = (chunk.start - first) // FRAMES_PER_STEP
+        # A copy, so that the steps around are free again.
+        return maps[0, skipped : skipped + n_steps(chunk.n_frames)].clone()
+
+    def events(self, rows: Tensor, n_frames: int) -> list[list[Event]]:
+        """Scored events of windows (n_windows, n_steps, n) of the convolutions' output."""
+        lengths = torch.full((len(rows),), n_frames, device=rows.device)
+        with self.inference():
+            return self._to_events(self.network.detect(self.crnn.recur(rows), lengths))

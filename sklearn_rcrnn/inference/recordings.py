@@ -1,0 +1,204 @@
+"""Events of a recording of any length, from features that come in blocks.
+
+What depends on the frames nearby only, normalization and convolutions, is computed once
+over the recording, in chunks that carry the frames around them that they depend on. What
+needs to hear more, the recurrence and what follows it, works on overlapping windows of the
+feature map, several at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .._utils.threads import in_order
+from ..events import Event
+from .windows import Window, Windows
+
+# Windows of a recording that wait for one another, to go through the recurrence together.
+WINDOWS_AT_ONCE = 8
+
+
+class Chunk(NamedTuple):
+    """Consecutive frames of a recording, among others around them.
+
+    Attributes
+    ----------
+    features : float32 array of shape (n_frames_with_context, n_bands)
+    start, n_frames : int
+        Of the chunk in `features`.
+    is_last : bool
+        Whether the recording ends with it.
+    """
+
+    features: NDArray[np.float32]
+    start: int
+    n_frames: int
+    is_last: bool
+
+
+class Network(Protocol):
+    """A detector's network, taken apart for long recordings.
+
+    Attributes
+    ----------
+    before, after : int
+        Frames around a chunk that its rows depend on.
+    frames_per_row : int
+    n_threads : int
+        Threads that may work on chunks side by side.
+    """
+
+    before: int
+    after: int
+    frames_per_row: int
+    n_threads: int
+
+    def rows(self, chunk: Chunk) -> Tensor:
+        """What windows are cut from: a row for each `frames_per_row` frames of a chunk."""
+
+    def events(self, rows: Tensor, n_frames: int) -> list[list[Event]]:
+        """Scored events of windows (n_windows, n_rows, n) of `n_frames` frames each."""
+
+    def events_of_clip(self, features: NDArray[np.float32]) -> list[Event]:
+        """Scored events of a clip that needs no windows."""
+
+
+def detect_recording(
+    blocks: Iterable[NDArray[np.float32]],
+    windows: Windows,
+    network: Network,
+    *,
+    at_once: int = WINDOWS_AT_ONCE,
+) -> Iterator[tuple[Window, list[Event]]]:
+    """The events of each window of a recording that belong to it, window by window.
+
+    Parameters
+    ----------
+    blocks : iterable of float32 arrays of shape (n_frames_i, n_bands)
+        Joined, the features of the recording.
+    windows : Windows
+    network : Network
+    at_once : int, default=8
+        Windows that go through the recurrence together. 1: each as soon as its frames, and
+        those after it that they are normalized by, are there.
+
+    Yields
+    ------
+    window : Window
+    events : list of Event
+        Scored, in the time of the recording.
+    """
+    frames = _Frames(blocks)
+    if not frames.read_to(windows.length + 1):
+        whole = Window(0, frames.stop, 0.0, frames.stop * windows.frame_shift)
+        yield whole, network.events_of_clip(frames[0 : frames.stop])
+        return
+    chunks = _chunks(frames, windows, network, windows.hop if at_once == 1 else windows.length)
+    cut = _cut(_with_rows(chunks, network), windows, network.frames_per_row)
+    for group in _groups(cut, at_once):
+        rows = torch.stack([rows for _, rows in group])
+        first = group[0][0]
+        found = network.events(rows, first.stop - first.start)
+        for (window, _), events in zip(group, found, strict=True):
+            yield window, windows.own_events(window, events)
+
+
+def _chunks(frames: _Frames, windows: Windows, network: Network, length: int) -> Iterator[Chunk]:
+    """A first chunk as long as a window, and then chunks of `length` frames, to the end."""
+    before, after = network.before, network.after
+    start, stop = 0, windows.length
+    while True:
+        # One more frame tells that the recording goes on behind the chunk.
+        goes_on = frames.read_to(stop + after + 1)
+        stop = stop if goes_on else min(stop, frames.stop)
+        # At the end of a recording, frames are normalized by the last so many.
+        first = start - before if goes_on else min(start, frames.stop - after) - before
+        first = max(0, first)
+        is_last = not goes_on and stop == frames.stop
+        context = frames[first : min(stop + after, frames.stop)]
+        yield Chunk(context, start - first, stop - start, is_last)
+        if is_last:
+            return
+        start, stop = stop, stop + length
+        frames.forget_before(start - before - after)
+
+
+def _with_rows(chunks: Iterable[Chunk], network: Network) -> Iterator[tuple[Chunk, Tensor]]:
+    def work(chunk: Chunk) -> tuple[Chunk, Tensor]:
+        # Features are not needed any more: what waits in order shall not hold them.
+        return chunk._replace(features=chunk.features[:0]), network.rows(chunk)
+
+    return in_order(work, chunks, network.n_threads)
+
+
+def _cut(
+    chunks: Iterable[tuple[Chunk, Tensor]], windows: Windows, frames_per_row: int
+) -> Iterator[tuple[Window, Tensor]]:
+    """The windows of the recording with their rows, each when it is complete."""
+    held: Tensor | None = None
+    start = stop = 0
+    for chunk, rows in chunks:
+        held = rows if held is None else torch.cat([held, rows])
+        stop += chunk.n_frames
+        while stop - start > windows.length or (
+            stop - start == windows.length and not chunk.is_last
+        ):
+            yield windows.at(start), held[: windows.length // frames_per_row]
+            start += windows.hop
+            held = held[windows.hop // frames_per_row :]
+        if chunk.is_last:
+            yield windows.at(start, stop), held
+
+
+def _groups(
+    cut: Iterable[tuple[Window, Tensor]], size: int
+) -> Iterator[list[tuple[Window, Tensor]]]:
+    """Windows of equal length, so many together."""
+    group: list[tuple[Window, Tensor]] = []
+    for window, rows in cut:
+        if group and len(rows) != len(group[0][1]):
+            yield group
+            group = []
+        group.append((window, rows))
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+class _Frames:
+    """The frames of a recording that have been read and may still be needed."""
+
+    def __init__(self, blocks: Iterable[NDArray[np.float32]]):
+        self._blocks = iter(blocks)
+        self._held: list[NDArray[np.float32]] = []
+        self._start = 0
+        self.stop = 0
+
+    def read_to(self, stop: int) -> bool:
+        """Read on until frame `stop - 1` is there; False if the recording ends before."""
+        while self.stop < stop:
+            block = next(self._blocks, None)
+            if block is None:
+                return False
+            self._held.append(block)
+            self.stop += len(block)
+        return True
+
+    def __getitem__(self, part: slice) -> NDArray[np.float32]:
+        if len(self._held) > 1:
+            self._held = [np.concatenate(self._held)]
+        return self._held[0][part.start - self._start : part.stop - self._start]
+
+    def forget_before(self, start: int) -> None:
+        if start > self._start:
+            # A copy, so that the memory of what came before is free again.
+            self._held = [self[start : self.stop].copy()]
+            self._start = start
