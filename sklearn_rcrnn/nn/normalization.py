@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +16,20 @@ from torch import Tensor, nn
 _SOFTENING = 0.3
 # Lowest value of what is normalized by its surroundings: digital silence is far below all else.
 _FLOOR = -4.0
+# Differences of log energies between bands that the level of all evens out.
+_LEVEL_SOFTNESS = 4.0
+
+
+class Prior(NamedTuple):
+    """What bands are like before anything is heard, worth so many frames.
+
+    ``mean`` (n_bands,), up to a level that all bands share, and ``variance`` (n_bands,) of
+    features as they come; ``frames`` scalar.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    frames: Tensor
 
 
 def normalized_around(
@@ -22,6 +37,7 @@ def normalized_around(
     context: Tensor | int,
     lengths: Tensor | None = None,
     after: int | None = None,
+    prior: Prior | None = None,
 ) -> Tensor:
     """Take from each band its mean over the frames around, and divide it by their deviation.
 
@@ -38,6 +54,10 @@ def normalized_around(
         Valid frames of each clip; None when all are.
     after : int, default=None
         How many of the `context` come after the frame; None: half of them.
+    prior : Prior, default=None
+        Counted beside the frames around, at their level. In a long recording it hardly
+        matters. A short file, in which an event would else be normalized by itself, keeps
+        the colour that tells what it is.
     """
     n_clips, n_frames, _ = features.shape
     places = torch.arange(n_frames, device=features.device)
@@ -51,16 +71,27 @@ def normalized_around(
     weights = counted.to(features.dtype)[..., None]
 
     def around(values: Tensor) -> Tensor:
-        total = F.pad(values.cumsum(1), (0, 0, 1, 0))
+        sums = F.pad(values.cumsum(1), (0, 0, 1, 0))
         shape = (-1, -1, values.shape[2])
-        return total.gather(1, last.expand(shape)) - total.gather(1, first.expand(shape))
+        return sums.gather(1, last.expand(shape)) - sums.gather(1, first.expand(shape))
 
     # About the mean of the clip: long sums of large values would lose their digits.
     usual = (features * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True).clamp(min=1)
     centered = (features - usual) * weights
-    n = around(weights).clamp(min=1)
-    mean = around(centered) / n
-    deviation = (around(centered**2) / n - mean**2).clamp(min=0).sqrt()
+    n = around(weights)
+    total, squares = around(centered), around(centered**2)
+    if prior is not None:
+        expected = prior.mean - usual
+        # The level of the frames around, in which bands without any sound count little.
+        above = (total / n.clamp(min=1) - expected) / _LEVEL_SOFTNESS
+        level = _LEVEL_SOFTNESS * (above.logsumexp(2, keepdim=True) - math.log(above.shape[2]))
+        expected = expected + level
+        n = n + prior.frames
+        total = total + prior.frames * expected
+        squares = squares + prior.frames * (prior.variance + expected**2)
+    n = n.clamp(min=1)
+    mean = total / n
+    deviation = (squares / n - mean**2).clamp(min=0).sqrt()
     return ((features - usual - mean) / (deviation + _SOFTENING)).clamp(min=_FLOOR)
 
 
@@ -87,17 +118,27 @@ class Normalization(nn.Module):
         Part of the ``state_dict``, so that they cannot be forgotten at prediction.
     context : int64 buffer, with a `context` only
         Frames.
+    prior_mean, prior_variance, prior_frames : buffers, with a `context` only
+        The :class:`Prior`; of no frames unless a training sets it, as those of the models
+        that come with the package do.
     """
 
     mean: Tensor
     scale: Tensor
     context: Tensor | None
+    prior_mean: Tensor
+    prior_variance: Tensor
+    prior_frames: Tensor
 
     def __init__(self, n_bands: int, context: int | None = None):
         super().__init__()
         self.register_buffer("mean", torch.zeros(n_bands))
         self.register_buffer("scale", torch.ones(n_bands))
         self.register_buffer("context", None if context is None else torch.tensor(context))
+        if context is not None:
+            self.register_buffer("prior_mean", torch.zeros(n_bands))
+            self.register_buffer("prior_variance", torch.ones(n_bands))
+            self.register_buffer("prior_frames", torch.tensor(0.0))
 
     def forward(
         self, features: Tensor, lengths: Tensor | None = None, reach: Reach | None = None
@@ -150,6 +191,14 @@ class Normalization(nn.Module):
     ) -> Tensor:
         if self.context is None:
             return features
+        prior = Prior(self.prior_mean, self.prior_variance, self.prior_frames)
         if reach is None:
-            return normalized_around(features, self.context, lengths)
-        return normalized_around(features, sum(reach) + 1, lengths, reach.after)
+            return normalized_around(features, self.context, lengths, prior=prior)
+        return normalized_around(features, sum(reach) + 1, lengths, reach.after, prior)
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *args: Any) -> None:
+        # Weights that were saved before there was a prior have none.
+        for name, value in self.named_buffers():
+            if name.startswith("prior_"):
+                state.setdefault(prefix + name, value)
+        super()._load_from_state_dict(state, prefix, *args)

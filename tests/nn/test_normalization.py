@@ -11,7 +11,7 @@ from sklearn.frozen import FrozenEstimator
 
 from sklearn_rcrnn import CRNNPretrainer, FrameDetector, RCRNNDetector
 from sklearn_rcrnn.nn.crnn import CRNN
-from sklearn_rcrnn.nn.normalization import Normalization, normalized_around
+from sklearn_rcrnn.nn.normalization import Normalization, Prior, normalized_around
 
 
 def one_by_one(clip, context):
@@ -165,3 +165,40 @@ def test_a_chunk_with_its_reach_is_normalized_as_in_the_recording(context):
     assert torch.allclose(chunk[:, before : before + 10], whole[:, 200:210], atol=2e-3)
     if after == (context - 1) // 2:
         assert torch.equal(whole, around(features))
+
+
+def test_a_prior_of_no_frames_changes_nothing():
+    features = torch.randn(2, 60, 16, generator=torch.Generator().manual_seed(0))
+    lengths = torch.tensor([60, 25])
+    prior = Prior(torch.randn(16), torch.ones(16), torch.tensor(0.0))
+    plain = normalized_around(features, 40, lengths)
+    torch.testing.assert_close(normalized_around(features, 40, lengths, prior=prior), plain)
+
+
+def test_with_a_prior_a_short_clip_keeps_its_color_and_a_long_one_does_not():
+    color = torch.linspace(-2.0, 2.0, 16)
+    noise = torch.randn(1, 2000, 16, generator=torch.Generator().manual_seed(0))
+    prior = Prior(torch.zeros(16), torch.ones(16), torch.tensor(60.0))
+
+    def color_left(n_frames):
+        clip = noise[:, :n_frames] + color
+        means = normalized_around(clip, 2000, prior=prior).mean((0, 1))
+        return float(means[-1] - means[0])
+
+    assert color_left(20) > 1.5
+    assert abs(color_left(2000)) < 0.2
+
+
+def test_with_a_prior_the_level_of_a_clip_does_not_matter():
+    clip = torch.randn(1, 30, 16, generator=torch.Generator().manual_seed(0))
+    prior = Prior(torch.linspace(-3, 0, 16), torch.ones(16), torch.tensor(60.0))
+    loud = normalized_around(clip + 7.0, 100, prior=prior)
+    torch.testing.assert_close(loud, normalized_around(clip, 100, prior=prior), atol=1e-4, rtol=0)
+
+
+def test_weights_from_before_there_was_a_prior_load():
+    saved = Normalization(16, context=40).state_dict()
+    old = {name: value for name, value in saved.items() if not name.startswith("prior_")}
+    network = Normalization(16, context=40)
+    network.load_state_dict(old)
+    assert network.prior_frames == 0

@@ -1,0 +1,363 @@
+"""Train the weights that come with the package.
+
+    python benchmarks/accuracy/train_weights.py rare-events --root ../shared/corpus --minutes 60
+    python benchmarks/accuracy/train_weights.py rare-events --judge --root ../shared/corpus
+    python benchmarks/accuracy/train_weights.py general --root ../shared/corpus
+
+Every batch is new: a plan (``mixture_plans.py``) is drawn from the material (``bank.py``) and
+rendered on the device (``mixtures.py``). Batches stay for a while in a pool, from which the
+network learns each a few times. The learning rate follows the time: the training ends after so
+many minutes, whatever the machine. The weights are the moving average of those of the steps.
+
+A judge is trained in the same way without whole sources and some recordings, which it writes as
+subsets "foreign" and "hold" into its folder: thresholds and choices hang on these. `general` is
+made of permissively licensed material alone.
+
+A training that was broken off goes on from its last checkpoint when the command is repeated
+with the same ``--work``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from bank import Bank, divide, general_bank, rare_events_bank, write_split
+from mixture_plans import Index, Plan, draw_plan, index_bank, joined_samples
+from mixtures import HOP, RATE, Batch, Mixer
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from sklearn_rcrnn.nn.rcrnn import RCRNN
+from sklearn_rcrnn.nn.recipe import RECIPES
+
+N_BANDS = 64
+CONTEXT_SECONDS = 30.0
+# Batches that the features are measured by, and that training begins with.
+_FIRST = 24
+_WEIGHT_DECAY = 0.02
+_GRADIENT_CLIP = 5.0
+_AVERAGED = 0.999
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("weights", choices=["rare-events", "general"])
+    parser.add_argument("--root", type=Path, default=Path("../shared/corpus"))
+    parser.add_argument("--judge", action="store_true", help="leave out what thresholds need")
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--gru-units", type=int, default=100)
+    parser.add_argument("--dense-units", type=int, default=256)
+    parser.add_argument("--lr", type=float, default=1.5e-3, help="highest of the cycle")
+    parser.add_argument("--batch-seconds", type=float, default=640.0, help="of audio in a batch")
+    parser.add_argument("--reuse", type=int, default=2, help="steps for each rendered batch")
+    parser.add_argument("--pool", type=int, default=48, help="batches kept")
+    parser.add_argument("--prior-frames", type=float, default=64.0, help="of the normalization")
+    parser.add_argument("--workers", type=int, default=0, help="processes that draw plans")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--save-seconds", type=float, default=60.0, help="between checkpoints")
+    parser.add_argument("--work", type=Path, default=Path("work"), help="checkpoints and models")
+    return parser.parse_args(argv)
+
+
+def read_bank(args: argparse.Namespace) -> Bank:
+    """The material of a training; of a judge's, what is left out is written beside it."""
+    if args.weights == "general":
+        return general_bank(args.root, seed=args.seed)
+    without = []
+    if args.judge:
+        parts = divide(args.root, args.seed)
+        write_split(args.root, args.work / "judge-split", parts)
+        without = [entry.path for entries in parts.values() for entry in entries]
+    return rare_events_bank(args.root, without=set(without), seed=args.seed)
+
+
+def lfbe_filters() -> tuple[Tensor, Tensor]:
+    """Mel filters and window of ``LFBETransformer``."""
+    from sklearn_rcrnn import LFBETransformer
+
+    window, mel = LFBETransformer()._filters()
+    return torch.from_numpy(mel), torch.from_numpy(window)
+
+
+class Plans(IterableDataset):
+    """Plans without end; each worker has its own seeds."""
+
+    def __init__(self, index: Index, seconds: float, seed: int):
+        self.index, self.seconds, self.seed = index, seconds, seed
+
+    def __iter__(self) -> Iterator[Plan]:
+        worker = torch.utils.data.get_worker_info()
+        rng = np.random.default_rng([self.seed, 0 if worker is None else worker.id])
+        while True:
+            yield draw_plan(self.index, rng, self.seconds)
+
+
+def plans(args: argparse.Namespace, index: Index, seed: int) -> Iterator[Plan]:
+    loader = DataLoader(
+        Plans(index, args.batch_seconds, seed),
+        batch_size=None,
+        num_workers=args.workers,
+        collate_fn=_as_it_is,
+        prefetch_factor=8 if args.workers else None,
+        multiprocessing_context="fork" if args.workers else None,
+    )
+    return iter(loader)
+
+
+def _as_it_is(plan: Plan) -> Plan:
+    return plan
+
+
+class Pool:
+    """The last batches; one of them at a time, each a few times on average."""
+
+    def __init__(self, render: Callable[[], Batch], size: int, reuse: int, seed: int):
+        self.render, self.reuse = render, reuse
+        self.batches: deque[Batch] = deque(maxlen=size)
+        self.rng = np.random.default_rng([seed, 4])
+        self.drawn = 0
+
+    def fill(self, n: int) -> None:
+        while len(self.batches) < n:
+            self.batches.append(self.render())
+
+    def draw(self) -> Batch:
+        if self.drawn % self.reuse == 0:
+            self.batches.append(self.render())
+        self.drawn += 1
+        return self.batches[int(self.rng.integers(len(self.batches)))]
+
+
+def measure(network: RCRNN, batches: list[Batch], prior_frames: float) -> None:
+    """Set mean, scale and prior of the normalization by the first batches."""
+    assert network.crnn is not None
+    norm = network.crnn.normalization
+    means, variances = [], []
+    for features, _ in batches:
+        if features.shape[1] < 8 * RATE / HOP:
+            continue
+        heard = (features.amax(2) > features.amin(2))[..., None]
+        n = heard.sum(1).clamp(min=1)
+        mean = torch.where(heard, features, 0).sum(1) / n
+        deviation = torch.where(heard, features - mean[:, None], 0)
+        usable = heard.sum((1, 2)) > 4 * RATE / HOP
+        means.append((mean - mean.mean(1, keepdim=True))[usable])
+        variances.append((deviation.square().sum(1) / n)[usable])
+    # The median: some of these clips have no high bands, some are hardly more than an event.
+    norm.prior_mean.copy_(torch.cat(means).median(0).values)
+    norm.prior_variance.copy_(torch.cat(variances).median(0).values)
+    norm.prior_frames.fill_(prior_frames)
+    total = torch.zeros(N_BANDS, dtype=torch.float64, device=norm.mean.device)
+    squares, n_frames = torch.zeros_like(total), 0
+    for features, _ in batches:
+        wide = norm._around(features, None).double()
+        total += wide.sum((0, 1))
+        squares += wide.square().sum((0, 1))
+        n_frames += wide.shape[0] * wide.shape[1]
+    norm.mean.copy_(total / n_frames)
+    norm.scale.copy_((squares / n_frames - (total / n_frames) ** 2).clamp(min=1e-6).sqrt())
+
+
+def masked_bands(features: Tensor) -> Tensor:
+    """In a third of the clips, up to a sixth of the bands is at its mean."""
+    n_clips, _, n_bands = features.shape
+    draw = torch.rand(3, n_clips, 1, 1, device=features.device)
+    width = draw[0] * n_bands / 6
+    start = draw[1] * (n_bands - width)
+    bands = torch.arange(n_bands, device=features.device)
+    inside = (draw[2] < 1 / 3) & (bands >= start) & (bands < start + width)
+    return torch.where(inside, features.mean(1, keepdim=True), features)
+
+
+class Average:
+    """Moving average of parameters and batch statistics."""
+
+    def __init__(self, network: torch.nn.Module):
+        self.tensors = [t for t in network.state_dict().values() if t.is_floating_point()]
+        self.values = [t.detach().clone() for t in self.tensors]
+        self.n = 0
+
+    @torch.no_grad()
+    def update(self) -> None:
+        self.n += 1
+        keep = min(_AVERAGED, (1 + self.n) / (10 + self.n))
+        torch._foreach_lerp_(self.values, self.tensors, 1 - keep)
+
+    def state_dict(self, network: torch.nn.Module) -> dict[str, Tensor]:
+        """The averaged weights under the names of the network's own."""
+        averaged = iter(self.values)
+        return {
+            name: (next(averaged) if t.is_floating_point() else t).detach().cpu().contiguous()
+            for name, t in network.state_dict().items()
+        }
+
+
+def rate(done: float, highest: float) -> float:
+    """The learning rate after a part of the time: up in a cosine, then down to nearly nothing."""
+    warm = 0.06
+    if done < warm:
+        return highest * (0.05 + 0.95 * (1 - math.cos(math.pi * done / warm)) / 2)
+    along = min((done - warm) / (1 - warm), 1.0)
+    return highest * (1e-3 + (1 - 1e-3) * (1 + math.cos(math.pi * along)) / 2)
+
+
+def build(args: argparse.Namespace, n_classes: int) -> RCRNN:
+    return RCRNN(
+        N_BANDS,
+        n_classes,
+        gru_units=args.gru_units,
+        dense_units=args.dense_units,
+        recipe=RECIPES["refined"],
+        context=round(CONTEXT_SECONDS * RATE / HOP),
+    )
+
+
+def train(args: argparse.Namespace, bank: Bank, say: Callable[[str], None]) -> Path:
+    """Train for the minutes given; the file of the averaged weights."""
+    torch.manual_seed(args.seed)
+    device = torch.device(args.device)
+    index = index_bank(bank)
+    name = f"{args.weights}{'-judge' if args.judge else ''}"
+    target, checkpoint = args.work / f"{name}.pt", args.work / f"{name}.checkpoint"
+    last = torch.load(checkpoint, map_location=device) if checkpoint.exists() else None
+    seed = args.seed + (0 if last is None else last["steps"])
+    drawn = plans(args, index, seed)
+    first_plan = next(drawn)  # worker processes begin before the device is touched
+    mel, window = lfbe_filters()
+    mixer = Mixer(torch.from_numpy(joined_samples(bank)).to(device), mel, window, seed)
+    mixer(first_plan)
+    pool = Pool(lambda: mixer(next(drawn)), args.pool, args.reuse, seed)
+    network = build(args, len(bank.labels)).to(device)
+    pool.fill(_FIRST)
+    measure(network, list(pool.batches), args.prior_frames)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), weight_decay=_WEIGHT_DECAY, fused=device.type == "cuda"
+    )
+    average = Average(network)
+    spent, steps = 0.0, 0
+    if last is not None:
+        network.load_state_dict(last["network"])
+        optimizer.load_state_dict(last["optimizer"])
+        average.values = [v.to(device) for v in last["average"]]
+        average.n, spent, steps = last["steps"], last["spent"], last["steps"]
+    total = 60 * args.minutes
+    begun = saved = told = time.time()
+    losses: dict[str, Tensor] = {}
+    counted = 0
+
+    def save() -> None:
+        _write(
+            target,
+            {
+                "weights": average.state_dict(network),
+                "labels": bank.labels,
+                "gru_units": args.gru_units,
+                "dense_units": args.dense_units,
+                "steps": steps,
+                "minutes": (spent + time.time() - begun) / 60,
+                "arguments": {k: str(v) for k, v in vars(args).items()},
+            },
+        )
+        _write(
+            checkpoint,
+            {
+                "network": network.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "average": average.values,
+                "steps": steps,
+                "spent": spent + time.time() - begun,
+            },
+        )
+
+    network.train()
+    while (done := (spent + time.time() - begun) / total) < 1:
+        for group in optimizer.param_groups:
+            group["lr"] = rate(done, args.lr)
+        batch = pool.draw()
+        parts = step(network, optimizer, batch)
+        average.update()
+        steps += 1
+        counted += 1
+        losses = {k: losses.get(k, 0) + v for k, v in parts.items()}
+        if time.time() - told > 15:
+            shown = {k: round(float(v) / counted, 3) for k, v in losses.items()}
+            say(f"{name} {100 * done:.0f} %, step {steps}: {shown}")
+            losses, counted, told = {}, 0, time.time()
+        if time.time() - saved > args.save_seconds:
+            save()
+            saved = time.time()
+    save()
+    say(f"{name}: {steps} steps in {spent + time.time() - begun:.0f} s")
+    return target
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    """All or nothing: what was there stays until the new file is complete."""
+    part = path.with_suffix(".part")
+    torch.save(content, part)
+    part.replace(path)
+
+
+def step(network: RCRNN, optimizer: torch.optim.Optimizer, batch: Batch) -> dict[str, Tensor]:
+    """One step of the optimizer; the parts of the loss."""
+    kind = batch.features.device.type
+    with torch.autocast(kind, torch.bfloat16):
+        parts = network(masked_bands(batch.features), truth=batch.truth)
+    loss = sum(parts.values())
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT_CLIP, foreach=True)
+    optimizer.step()
+    return {name: part.detach() for name, part in parts.items()}
+
+
+def export(weights: Path, folder: Path, thresholds: dict[str, float] | float = 0.5) -> Any:
+    """A model that the package loads, from what :func:`train` left."""
+    from sklearn.pipeline import Pipeline
+
+    from sklearn_rcrnn import LFBETransformer, RCRNNDetector, save
+
+    found = torch.load(weights, map_location="cpu")
+    detector = RCRNNDetector(
+        gru_units=found["gru_units"],
+        dense_units=found["dense_units"],
+        normalization=CONTEXT_SECONDS,
+        score_threshold=thresholds,
+    )
+    detector._restore_net(np.array(found["labels"]), N_BANDS, found["weights"])
+    pipe = Pipeline([("lfbe", LFBETransformer()), ("detector", detector)])
+    save(pipe, folder)
+    return pipe
+
+
+def main() -> None:
+    args = parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    begun = time.time()
+
+    def say(text: str) -> None:
+        print(f"[{time.time() - begun:6.0f} s] {text}", flush=True)
+
+    bank = read_bank(args)
+    say(bank.describe())
+    weights = train(args, bank, say)
+    folder = args.work / weights.stem
+    export(weights, folder)
+    (args.work / f"{weights.stem}.json").write_text(
+        json.dumps({"labels": bank.labels, "material": bank.describe()}, indent=2)
+    )
+    say(f"saved {folder}")
+
+
+if __name__ == "__main__":
+    main()

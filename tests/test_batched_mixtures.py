@@ -1,0 +1,168 @@
+"""The mixtures that the shipped weights learn from: plans, rendering, features, material."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sklearn_rcrnn import LFBETransformer
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks" / "accuracy"))
+
+import bank as bank_module
+import mixture_plans
+import mixtures
+from bank import Bank, Sound
+
+RATE = 44100
+
+
+@pytest.fixture(scope="module")
+def bank():
+    """Tones of half a second as events, noise as the only other sound and background."""
+    rng = np.random.default_rng(0)
+    time = np.arange(RATE // 2) / RATE
+    sounds = [
+        Sound(np.float32(np.sin(2 * np.pi * f * time)), label, "here", f"{label}-{i}")
+        for i, (f, label) in enumerate([(500, "low"), (600, "low"), (5000, "high")])
+    ]
+    sounds.append(Sound(rng.normal(size=RATE // 3).astype("float32"), "other", "here", "other"))
+    backgrounds = [0.1 * rng.normal(size=30 * RATE).astype("float32") for _ in range(2)]
+    return Bank(["high", "low"], sounds, backgrounds)
+
+
+def mixer(bank, seed=0):
+    window, mel = LFBETransformer()._filters()
+    samples = torch.from_numpy(mixture_plans.joined_samples(bank))
+    return mixtures.Mixer(samples, torch.from_numpy(mel), torch.from_numpy(window), seed)
+
+
+def test_features_are_those_of_the_transformer():
+    rng = np.random.default_rng(0)
+    loud_and_quiet = np.sin(np.arange(2 * RATE) / 10) + 1e-6 * rng.normal(size=2 * RATE)
+    clips = np.float32([loud_and_quiet, 0 * loud_and_quiet])
+    transformer = LFBETransformer()
+    window, mel = transformer._filters()
+    ours = mixtures.lfbe(
+        torch.from_numpy(clips), torch.from_numpy(mel), torch.from_numpy(window), most=50
+    )
+    np.testing.assert_allclose(ours.numpy(), transformer.transform(clips), atol=1e-5)
+
+
+def test_plans_repeat_by_seed_and_events_lie_in_their_clips(bank):
+    index = mixture_plans.index_bank(bank)
+    drawn = [
+        [mixture_plans.draw_plan(index, rng, 60.0) for _ in range(20)]
+        for rng in (np.random.default_rng(3), np.random.default_rng(3))
+    ]
+    for plan, same in zip(*drawn, strict=True):
+        assert plan.keys() == same.keys()
+        assert all(np.array_equal(plan[name], same[name]) for name in plan)
+        length = plan["n_samples"] / RATE
+        onsets, offsets = plan["events"][plan["event_mask"]].T
+        assert np.all((onsets >= 0) & (offsets <= length + 1e-6) & (offsets - onsets > 0.099))
+    lengths = {int(plan["n_samples"]) for plan in drawn[0]}
+    assert len(lengths) > 5
+    assert sum(plan["event_mask"].sum() for plan in drawn[0]) > 100
+
+
+def test_labels_and_sources_share_the_draws():
+    sounds = [
+        Sound(np.ones(RATE, np.float32), label, source, f"{label}-{source}-{i}")
+        for label, source, n in (("a", "big", 90), ("a", "small", 10), ("b", "big", 5))
+        for i in range(n)
+    ]
+    index = mixture_plans.index_bank(Bank(["a", "b"], sounds, [np.ones(RATE, np.float32)]))
+    assert index.event_weights[:100].sum() == pytest.approx(0.5)
+    # As the roots of 90 and 10.
+    assert index.event_weights[:90].sum() == pytest.approx(0.5 * 3 / 4)
+
+
+def test_sounds_lie_where_the_truth_says(bank):
+    index = mixture_plans.index_bank(bank)
+    plan = mixture_plans._Batch(index, np.random.default_rng(1), 5.0, 24, 0.0).plan()
+    # Nothing but the events, by a recorder that changes nothing.
+    for name in ("piece_gain", "under_gain", "noise_level", "hum_level", "fades", "microphone"):
+        plan[name] = np.zeros_like(plan[name])
+    for name in ("clipping", "steps", "row_room_level", "row_echoes", "row_knots"):
+        plan[name] = np.zeros_like(plan[name])
+    plan["drive"] = np.zeros_like(plan["drive"])
+    plan["row_cut"] = np.full_like(plan["row_cut"], 1e6)
+    plan["band"] = np.tile(np.float32([0, 1e6]), (24, 1))
+    plan["codec_clip"] = plan["codec_clip"][:0]
+    kept = index.lengths.tolist().index(RATE // 3)  # the sound that is no event
+    events = plan["row_source"] != index.starts[kept]
+    events &= plan["row_length"] == RATE // 2
+    # What is heard of less than a tenth of a second is no event.
+    ends = plan["row_start"] + plan["row_length"] / plan["row_speed"]
+    events &= np.minimum(ends, plan["n_samples"]) - np.maximum(plan["row_start"], 0) > 0.11 * RATE
+    plan |= {k: v[events] for k, v in plan.items() if k.startswith("row_")}
+    waveforms, truth = mixer(bank).render(plan)
+    assert truth.mask.sum() > 10
+    time = torch.arange(waveforms.shape[1]) / RATE / mixtures.STEP_SECONDS
+    inside = torch.zeros_like(waveforms, dtype=torch.bool)
+    for clip, own in enumerate(truth.mask):
+        for onset, offset in truth.intervals[clip][own]:
+            inside[clip] |= (time >= onset - 0.01) & (time <= offset + 0.01)
+            middle = (time > onset + 0.1) & (time < offset - 0.1)
+            assert waveforms[clip, middle].square().mean() > 1e-9
+    loudest = waveforms.abs().amax(1, keepdim=True).clamp(min=1e-6)
+    assert (waveforms.abs() / loudest)[~inside].max() < 0.01
+
+
+def test_rendering_is_finite_bounded_and_repeats(bank):
+    index = mixture_plans.index_bank(bank)
+    rng = np.random.default_rng(0)
+    plans = [mixture_plans.draw_plan(index, rng, 20.0) for _ in range(6)]
+    first, second = mixer(bank), mixer(bank)
+    for plan in plans:
+        waveforms, _ = first.render(plan)
+        assert torch.isfinite(waveforms).all()
+        assert waveforms.abs().max() <= 1.0
+        assert torch.allclose(waveforms, second.render(plan)[0], atol=1e-6)
+
+
+def test_bandwidth_leaves_nothing_above(bank):
+    plan = mixture_plans._Batch(
+        mixture_plans.index_bank(bank), np.random.default_rng(0), 3.0, 4, 0.0
+    ).plan()
+    plan["band"] = np.tile(np.float32([0, 4000]), (4, 1))
+    plan["steps"] = np.zeros_like(plan["steps"])
+    for name in ("drive", "clipping", "fades"):
+        plan[name] = np.zeros_like(plan[name])
+    plan["codec_clip"] = plan["codec_clip"][:0]
+    waveforms, _ = mixer(bank).render(plan)
+    power = torch.fft.rfft(waveforms).abs().square()
+    above = torch.fft.rfftfreq(waveforms.shape[1], 1 / RATE) > 4500
+    assert (power[:, above].sum(1) <= 1e-9 * power.sum(1)).all()
+
+
+@pytest.mark.parametrize(
+    ("licence", "permissive"),
+    [
+        ("ODbL/DbCL", True),
+        ("CC0/CC-BY per file (credits.md), pack CC BY-SA 4.0", True),
+        ("CC BY-SA 4.0", True),
+        ("GPL-2+/CC-BY(-SA) 3.0 (Debian ufoai-sound)", True),
+        ("CC BY-NC (UrbanSound8K)", False),
+        ("ESC/CC BY-NC", False),
+        ("DCASE 2016 task 2 (research)", False),
+        ("not stated (public repository)", False),
+        ("unstated", False),
+        ("Pixabay/CC0 (see repository)", False),
+        ("see repository", False),
+    ],
+)
+def test_general_hears_permissive_licences_only(licence, permissive):
+    entry = bank_module.Entry(Path("x"), "bark", "source", licence, "x", (0.0, 1.0))
+    assert bank_module.is_permissive(entry) is permissive
+
+
+def test_quiet_ends_are_cut():
+    samples = np.full(RATE, 1e-3, np.float32)
+    samples[RATE // 4 : RATE // 2] = 0.5
+    assert len(bank_module.tightened(samples)) == pytest.approx(RATE / 4, abs=2 * RATE / 100)
