@@ -61,6 +61,11 @@ class Format(NamedTuple):
     sniff: Callable[[str, str], bool] | None = None
     many: bool = True
 
+    @property
+    def suffix(self) -> str:
+        """How files end that are written."""
+        return self.suffixes[0]
+
 
 def lines_of(text: str) -> list[str]:
     """Lines without their ends, of any system; only those ends count."""

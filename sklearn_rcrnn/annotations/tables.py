@@ -246,7 +246,7 @@ def format_events(events: Mapping[str, Sequence[Event]], format: str = "csv") ->
 
 def suffix_of(format: str) -> str:
     """How files of a format end, ``".txt"`` for example."""
-    return format_named(format).suffixes[0]
+    return format_named(format).suffix
 
 
 def _event(fields: tuple[Any, ...], where: str) -> Event:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from .._utils.text import counted, some
+from ._columns import Columns
 from ._common import Log, recordings_in
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def read_clips(
     seed: int,
     log: Log,
     corrections: Path | None = None,
+    columns: Columns = None,
 ) -> Clips:
     """Recordings with their events, cut into clips; those that cannot be read are reported.
 
@@ -68,7 +70,7 @@ def read_clips(
             usable.append(path)
         except (OSError, ValueError) as error:
             log.say("error", f"left out: {error}", file=str(path), error=str(error))
-    events = read_events(table)
+    events = read_events(table, columns=columns)
     matched = matching_names(events, usable)
     y = [[] if name is None else events[name] for name in matched]
     undecided: list[list[Event]] = [[] for _ in usable]

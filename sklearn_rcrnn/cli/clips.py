@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from .._utils.text import counted, some
+from ._columns import Columns, with_columns
 from ._common import JsonLogs, Log, Quiet, app, fail, recordings_in
 
 
 @app.command()
+@with_columns
 def clips(
     found: Annotated[Path, typer.Argument(help="Table of events, or a folder of tables.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the clips.")],
@@ -35,6 +37,7 @@ def clips(
     format: Annotated[str, typer.Option(help="wav, flac, ogg or mp3.")] = "wav",
     quiet: Quiet = False,
     as_json: JsonLogs = False,
+    table_columns: Columns = None,
 ) -> None:
     """Write each event as an audio file, named by its label, score, recording and time.
 
@@ -50,7 +53,7 @@ def clips(
     log = Log(quiet, as_json)
     written, failed = 0, 0
     try:
-        by_name = read_events(found)
+        by_name = read_events(found, columns=table_columns)
         if recordings:
             paths = recordings_in(recordings)
             events = match_files(by_name, paths)

@@ -107,6 +107,14 @@ def detect(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Windows that go through the network together.")
     ] = None,
+    safe_csv: Annotated[
+        bool,
+        typer.Option(
+            "--safe-csv",
+            help="Put an apostrophe before what a spreadsheet would take for a formula: labels "
+            "and names that begin with =, +, - or @.",
+        ),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Do again what is done already.")
     ] = False,
@@ -143,7 +151,7 @@ def detect(
     ffmpeg -i film.mkv -f wav - | rcrnn detect -
     arecord -t raw -f S16_LE -r 44100 | rcrnn detect - --raw 44100 --window 10 --margin 3
     """
-    target = _target(output, format)
+    target = _target(output, format, safe_csv)
     given = list(files or [])
     if files_from is not None:
         given += _listed(files_from)
@@ -170,7 +178,7 @@ def detect(
         run.all(paths, cluster, jobs, model_name=Path(model).name, **options)
 
 
-def _target(output: str, format: Any) -> Target:
+def _target(output: str, format: Any, safe_csv: bool) -> Target:
     """Where events go, and in which format, by the name of the output and what is there."""
     from ..annotations.formats import FORMATS
 
@@ -178,17 +186,24 @@ def _target(output: str, format: Any) -> Target:
     if output == "-":
         if format is not None and format.value == "parquet":
             fail("parquet is a folder of files: say where, -o events.parquet")
-        return Target(None, "-", _known_as(format))
+        return Target(None, "-", _safe(_known_as(format), safe_csv))
     if format is None:
         by_suffix = {own.suffix: name for name, own in FORMATS.items() if own.suffix != ".txt"}
-        by_suffix |= {".json": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+        by_suffix |= {".csv": "csv", ".json": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
         name = by_suffix.get(suffix, "csv")
     else:
         name = _known_as(format)
+    name = _safe(name, safe_csv)
     is_table = suffix in (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".jams")
     if name == "parquet" or output.endswith("/") or Path(output).is_dir() or not is_table:
         return Target(Path(output), "", name)
     return Target(None, output, name)
+
+
+def _safe(name: str, safe_csv: bool) -> str:
+    if safe_csv and name != "csv":
+        fail(f"--safe-csv is for tables of the format csv, not {name}")
+    return "safe-csv" if safe_csv else name
 
 
 def _known_as(format: Any) -> str:

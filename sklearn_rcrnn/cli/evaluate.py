@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from .._utils.text import counted, some
+from ._columns import Columns, with_columns
 from ._common import app, fail, rate_text, recordings_in
 
 # What a row of the text shows, and the heading of each column.
@@ -24,6 +25,7 @@ _COUNTS = {
 
 
 @app.command()
+@with_columns
 def evaluate(
     true: Annotated[Path, typer.Argument(help="Table or folder of the true events.")],
     found: Annotated[Path, typer.Argument(help="Table or folder of the found events.")],
@@ -37,6 +39,7 @@ def evaluate(
     collar: Annotated[float, typer.Option(min=0, help="Tolerance in seconds.")] = 0.5,
     offsets: Annotated[bool, typer.Option(help="Offsets must match, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    table_columns: Columns = None,
 ) -> None:
     """Score found events against true ones, by label, and say what became of each event.
 
@@ -45,7 +48,7 @@ def evaluate(
 
     Recordings are those of the true table. One without an event belongs into it, too, in a
     row with its name alone: else nobody knows that what was found there is false. With
-    --recordings, all that lie in the folder count.
+    --recordings, all that lie in the folder count. Columns are named for the true table.
 
     \b
     rcrnn evaluate truth.csv found.csv
@@ -55,7 +58,8 @@ def evaluate(
     from ..evaluation import detection_summary
 
     try:
-        reference, estimate = read_events(true), read_events(found)
+        reference = read_events(true, columns=table_columns)
+        estimate = read_events(found)
         durations = None if recordings is None else _durations([recordings])
         names, y_true, y_found, unmatched = _aligned(reference, estimate, durations)
         if durations is None:

@@ -8,12 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from .._utils.text import counted
+from ._columns import Columns, with_columns
 from ._common import JsonLogs, Log, Model, Quiet, app, fail, load_model, recordings_in
 from ._following import Follower
 from .detect import Recordings
 
 
 @app.command()
+@with_columns
 def report(
     files: Recordings,
     output: Annotated[Path, typer.Option("--output", "-o", help="The page.")] = Path("report.html"),
@@ -36,11 +38,13 @@ def report(
     audio: Annotated[bool, typer.Option(help="Put the recordings into the page.")] = True,
     quiet: Quiet = False,
     as_json: JsonLogs = False,
+    table_columns: Columns = None,
 ) -> None:
     """Write a page to listen to events and to correct them: one HTML file, nothing else.
 
     Events can be kept, rejected, given another label, moved and added, by keyboard and
     mouse. The page exports the decisions as a table for `rcrnn train ... --corrections`.
+    Columns are named for the table of --truth, or else that of --events.
 
     \b
     rcrnn report street.wav
@@ -54,9 +58,13 @@ def report(
     paths = recordings_in(files)
     failed = 0
     try:
-        true = None if truth is None else match_files(read_events(truth), paths)
+        true = (
+            None if truth is None else match_files(read_events(truth, columns=table_columns), paths)
+        )
         if events is not None:
-            found: list[Any] = match_files(read_events(events), paths)
+            found: list[Any] = match_files(
+                read_events(events, columns=None if truth else table_columns), paths
+            )
             title, thresholds = f"Events of {events.name}", 0.5
         else:
             pipe, found = load_model(model), []

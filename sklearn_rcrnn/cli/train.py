@@ -21,6 +21,7 @@ from ._clips import (
     new_pipeline,
     read_clips,
 )
+from ._columns import Columns, with_columns
 from ._common import JsonLogs, Log, Quiet, app, fail, label_scores, load_model, rate_text
 
 # With fewer recordings than this none can be spared: clips are held out instead.
@@ -28,6 +29,7 @@ _FEW_RECORDINGS = 5
 
 
 @app.command()
+@with_columns
 def train(
     recordings: Recordings,
     events: Table,
@@ -52,6 +54,7 @@ def train(
     jobs: Annotated[int, typer.Option(help="Threads that compute features.")] = 2,
     quiet: Quiet = False,
     as_json: JsonLogs = False,
+    table_columns: Columns = None,
 ) -> None:
     """Learn from recordings and their events; write a model, its scores and a model card.
 
@@ -66,7 +69,9 @@ def train(
     log = Log(quiet, as_json)
     try:
         clips = read_clips(
-            recordings, events, clip_length, empty_ratio, seed, log, corrections=corrections
+            *(recordings, events, clip_length, empty_ratio, seed, log),
+            corrections=corrections,
+            columns=table_columns,
         )
         trained, held, by_recording = _split(clips, held_out, seed)
         pipe = new_pipeline(epochs, seed, jobs, gru_units=gru_units, dense_units=dense_units)

@@ -20,6 +20,7 @@ from ._clips import (
     new_pipeline,
     read_clips,
 )
+from ._columns import Columns, with_columns
 from ._common import JsonLogs, Log, Quiet, app, fail
 
 
@@ -31,6 +32,7 @@ class Search(str, Enum):
 
 
 @app.command()
+@with_columns
 def tune(
     recordings: Recordings,
     events: Table,
@@ -52,6 +54,7 @@ def tune(
     jobs: Annotated[int, typer.Option(help="Trainings side by side.")] = 1,
     quiet: Quiet = False,
     as_json: JsonLogs = False,
+    table_columns: Columns = None,
 ) -> None:
     """Try settings by cross-validation and print a table, the best first.
 
@@ -62,7 +65,9 @@ def tune(
     log = Log(quiet, as_json)
     try:
         grid = _grid(param)
-        clips = read_clips(recordings, events, clip_length, empty_ratio, seed, log)
+        clips = read_clips(
+            *(recordings, events, clip_length, empty_ratio, seed, log), columns=table_columns
+        )
         results = _search(clips, grid, search, folds, epochs, seed, jobs)
     except (OSError, TypeError, ValueError) as error:
         fail(str(error))

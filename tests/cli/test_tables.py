@@ -1,0 +1,101 @@
+"""Recordings and tables as the commands find them in folders."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from sklearn_rcrnn.cli import app
+from sklearn_rcrnn.cli._common import recordings_in
+
+RUNNER = CliRunner()
+
+
+def run(*args):
+    return RUNNER.invoke(app, [str(arg) for arg in args])
+
+
+def write(path, seconds=1):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.zeros(seconds * 8000), 8000, format="WAV")
+
+
+def test_columns_are_named_on_the_command_line(tmp_path):
+    (tmp_path / "true.csv").write_text("rec,t1,t2,what\na.wav,1,2.5,dog\n")
+    (tmp_path / "found.csv").write_text("file,onset,offset,label\na.wav,1,2.5,dog\n")
+    tables = tmp_path / "true.csv", tmp_path / "found.csv"
+    names = ("--file-column", "rec", "--onset-column", "t1", "--offset-column", "t2")
+    assert run("evaluate", *tables).exit_code == 2
+    result = run("evaluate", *tables, *names, "--label-column", "what", "--json")
+    assert result.exit_code == 0
+    assert '"error_rate": 0.0' in result.stdout
+    for command in ("train", "tune", "report", "clips"):
+        assert "--label-column" in run(command, "--help").stdout
+
+
+class TestFoldersOfRecordings:
+    @pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+    def test_links_are_followed_and_circles_do_no_harm(self, tmp_path):
+        write(tmp_path / "elsewhere" / "b.wav")
+        write(tmp_path / "in" / "a.wav")
+        (tmp_path / "in" / "linked").symlink_to(tmp_path / "elsewhere")
+        (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "in")
+        found = recordings_in([tmp_path / "in"])
+        assert [path.relative_to(tmp_path / "in").as_posix() for path in found] == [
+            "a.wav",
+            "linked/b.wav",
+        ]
+
+    def test_all_that_is_audio_or_video_is_named(self, tmp_path):
+        names = ["a.m4a", "b.MP4", "c.mov", "d.webm", "e.3gp", "f.caf", "g.aac", "h.wma", "i.mkv"]
+        for name in names:
+            (tmp_path / name).write_bytes(b"")
+        (tmp_path / "notes.txt").write_text("")
+        (tmp_path / ".hidden.wav").write_bytes(b"")
+        assert [path.name for path in recordings_in([tmp_path])] == names
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+    def test_what_is_no_file_is_reported_and_the_rest_goes_on(self, tmp_path):
+        write(tmp_path / "in" / "a.wav")
+        os.mkfifo(tmp_path / "in" / "pipe.wav")
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(str(tmp_path / "in" / "s.wav"))
+            result = run("detect", tmp_path / "in", "-o", tmp_path / "found.csv", "-q")
+            assert result.exit_code == 1
+            page = run("report", tmp_path / "in", "-o", tmp_path / "page.html", "-q")
+            assert page.exit_code == 1
+        for out in (result, page):
+            assert "pipe.wav' cannot be read as audio: it is a pipe" in out.stderr
+            assert "s.wav' cannot be read as audio" in out.stderr
+        assert (tmp_path / "found.csv").read_text().splitlines()[1] == (
+            f"{tmp_path / 'in' / 'a.wav'},,,,"
+        )
+
+    @pytest.mark.skipif(os.name == "nt", reason="names are text there")
+    def test_a_name_that_is_not_utf8(self, tmp_path):
+        (tmp_path / "in").mkdir()
+        path = tmp_path / "in" / os.fsdecode(b"\xe9t\xe9.wav")
+        write(path)
+        assert run("detect", tmp_path / "in", "-o", tmp_path / "found.csv", "-q").exit_code == 0
+        table = (tmp_path / "found.csv").read_text(encoding="utf-8")
+        assert table.splitlines()[1] == f"{tmp_path / 'in' / '%E9t%E9.wav'},,,,"
+        assert run("detect", tmp_path / "in", "-o", tmp_path / "tables", "-q").exit_code == 0
+        page = run("report", tmp_path / "in", "-o", tmp_path / "page.html", "-q")
+        assert page.exit_code == 0, page.output
+        assert "%E9t%E9.wav" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_safe_csv(tmp_path):
+    write(tmp_path / "=1.wav")
+    os.chdir(tmp_path)
+    out = run("detect", "=1.wav", "--safe-csv", "-q")
+    assert out.stdout == "file,onset,offset,label,score\n'=1.wav,,,,\n"
+    assert (
+        "safe-csv is for tables of the format csv"
+        in run("detect", "=1.wav", "--safe-csv", "--format", "tsv").stderr
+    )
