@@ -31,7 +31,7 @@ def with_columns(command: Callable[..., Any]) -> Callable[..., Any]:
         columns = {key: name or None for key, name in named.items() if name is not None}
         return command(*args, table_columns=columns, **kwargs)
 
-    signature = inspect.signature(command)
+    signature = inspect.signature(command, eval_str=True)
     kept = [p for name, p in signature.parameters.items() if name != "table_columns"]
     options = [
         inspect.Parameter(

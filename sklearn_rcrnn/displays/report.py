@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from .._utils.files import complete
+from .._utils.files import complete, printable
 from .._utils.optional import need
 from .._utils.text import counted
 from ..events import Event, Label, check_event_lists, labels_of
@@ -139,10 +139,8 @@ def _hertz() -> list[dict[str, Any]]:
 def _names(recordings: Sequence[Any], names: Sequence[str] | None) -> Sequence[str]:
     if names is None:
         return [
-            # A name that is no UTF-8 shows with question marks instead of stopping the page.
-            os.fspath(clip).encode("utf-8", "replace").decode("utf-8")
-            if isinstance(clip, (str, os.PathLike))
-            else f"recording {i}"
+            # As tables name it, where a name is no UTF-8.
+            printable(clip) if isinstance(clip, (str, os.PathLike)) else f"recording {i}"
             for i, clip in enumerate(recordings)
         ]
     if len(names) != len(recordings):

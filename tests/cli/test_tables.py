@@ -22,7 +22,8 @@ def run(*args):
 
 def write(path, seconds=1):
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, np.zeros(seconds * 8000), 8000, format="WAV")
+    with open(path, "wb") as file:
+        soundfile.write(file, np.zeros(seconds * 8000), 8000, format="WAV")
 
 
 def test_columns_are_named_on_the_command_line(tmp_path):
@@ -35,7 +36,8 @@ def test_columns_are_named_on_the_command_line(tmp_path):
     assert result.exit_code == 0
     assert '"error_rate": 0.0' in result.stdout
     for command in ("train", "tune", "report", "clips"):
-        assert "--label-column" in run(command, "--help").stdout
+        text = run(command, "--help").stdout
+        assert all(option in text for option in ("--label-column", "--quiet", "-q"))
 
 
 class TestFoldersOfRecordings:
@@ -90,9 +92,9 @@ class TestFoldersOfRecordings:
         assert "%E9t%E9.wav" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
-def test_safe_csv(tmp_path):
+def test_safe_csv(tmp_path, monkeypatch):
     write(tmp_path / "=1.wav")
-    os.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path)
     out = run("detect", "=1.wav", "--safe-csv", "-q")
     assert out.stdout == "file,onset,offset,label,score\n'=1.wav,,,,\n"
     assert (
