@@ -108,6 +108,8 @@ def restore_estimator(step: Mapping[str, Any]) -> Any:
             raise ValueError(f"{where}: {kind} has no such parameter")
         if own in DROPPED and value is not None and not (own == "random_state"):
             raise ValueError(f"{where} belongs to a training and cannot come from a file")
+        if isinstance(known[own], tuple):
+            _check_numbers(value, where, _MOST_VALUES)
         _check_size(own, value, where)
     if "device" in params:
         params["device"] = _device_here(params["device"], f"{name}.params.device")
@@ -265,10 +267,10 @@ def from_json(value: Any, where: str) -> Any:
     return made
 
 
-def _check_numbers(value: Any, where: str) -> None:
-    numbers = value if isinstance(value, tuple) and len(value) <= _MOST_STAGES else (None,)
+def _check_numbers(value: Any, where: str, most: int = _MOST_STAGES) -> None:
+    numbers = value if isinstance(value, tuple) and len(value) <= most else (None,)
     if not all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers):
-        raise ValueError(f"{where} must be at most {_MOST_STAGES} numbers; got {value!r:.80}")
+        raise ValueError(f"{where} must be at most {most} numbers; got {value!r:.80}")
 
 
 def _refuse(text: str) -> Any:
