@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import socket
 import sys
 import time
+import warnings
+from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -14,8 +17,14 @@ import typer
 
 from .._utils.files import AUDIO, MEDIA, files_in
 
+
+def _begin() -> None:
+    Log.active = None
+
+
 app = typer.Typer(
     name="rcrnn",
+    callback=_begin,
     help="Find sound events in recordings, and learn to find others.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -55,35 +64,54 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 JsonLogs = Annotated[bool, typer.Option("--json", help="Logs as JSON lines, on standard error.")]
 
 
-def fail(message: str) -> NoReturn:
-    """End the command with code 2."""
-    typer.echo(f"rcrnn: {message}", err=True)
-    raise typer.Exit(2)
-
-
 class Log:
-    """What a command says while it works, on standard error.
+    """What a command says while it works, on standard error; warnings are part of it.
 
     Parameters
     ----------
     quiet : bool
-        Errors only.
+        Errors and warnings only.
     as_json : bool
-        One JSON object a line, errors and progress alike.
+        One JSON object a line, whatever is said. Each has what it is as ``event``, the ``time``
+        (UTC, ISO 8601), the ``seconds`` since the command began, the ``host``, and the
+        ``model`` if there is one.
     """
+
+    # The one of the command that runs.
+    active: Log | None = None
 
     def __init__(self, quiet: bool, as_json: bool):
         self.quiet = quiet
         self.as_json = as_json
+        self.model: str | None = None
         self.started = time.time()
+        Log.active = self
+        warnings.showwarning = self._warn  # type: ignore[assignment]
 
     def say(self, kind: str, text: str = "", **facts: Any) -> None:
         """Report progress: `text` for people, `kind` and `facts` for programs."""
         if self.as_json:
-            row = {"event": kind, "seconds": round(time.time() - self.started, 3), **facts}
-            typer.echo(json.dumps(row, ensure_ascii=False), err=True)
+            now = datetime.now(timezone.utc)
+            row = {
+                "event": kind,
+                "time": now.isoformat(timespec="milliseconds"),
+                "seconds": round(now.timestamp() - self.started, 3),
+                "host": socket.gethostname(),
+                **({} if self.model is None else {"model": self.model}),
+                **facts,
+            }
+            typer.echo(json.dumps(row, ensure_ascii=False, default=str), err=True)
         elif kind == "error" or (text and not self.quiet):
             typer.echo(f"rcrnn: {text}" if kind == "error" else text, err=True)
+
+    def _warn(
+        self, message: Any, category: type[Warning], filename: str, lineno: int, *_: Any
+    ) -> None:
+        """What Python does with a warning."""
+        if self.as_json:
+            self.say("warning", warning=str(message), category=category.__name__)
+        else:
+            typer.echo(f"rcrnn: warning: {message}", err=True)
 
     def progress(self, total: int, description: str) -> Any:
         """A progress bar in a terminal; without one, nothing."""
@@ -110,10 +138,21 @@ class Log:
         return bar
 
 
+def fail(message: str) -> NoReturn:
+    """End the command with code 2."""
+    if Log.active is None:
+        typer.echo(f"rcrnn: {message}", err=True)
+    else:
+        Log.active.say("error", message, error=message)
+    raise typer.Exit(2)
+
+
 def load_model(name: str) -> Any:
     """A pipeline from a folder, or one that comes with the package."""
     from .. import list_pretrained, load, load_pretrained
 
+    if Log.active is not None:
+        Log.active.model = name
     try:
         return load_pretrained(name) if name in list_pretrained() else load(name)
     except (FileNotFoundError, ValueError) as error:

@@ -157,8 +157,8 @@ def detect(
         given += _listed(files_from)
     elif not given:
         fail("no recordings: name some, or a folder of them, or --files-from a list")
-    pipe = load_model(model)
     log = Log(quiet, as_json)
+    pipe = load_model(model)
     set_threshold(pipe, threshold)
     _set(pipe, device=device, batch_size=batch_size)
     if raw is not None:

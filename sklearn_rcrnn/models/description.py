@@ -52,6 +52,7 @@ _LARGEST = {
     "batch_size": 10**5,
     "anchor_sizes": 10**6,
     "normalization": 10**6,
+    "frame_shift": 10**3,
 }
 _MOST_VALUES = 1000
 _MOST_STAGES = 16
