@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,24 +14,23 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from ._parameters import TrainingParameters
+from ._prediction import TrainedNetwork
 from ._utils.clock import clocks_of
+from ._utils.settings import Settings
 from .clip_stream import ClipStream
-from .events import Event, EventLists, Label, check_event_lists, labels_of
-from .nn.folding import folded
+from .events import Event, Label, check_event_lists, labels_of
 from .nn.normalization import Normalization
 from .nn.rcrnn import count_parameters
 from .training.callbacks import callbacks_for, check_monitored
 from .training.data import (
     ClipDataset,
     StreamDataset,
-    collate_features,
     collate_training,
     loader_params,
     stratified_split,
 )
 from .training.device import resolve_device, use_bfloat16
-from .training.inputs import Clips, check_features, check_weights, n_bands
+from .training.inputs import Clips, check_features, check_weights, label_weights, n_bands
 from .training.nets import TrainingNet, seeded, train
 from .training.restoring import restore
 from .training.targets import check_known_labels, stream_target, to_target
@@ -40,9 +38,6 @@ from .training.targets import check_known_labels, stream_target, to_target
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-# A batch at prediction holds no more frames than this for each of its clips, so that a
-# few long recordings among short ones do not need memory for a batch of long ones.
-_FRAMES_PER_CLIP = 1300
 # Seconds around a frame that normalize it, unless training clips are shorter.
 _CONTEXT = 10.0
 # Clips of a stream that are drawn to measure mean and deviation of the bands.
@@ -50,35 +45,42 @@ _MEASURED = 64
 
 
 class TrainingData(NamedTuple):
-    """The checked arguments of ``fit``.
+    """The checked arguments of ``fit``, and what becomes of them.
 
     Attributes
     ----------
-    X : Clips or ClipStream
-    events : list of lists of Event, or None for a stream
-    X_val, events_val : the same of the validation clips, or None
+    arguments : dict
+        Arguments of ``fit`` after the checks: `X`, `y`, `X_val`, `y_val`, `sample_weight`.
     clips : Clips
         `X`, or some clips of the stream: what normalization is measured by.
     train_set, valid_set : data sets of clips with their targets; there may be no second one
+    label_weights : list of float, or None
+        How much events of each label count in the losses; None where nothing is weighted.
     """
 
-    X: Any
-    events: list[list[Event]] | None
-    X_val: Clips | None
-    events_val: list[list[Event]] | None
+    arguments: dict[str, Any]
     clips: Clips
     train_set: ClipDataset | StreamDataset
     valid_set: ClipDataset | None
+    label_weights: list[float] | None
 
 
-class NetworkEstimator(TrainingParameters, ABC):
+class NetworkEstimator(TrainedNetwork, ABC):
     """Base of the estimators that train a network; a subclass says which network it is.
 
     Subclasses implement `_network_params` and `_normalization`, and may extend
     `_check_together` and `_first_weights`.
     """
 
-    def fit(self, X: Any, y: Any = None, *, X_val: Any = None, y_val: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight: Any = None,
+    ) -> Self:
         """Train the network.
 
         Parameters
@@ -92,6 +94,8 @@ class NetworkEstimator(TrainingParameters, ABC):
         X_val, y_val : as `X` and `y`, default=None
             Validation clips; by default a part of `X` is set aside, and of a stream none.
             A Pipeline does not transform `X_val`: give ``pipe[:-1].transform(X_val)``.
+        sample_weight : array of shape (n_clips,), default=None
+            How much each clip of `X` counts in the losses. Not for a stream.
 
         Returns
         -------
@@ -115,12 +119,21 @@ class NetworkEstimator(TrainingParameters, ABC):
         """
         self._validate_params()
         self._check_together()
+        if isinstance(self.augmentation, Settings):
+            self.augmentation.check()
         # What an earlier fit left must not be taken for the result of one that fails.
         if hasattr(self, "net_"):
             del self.net_
         rng = check_random_state(self.random_state)
-        data = self._training_data(X, y, X_val, y_val, rng)
-        net = self._build_net(data.train_set, data.valid_set)
+        given = {
+            "X": X,
+            "y": y,
+            "X_val": X_val,
+            "y_val": y_val,
+            "sample_weight": sample_weight,
+        }
+        data = self._training_data(given, rng)
+        net = self._build_net(data)
         seed = int(rng.randint(np.iinfo(np.int32).max))
         with seeded(seed):
             net.initialize()
@@ -129,45 +142,69 @@ class NetworkEstimator(TrainingParameters, ABC):
         self._become(net)
         return self
 
-    def _training_data(
-        self, X: Any, y: Any, X_val: Any, y_val: Any, rng: np.random.RandomState
-    ) -> TrainingData:
+    def _training_data(self, given: dict[str, Any], rng: np.random.RandomState) -> TrainingData:
         """Check the arguments of ``fit``, set ``classes_``, and split off validation clips."""
-        events: list[list[Event]] | None = None
+        X, events, weights = given["X"], None, given["sample_weight"]
         if isinstance(X, ClipStream):
-            clips, labels = self._check_stream(X, y)
+            clips, labels = self._check_stream(X, given["y"])
+            if weights is not None:
+                raise ValueError("sample_weight weights the clips of X, and a stream has none")
         else:
-            clips = self._check_features(X, reset=True)
-            events = self._check_events(y, clips, "y")
+            X = clips = self._check_features(X, reset=True)
+            events = self._check_events(given["y"], clips, "y")
             labels = labels_of(events)
+            weights = None if weights is None else check_weights(weights, len(clips))
         if not labels:
             raise ValueError("y has no event in any clip: there is nothing to learn")
         self.classes_ = np.asarray(labels)
+        by_label = label_weights(self.class_weight, labels, events)
+        if by_label is None and weights is not None:
+            by_label = [1.0] * len(labels)
+        clips_val, events_val = self._validation_clips(given["X_val"], given["y_val"], labels)
+        checked = {
+            "X": X,
+            "y": events,
+            "X_val": clips_val,
+            "y_val": events_val,
+            "sample_weight": weights,
+        }
+        return TrainingData(checked, clips, *self._data_sets(checked, labels, rng), by_label)
+
+    def _validation_clips(
+        self, X_val: Any, y_val: Any, labels: list[Label]
+    ) -> tuple[Clips | None, list[list[Event]] | None]:
+        if X_val is None:
+            if y_val is not None:
+                raise ValueError("y_val was given without X_val: give both or neither")
+            return None, None
+        clips = self._check_features(X_val, reset=False, name="X_val")
+        events = self._check_events(y_val, clips, "y_val")
+        check_known_labels(events, labels, "y_val")
+        return clips, events
+
+    def _data_sets(
+        self, checked: dict[str, Any], labels: list[Label], rng: np.random.RandomState
+    ) -> tuple[ClipDataset | StreamDataset, ClipDataset | None]:
+        """Training set and validation set of the checked arguments of ``fit``."""
         convert = partial(to_target, labels=labels, step=self._target_seconds())
-        clips_val, events_val, valid_set = None, None, None
-        if X_val is not None:
-            clips_val = self._check_features(X_val, reset=False, name="X_val")
-            events_val = self._check_events(y_val, clips_val, "y_val")
-            check_known_labels(events_val, labels, "y_val")
-            valid_set = ClipDataset(clips_val, events_val, convert)
-        elif y_val is not None:
-            raise ValueError("y_val was given without X_val: give both or neither")
-        train_set: ClipDataset | StreamDataset
+        X, events, weights = checked["X"], checked["y"], checked["sample_weight"]
+        valid_set = None
+        if checked["X_val"] is not None:
+            valid_set = ClipDataset(checked["X_val"], checked["y_val"], convert)
         if events is None:
             target = partial(
                 stream_target, labels=labels, frame=self._frame_seconds(), convert=convert
             )
-            train_set = StreamDataset(X, target)
-        elif valid_set is None and self.validation_fraction is not None:
-            # Clips without event sort before all labels.
-            strata = [(bool(clip), str(clip[0].label) if clip else "") for clip in events]
-            train, valid = stratified_split(strata, self.validation_fraction, rng)
-            train_set = ClipDataset(clips, events, convert, train)
-            valid_set = ClipDataset(clips, events, convert, valid)
-        else:
-            train_set = ClipDataset(clips, events, convert)
-        given = clips if events is not None else X
-        return TrainingData(given, events, clips_val, events_val, clips, train_set, valid_set)
+            return StreamDataset(X, target), valid_set
+        if valid_set is not None or self.validation_fraction is None:
+            return ClipDataset(X, events, convert, weights=weights), valid_set
+        # Clips without event sort before all labels.
+        strata = [(bool(clip), str(clip[0].label) if clip else "") for clip in events]
+        parts = stratified_split(strata, self.validation_fraction, rng)
+        train_set, valid_set = (
+            ClipDataset(X, events, convert, part, weights=weights) for part in parts
+        )
+        return train_set, valid_set
 
     def _check_stream(self, stream: ClipStream, y: Any) -> tuple[Clips, list[Label]]:
         """Clips to measure the features by, and the labels, of a stream of features."""
@@ -261,8 +298,13 @@ class NetworkEstimator(TrainingParameters, ABC):
         seconds = _CONTEXT if self.normalization == "auto" else self.normalization
         return max(1, round(seconds / self.frame_shift))
 
-    def _build_net(self, train_set: Any = (), valid_set: Any = None) -> TrainingNet:
-        """A skorch net, not initialized yet, from the estimator's own parameters."""
+    def _build_net(self, data: TrainingData | None = None) -> TrainingNet:
+        """A skorch net, not initialized yet, from the estimator's own parameters.
+
+        Without data it is one that will only predict.
+        """
+        train_set: Any = () if data is None else data.train_set
+        has_validation = data is not None and data.valid_set is not None
         given = self.net_params or {}
         device = resolve_device(self.device)
         settings = {
@@ -277,6 +319,8 @@ class NetworkEstimator(TrainingParameters, ABC):
             "device": device,
             "bfloat16": use_bfloat16(self.precision, device, training=True),
             "augmentation": self.augmentation,
+            "frames_per_step": self._target_seconds() / self._frame_seconds(),
+            "label_weights": None if data is None else data.label_weights,
             "verbose": int(self.verbose),
             **loader_params(train_set),
             **self._network_params(),
@@ -291,13 +335,13 @@ class NetworkEstimator(TrainingParameters, ABC):
             cycle_steps = n_batches * settings["max_epochs"]
         own = callbacks_for(
             patience=self.patience,
-            monitor="train_loss" if valid_set is None else "valid_loss",
+            monitor="valid_loss" if has_validation else "train_loss",
             gradient_clip=self.gradient_clip,
             verbose=self.verbose,
             cycle_steps=cycle_steps,
         )
         if "callbacks" not in given:
-            check_monitored(list(self.callbacks or []), valid_set is not None)
+            check_monitored(list(self.callbacks or []), has_validation)
             settings["callbacks"] = [*own, *(self.callbacks or [])]
         return TrainingNet(**settings)
 
@@ -324,51 +368,6 @@ class NetworkEstimator(TrainingParameters, ABC):
         self.n_features_in_ = n_features
         self._become(restore(self._build_net(), weights))
 
-    def _batches(self, clips: Clips) -> Iterator[tuple[NDArray[np.int64], dict[str, torch.Tensor]]]:
-        """Batches for prediction: clips of like length together, with their places in X."""
-        for places in self._places_of_batches(clips):
-            yield places, self._batch(clips, places)
-
-    def _places_of_batches(self, clips: Clips) -> Iterator[NDArray[np.int64]]:
-        order = np.argsort([-len(clip) for clip in clips], kind="stable")
-        start = 0
-        while start < len(order):
-            longest = len(clips[order[start]])
-            size = max(1, min(self.batch_size, self.batch_size * _FRAMES_PER_CLIP // longest))
-            yield order[start : start + size]
-            start += size
-
-    def _batch(self, clips: Clips, places: NDArray[np.int64]) -> dict[str, torch.Tensor]:
-        device = self._prediction_device()
-        batch = collate_features([clips[i] for i in places])
-        return {name: value.to(device) for name, value in batch.items()}
-
-    def _prediction_device(self) -> str:
-        """Where the network predicts; it goes there if `device` was changed after ``fit``."""
-        device = resolve_device((self.net_params or {}).get("device", self.device))
-        if device != self.net_.device:
-            self.net_.module_.to(device)
-            self.net_.device = device
-        return device
-
-    @contextmanager
-    def _inference(self) -> Iterator[Any]:
-        """The network for prediction: no gradients, in the precision that was asked for."""
-        with self._precision():
-            yield folded(self.net_.module_.eval())
-
-    @contextmanager
-    def _precision(self) -> Iterator[None]:
-        """Inside, the calling thread predicts in the precision that was asked for."""
-        device = self._prediction_device()
-        bfloat16 = use_bfloat16(self.precision, device, training=False)
-        kind = torch.device(device).type
-        with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=bfloat16):
-            yield
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "net_")
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
@@ -376,38 +375,3 @@ class NetworkEstimator(TrainingParameters, ABC):
         tags.target_tags.required = True
         tags.target_tags.one_d_labels = False
         return tags
-
-
-class EventDetector(NetworkEstimator):
-    """Base of the estimators whose ``predict`` gives events."""
-
-    @abstractmethod
-    def predict(self, X: Any) -> EventLists:
-        """Detect the events of every clip."""
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Event-based F-score of ``predict(X)``: onset only, collar 0.5 s, micro average.
-
-        Parameters
-        ----------
-        X : as for :meth:`predict`
-        y : list of lists of (onset, offset, label)
-        sample_weight : array of shape (n_clips,), default=None
-            How often the events of each clip count.
-
-        Returns
-        -------
-        float
-            Between 0 and 1.
-        """
-        from .metrics import counts_by_clip, event_based_f_score
-
-        found = self.predict(X)
-        if sample_weight is None:
-            return float(event_based_f_score(y, found, zero_division=0.0))
-        weights = check_weights(sample_weight, len(found))
-        n_true, n_found, n_right, _ = weights @ counts_by_clip(y, found)
-        return float(2 * n_right / max(n_true + n_found, 1e-12))
-
-    def _scored_predictions(self, X: Any) -> EventLists:
-        return self.predict(X)

@@ -11,7 +11,8 @@ from typing import Any, Literal, TypeVar
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from .training.augmentation import FeatureAugmentation
+from .events import Label
+from .training.augmentation import Augmentation
 
 _Init = TypeVar("_Init", bound=Callable[..., None])
 
@@ -33,7 +34,8 @@ class TrainingParameters(BaseEstimator):
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "lr_schedule": [StrOptions({"constant", "one_cycle"})],
-        "augmentation": [FeatureAugmentation, None],
+        "augmentation": [callable, None],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "patience": [Interval(Integral, 1, None, closed="left"), None],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
@@ -54,7 +56,8 @@ class TrainingParameters(BaseEstimator):
         max_epochs: int,
         lr: float,
         lr_schedule: Literal["constant", "one_cycle"],
-        augmentation: FeatureAugmentation | None,
+        augmentation: Augmentation | None,
+        class_weight: dict[Label, float] | Literal["balanced"] | None,
         batch_size: int,
         patience: int | None,
         validation_fraction: float | None,
@@ -72,6 +75,7 @@ class TrainingParameters(BaseEstimator):
         self.lr = lr
         self.lr_schedule = lr_schedule
         self.augmentation = augmentation
+        self.class_weight = class_weight
         self.batch_size = batch_size
         self.patience = patience
         self.validation_fraction = validation_fraction

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+import numpy as np
 
 from ._utils.threads import one_blas_thread
 from .events import Label
@@ -89,6 +93,33 @@ class ClipStream(ABC):
         """
         return _Mapped(self, function)
 
+    def augment(self, function: Callable[[Any], Any]) -> ClipStream:
+        """A stream of clips that a function changes by chance, with the same events.
+
+        While the function runs, the generators of :mod:`random` and :mod:`numpy.random` are
+        seeded by the epoch and the index of the clip, so that a training can be repeated
+        in any number of worker processes. Afterwards they are as they were.
+
+        Parameters
+        ----------
+        function : callable
+            Maps a clip to a clip; events must stay where they are. Must be picklable. A
+            transform of audiomentations fits after its sample rate is fixed:
+            ``partial(transform, sample_rate=44100)``.
+
+        Returns
+        -------
+        ClipStream
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> def louder_or_softer(samples):
+        ...     return samples * 10 ** (np.random.uniform(-6, 6) / 20)
+        >>> stream = Beeps().augment(louder_or_softer)  # doctest: +SKIP
+        """
+        return _Augmented(self, function)
+
 
 class _Mapped(ClipStream):
     def __init__(self, stream: ClipStream, function: Callable[[Any], Any]):
@@ -105,3 +136,27 @@ class _Mapped(ClipStream):
         with one_blas_thread():
             clip, events = self.stream.draw(epoch, index)
             return self.function(clip), events
+
+
+class _Augmented(_Mapped):
+    def draw(self, epoch: int, index: int) -> tuple[Any, list[tuple[float, float, Label]]]:
+        clip, events = self.stream.draw(epoch, index)
+        with _seeded(epoch, index):
+            return self.function(clip), events
+
+
+@contextmanager
+def _seeded(epoch: int, index: int) -> Iterator[None]:
+    """The generators of Python and NumPy, seeded inside and as they were afterwards.
+
+    These are the ones that libraries of augmentations draw from.
+    """
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002
+    seed = np.random.SeedSequence([epoch, index]).generate_state(1)[0]
+    random.seed(int(seed))
+    np.random.seed(seed)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002

@@ -13,7 +13,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import EventDetector, TrainingData
+from ._base import TrainingData
+from ._event_detector import EventDetector
 from ._parameters import stores_training_parameters
 from ._utils.clock import with_clock
 from ._utils.threads import in_order
@@ -44,7 +45,7 @@ from .nn.normalization import Normalization
 from .nn.rcrnn import RCRNN
 from .nn.recipe import RECIPES, Recipe
 from .pretraining import CRNNPretrainer
-from .training.augmentation import FeatureAugmentation
+from .training.augmentation import Augmentation
 from .training.device import prediction_threads
 from .training.initial_weights import copy_weights, fit_pretrainer
 from .training.inputs import Clips
@@ -130,8 +131,14 @@ default="crnn_bigru"
     lr_schedule : {"constant", "one_cycle"}, default="one_cycle"
         ``"one_cycle"`` warms up over a tenth of the steps and then falls to nearly zero by
         `max_epochs`, where the best weights are.
-    augmentation : FeatureAugmentation, default=None
-        How features are changed, by chance, before each step of the training.
+    augmentation : callable, default=None
+        How each batch of the training is changed, by chance, before the network learns from
+        it: a :class:`FeatureAugmentation`, or a function of your own of (features, lengths,
+        targets), whose contract is :data:`~sklearn_rcrnn.training.augmentation.Augmentation`.
+    class_weight : dict of label to float, "balanced" or None, default=None
+        How much the events of each label count in the losses; labels that a dict leaves out
+        count 1. ``"balanced"`` weights them by ``n_events / (n_labels * n_events_of_label)``,
+        so that rare labels count as much as frequent ones.
     batch_size : int, default=16
         Clips in a batch, at ``predict`` too.
     patience : int, default=None
@@ -242,7 +249,8 @@ default="crnn_bigru"
         max_epochs: int = 30,
         lr: float = 1e-3,
         lr_schedule: Literal["constant", "one_cycle"] = "one_cycle",
-        augmentation: FeatureAugmentation | None = None,
+        augmentation: Augmentation | None = None,
+        class_weight: dict[Label, float] | Literal["balanced"] | None = None,
         batch_size: int = 16,
         patience: int | None = None,
         validation_fraction: float | None = 0.1,
@@ -476,9 +484,7 @@ default="crnn_bigru"
         return extractor.normalization if isinstance(extractor, CRNN) else None
 
     def _first_weights(self, network: RCRNN, data: TrainingData, seed: int) -> None:
-        self.pretrainer_ = fit_pretrainer(
-            self, (data.X, data.events), (data.X_val, data.events_val), seed
-        )
+        self.pretrainer_ = fit_pretrainer(self, data.arguments, seed)
         if self.pretrainer_ is not None:
             copy_weights(network, self.pretrainer_, self.classes_.tolist())
         self._set_normalization(network, data.clips, measure=self.pretrainer_ is None)

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import EventDetector
+from ._event_detector import EventDetector
 from ._parameters import stores_training_parameters
 from .events import Event, EventLists, Label, select_events
 from .inference.windows import frames_in_windows
 from .nn.frame_networks import NETWORKS, FrameNetwork
 from .nn.normalization import Normalization
-from .training.augmentation import FeatureAugmentation
+from .training.augmentation import Augmentation
 
 
 def frames_to_events(
@@ -111,7 +111,8 @@ class FrameDetector(EventDetector):
         Of the features, as for :class:`RCRNNDetector`.
     frame_shift : float, default=1024 / 44100
         Seconds between frames of the features: hop over sample rate.
-    max_epochs, lr, lr_schedule, augmentation, batch_size, patience, validation_fraction, \
+    max_epochs, lr, lr_schedule, augmentation, class_weight, \
+batch_size, patience, validation_fraction, \
 gradient_clip, callbacks, net_params, device, precision, random_state, verbose
         As for :class:`RCRNNDetector`; by default at most 100 epochs at a constant rate of
         1e-3, with a `patience` of 10.
@@ -184,7 +185,8 @@ gradient_clip, callbacks, net_params, device, precision, random_state, verbose
         max_epochs: int = 100,
         lr: float = 1e-3,
         lr_schedule: Literal["constant", "one_cycle"] = "constant",
-        augmentation: FeatureAugmentation | None = None,
+        augmentation: Augmentation | None = None,
+        class_weight: dict[Label, float] | Literal["balanced"] | None = None,
         batch_size: int = 16,
         patience: int | None = 10,
         validation_fraction: float | None = 0.1,

@@ -16,11 +16,11 @@ from sklearn.utils.validation import check_is_fitted
 from ._base import NetworkEstimator
 from ._parameters import stores_training_parameters
 from ._utils.clock import with_clock
-from .events import check_event_lists
+from .events import Label, check_event_lists
 from .nn.crnn import CRNN, EXTRACTORS, MIN_BANDS, frames_per_step, n_steps
 from .nn.normalization import Normalization
 from .nn.presence import PresenceNetwork
-from .training.augmentation import FeatureAugmentation
+from .training.augmentation import Augmentation
 from .training.inputs import check_weights
 from .training.targets import to_presence
 
@@ -55,8 +55,14 @@ class CRNNPretrainer(
     lr_schedule : {"constant", "one_cycle"}, default="constant"
         ``"one_cycle"`` warms up over a tenth of the steps and then falls to nearly zero by
         `max_epochs`; give it ``patience=None``.
-    augmentation : FeatureAugmentation, default=None
-        How features are changed, by chance, before each step of the training.
+    augmentation : callable, default=None
+        How each batch of the training is changed, by chance, before the network learns from
+        it: a :class:`FeatureAugmentation`, or a function of your own of (features, lengths,
+        targets), whose contract is :data:`~sklearn_rcrnn.training.augmentation.Augmentation`.
+    class_weight : dict of label to float, "balanced" or None, default=None
+        How much the events of each label count in the losses; labels that a dict leaves out
+        count 1. ``"balanced"`` weights them by ``n_events / (n_labels * n_events_of_label)``,
+        so that rare labels count as much as frequent ones.
     batch_size : int, default=32
         Clips in a batch (the paper: 80).
     patience : int, default=10
@@ -131,7 +137,8 @@ class CRNNPretrainer(
         max_epochs: int = 100,
         lr: float = 1e-3,
         lr_schedule: Literal["constant", "one_cycle"] = "constant",
-        augmentation: FeatureAugmentation | None = None,
+        augmentation: Augmentation | None = None,
+        class_weight: dict[Label, float] | Literal["balanced"] | None = None,
         batch_size: int = 32,
         patience: int | None = 10,
         validation_fraction: float | None = 0.1,

@@ -327,3 +327,18 @@ class TestAugmentation:
         flat = changed.std(1) < 1e-5
         assert 0.2 < flat.any(1).float().mean() < 0.8
         assert flat.float().mean(1).max() <= 0.55
+
+
+def louder_or_softer(samples):
+    return samples * np.random.uniform(0.5, 2.0)  # noqa: NPY002
+
+
+def test_augmented_clips_follow_from_epoch_and_index():
+    stream = Beeps().augment(louder_or_softer)
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    clips = {place: stream.draw(*place)[0] for place in [(1, 0), (1, 1), (2, 0)]}
+    np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+    gains = [clips[place][0] / Beeps().draw(*place)[0][0] for place in clips]
+    assert len(np.unique(np.round(gains, 6))) == 3
+    np.testing.assert_array_equal(clips[1, 1], pickle.loads(pickle.dumps(stream)).draw(1, 1)[0])
+    assert stream.draw(1, 0)[1] == Beeps().draw(1, 0)[1]

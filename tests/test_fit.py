@@ -15,8 +15,17 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback, EarlyStopping, EpochScoring
 
-from sklearn_rcrnn import CRNNPretrainer, FrameDetector, LFBETransformer, RCRNNDetector
+from sklearn_rcrnn import (
+    CRNNPretrainer,
+    FeatureAugmentation,
+    FrameDetector,
+    LFBETransformer,
+    RCRNNDetector,
+    load,
+    save,
+)
 from sklearn_rcrnn.metrics import error_rate_scorer
+from sklearn_rcrnn.nn.losses import Targets
 
 N_FRAMES = 60
 SECONDS = N_FRAMES * 1024 / 44100
@@ -233,3 +242,128 @@ class TestScikitLearn:
         detector = tiny(kind, callbacks=[scoring])
         detector.fit(X, y, X_val=X[:4], y_val=y[:4])
         assert detector.history_[-1, "error_rate"] == error_rate_scorer(detector, X[:4], y[:4])
+
+
+def mixup(features, lengths, targets):
+    """Each clip with half of the next one, and the events of both."""
+    features = torch.logaddexp(features, features.roll(1, 0)) - np.log(2)
+    parts = zip(targets, (part.roll(1, 0) for part in targets), strict=True)
+    return features, lengths, Targets(*(torch.cat(pair, 1) for pair in parts))
+
+
+def shift(features, lengths, targets):
+    """Ten frames later; events that leave the clip are cut, or dropped."""
+    features = torch.cat([features[:, :1].expand(-1, 10, -1), features[:, :-10]], 1)
+    intervals = (targets.intervals + 10).clamp(max=features.shape[1] - 1)
+    inside = targets.mask & (intervals[..., 0] < intervals[..., 1])
+    return features, lengths, targets._replace(intervals=intervals, mask=inside)
+
+
+class TestAugmentation:
+    @KINDS
+    @pytest.mark.parametrize("augmentation", [mixup, shift, FeatureAugmentation()])
+    def test_any_callable(self, kind, augmentation, data):
+        plain = tiny(kind, max_epochs=1).fit(*data)
+        changed = tiny(kind, max_epochs=1, augmentation=augmentation).fit(*data)
+        assert plain.history_[-1, "train_loss"] != changed.history_[-1, "train_loss"]
+
+    @KINDS
+    def test_targets_are_in_frames(self, kind, data):
+        X, y = data
+        seen = []
+
+        def look(features, lengths, targets):
+            seen.append((features, lengths, targets))
+            return features
+
+        tiny(kind, max_epochs=1, batch_size=12, validation_fraction=None, augmentation=look).fit(
+            X, y
+        )
+        ((features, lengths, targets),) = seen
+        assert lengths is None
+        for clip, interval, mask in zip(features, targets.intervals, targets.mask, strict=True):
+            assert mask.tolist() == [True]
+            i = int((torch.from_numpy(X) == clip).all(-1).all(-1).nonzero())
+            expected = np.array(y[i][0][:2]) * 44100 / 1024
+            np.testing.assert_allclose(interval[0], expected, rtol=1e-5)
+
+    def test_targets_follow(self, data):
+        """What is learnt from clips turned by ten frames is as if they had been so before."""
+        X, y = data
+        later = [[(a + 10 * 1024 / 44100, b + 10 * 1024 / 44100, c) for a, b, c in e] for e in y]
+
+        def turn(features, lengths, targets):
+            later = targets._replace(intervals=targets.intervals + 10)
+            return features.roll(10, 1), lengths, later
+
+        settings = {"validation_fraction": None, "max_epochs": 1, "normalization": "training"}
+        turned = tiny(RCRNNDetector, augmentation=turn, **settings).fit(X, y)
+        expected = tiny(RCRNNDetector, **settings).fit(np.roll(X, 10, 1), later)
+        loss = turned.history_[-1, "train_loss"]
+        assert loss == pytest.approx(expected.history_[-1, "train_loss"], rel=1e-3)
+        plain = tiny(RCRNNDetector, **settings).fit(X, y)
+        assert loss != pytest.approx(plain.history_[-1, "train_loss"], rel=1e-3)
+
+    def test_what_is_no_batch(self, data):
+        def half(features, lengths, targets):
+            return features[: len(features) // 2]
+
+        with pytest.raises(ValueError, match="augmentation must return features of 4 clips"):
+            tiny(RCRNNDetector, augmentation=half).fit(*data)
+
+
+class TestWeights:
+    @KINDS
+    def test_equal_weights_change_nothing(self, kind, data):
+        X, y = data
+        plain = tiny(kind, max_epochs=1).fit(X, y)
+        weighted = tiny(kind, max_epochs=1, class_weight={"a": 1.0}).fit(
+            X, y, sample_weight=np.full(12, 1.0)
+        )
+        for one, other in zip(plain.history_, weighted.history_, strict=True):
+            assert one["train_loss"] == pytest.approx(other["train_loss"], rel=1e-4)
+            assert one["valid_loss"] == pytest.approx(other["valid_loss"], rel=1e-4)
+
+    @KINDS
+    def test_a_clip_of_weight_0_is_not_learnt_from(self, kind, data):
+        """The losses are as without it; it is still seen by the batch statistics."""
+        X, y = data
+        wrong = [[], *y[1:]]
+        settings = {"max_epochs": 1, "validation_fraction": None, "batch_size": 12}
+        weight = np.r_[0.0, np.ones(11)]
+        losses = [
+            tiny(kind, **settings).fit(X, events, sample_weight=weight).history_[-1, "train_loss"]
+            for events in (y, wrong)
+        ]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+    def test_class_weight(self, data):
+        X, y = data
+        rare = [clip if i % 4 else [] for i, clip in enumerate(y)]  # a: 3 events, b: 6
+        known = tiny(FrameDetector, class_weight={"a": 1.5, "b": 0.75}).fit(X, rare)
+        balanced = tiny(FrameDetector, class_weight="balanced").fit(X, rare)
+        assert_same_weights(known, balanced)
+        plain = tiny(FrameDetector).fit(X, rare)
+        shares = [one.predict_frame_proba(X)[..., 0].mean() for one in (plain, balanced)]
+        assert shares[1] > shares[0]
+
+    @pytest.mark.parametrize(
+        ("params", "given", "match"),
+        [
+            ({"class_weight": {"c": 2.0}}, {}, r"class_weight has the labels \['c'\]"),
+            ({"class_weight": {"a": -1.0}}, {}, "positive"),
+            ({}, {"sample_weight": np.ones(3)}, r"one weight for each of the 12 clips"),
+            ({}, {"sample_weight": np.full(12, np.nan)}, "finite"),
+        ],
+    )
+    def test_errors(self, params, given, match, data):
+        with pytest.raises(ValueError, match=match):
+            tiny(RCRNNDetector, **params).fit(*data, **given)
+
+
+def test_an_own_augmentation_is_not_saved(data, tmp_path):
+    detector = tiny(RCRNNDetector, augmentation=shift, class_weight={"a": 2.0}).fit(*data)
+    loaded = load(save(detector, tmp_path / "model"))
+    assert loaded.augmentation is None
+    assert loaded.class_weight == {"a": 2.0}
+    assert loaded.predict(data[0]) == detector.predict(data[0])

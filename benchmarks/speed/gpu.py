@@ -193,7 +193,7 @@ def _training_step(bench, features, y, precision):
     net = detector.net_
     step = 8 * detector.frame_shift
     targets = [to_target(clip, list(LABELS), step) for clip in check_event_lists(y)]
-    batch = collate_training(list(zip(features, targets, strict=True)))
+    batch = collate_training([(*pair, None) for pair in zip(features, targets, strict=True)])
     there = bench.torch.from_numpy(features).to(bench.device)
     module = net.module_
 

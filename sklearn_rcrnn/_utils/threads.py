@@ -19,7 +19,7 @@ _PATIENCE = 0.1
 
 _lock = threading.Lock()
 _users = 0
-_limit: Any = None
+_before: list[tuple[Any, int]] = []
 
 
 @contextmanager
@@ -29,10 +29,12 @@ def one_blas_thread() -> Iterator[None]:
     The number of threads belongs to the process. Where several threads are inside, the
     first sets the limit and the last restores what was before.
     """
-    global _users, _limit
+    global _users, _before
     with _lock:
         if not _users:
-            _limit = _pools().limit(limits=1, user_api="blas")
+            _before = [(pool, pool.num_threads) for pool in _pools()]
+            for pool, _ in _before:
+                _limit(pool, 1)
         _users += 1
     try:
         yield
@@ -40,7 +42,14 @@ def one_blas_thread() -> Iterator[None]:
         with _lock:
             _users -= 1
             if not _users:
-                _limit.restore_original_limits()
+                for pool, n_threads in _before:
+                    _limit(pool, n_threads)
+
+
+def _limit(pool: Any, n_threads: int) -> None:
+    # From threadpoolctl 3.8 on set_num_threads does nothing in a thread while another one,
+    # which may have left first here, still counts as the one in control.
+    getattr(pool, "_real_set_num_threads", pool.set_num_threads)(n_threads)
 
 
 def in_order(
@@ -134,11 +143,11 @@ def _compute_on_one_core() -> None:
 
 
 @cache
-def _pools() -> Any:
+def _pools() -> list[Any]:
     """To look for the libraries takes half as long as to make a clip: once is enough."""
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController()
+    return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
 @cache

@@ -91,7 +91,9 @@ def describe_params(name: str, estimator: Any) -> dict[str, Any]:
     return {
         parameter: to_json(value, f"{name}__{parameter}")
         for parameter, value in estimator.get_params(deep=False).items()
-        if parameter not in DROPPED or isinstance(value, int)
+        if (parameter not in DROPPED or isinstance(value, int))
+        # An augmentation of the user's own is code, and of use in training only.
+        and (parameter != "augmentation" or type(value).__name__ in _VALUES)
     }
 
 

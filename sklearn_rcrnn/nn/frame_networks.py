@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .intervals import cover
-from .losses import LabelLinear, Targets, masked_mean
+from .losses import LabelLinear, Targets, Weights, masked_mean
 from .normalization import Normalization
 
 
@@ -196,7 +196,11 @@ class FrameNetwork(nn.Module):
         return torch.stack([member.sigmoid() for member in logits]).mean(0)
 
     def losses(
-        self, features: Tensor, lengths: Tensor | None, targets: Targets
+        self,
+        features: Tensor,
+        lengths: Tensor | None,
+        targets: Targets,
+        weights: Weights | None = None,
     ) -> dict[str, Tensor]:
         """The parts of the loss, whose sum is minimized; each has a name in the history.
 
@@ -210,6 +214,9 @@ class FrameNetwork(nn.Module):
         features, lengths : as for :meth:`forward`
         targets : Targets
             In frames.
+        weights : Weights, default=None
+            Of clips and labels; all alike by default. Distances, which belong to no label,
+            are weighted by the clips only.
 
         Returns
         -------
@@ -226,7 +233,11 @@ class FrameNetwork(nn.Module):
             ]
         )
         used = valid[..., None].expand_as(target)
-        losses = {"frames": masked_mean(entropies, used.expand_as(entropies)) * len(logits)}
+        weighted = None
+        if weights is not None:
+            weighted = weights.of_grid(target).expand_as(entropies)
+        frames = masked_mean(entropies, used.expand_as(entropies), weight=weighted)
+        losses = {"frames": frames * len(logits)}
         if self.distance_weight:
             to_edges, inside = _distances(targets, valid.shape[1])
             errors = torch.stack(
@@ -236,7 +247,9 @@ class FrameNetwork(nn.Module):
                 ]
             )
             where = (inside & valid).expand_as(errors)
-            losses["distances"] = self.distance_weight * masked_mean(errors, where) * len(logits)
+            weighted = None if weights is None else weights.clips[:, None].expand_as(errors)
+            distances = masked_mean(errors, where, weight=weighted)
+            losses["distances"] = self.distance_weight * distances * len(logits)
         return losses
 
     def _compute(

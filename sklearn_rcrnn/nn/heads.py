@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .coding import CODINGS
 from .intervals import ClipBounds, clip_to_limits, gather_intervals
-from .losses import LabelLinear, Targets, classification_mean, masked_mean
+from .losses import LabelLinear, Targets, Weights, classification_mean, masked_mean
 from .matching import IGNORED, POSITIVE, match, sample
 from .recipe import Recipe
 from .roi import position_sensitive_pool, roi_max_pool, roi_mean_pool
@@ -152,6 +152,7 @@ class RegionHead(nn.Module):
         bounds: ClipBounds,
         targets: Targets,
         generator: torch.Generator | None = None,
+        weights: Weights | None = None,
     ) -> dict[str, Tensor]:
         """The loss of equation (1) over the RoIs, as its two parts.
 
@@ -170,6 +171,8 @@ class RegionHead(nn.Module):
         targets : Targets
         generator : torch.Generator, default=None
             Source of the sampling; PyTorch's global one by default.
+        weights : Weights, default=None
+            Of clips and labels; all alike by default.
 
         Returns
         -------
@@ -186,11 +189,12 @@ class RegionHead(nn.Module):
             entropy = F.cross_entropy(
                 logits.transpose(1, 2), torch.where(positive, classes + 1, 0), reduction="none"
             )
+            weight = None if weights is None else weights.of(classes, positive)
             distance = self._distances(deltas, rois, classes, targets, assigned)
             classification = classification + classification_mean(
-                entropy, labels != IGNORED, positive, self.recipe.focal_gamma
+                entropy, labels != IGNORED, positive, self.recipe.focal_gamma, weight=weight
             )
-            regression = regression + masked_mean(distance, positive)
+            regression = regression + masked_mean(distance, positive, weight=weight)
             # The next stage learns from what this one makes of its RoIs: of a positive one
             # the interval of its true class, else that of the likeliest.
             with torch.no_grad():

@@ -26,6 +26,35 @@ class Targets(NamedTuple):
     mask: Tensor
 
 
+class Weights(NamedTuple):
+    """How much clips and labels count in the losses; all losses are weighted means.
+
+    Attributes
+    ----------
+    clips : float Tensor of shape (n_clips,)
+    labels : float Tensor of shape (n_classes,)
+    """
+
+    clips: Tensor
+    labels: Tensor
+
+    def of(self, labels: Tensor, positive: Tensor) -> Tensor:
+        """Weights of places (n_clips, n): that of the clip, times that of the label of an event.
+
+        Parameters
+        ----------
+        labels : int64 Tensor of shape (n_clips, n)
+        positive : bool Tensor of the same shape
+            Places that belong to an event; the label of the others does not matter.
+        """
+        return self.clips[:, None] * torch.where(positive, self.labels[labels], 1.0)
+
+    def of_grid(self, present: Tensor) -> Tensor:
+        """The same for the places of a bool Tensor (n_clips, ..., n_classes), as its shape."""
+        clips = self.clips.view(-1, *[1] * (present.dim() - 1))
+        return clips * torch.where(present, self.labels, 1.0)
+
+
 class LabelLinear(nn.Linear):
     """A linear layer whose outputs belong to the labels.
 
@@ -34,7 +63,12 @@ class LabelLinear(nn.Linear):
     """
 
 
-def masked_mean(values: Tensor, mask: Tensor, dim: tuple[int, ...] | None = None) -> Tensor:
+def masked_mean(
+    values: Tensor,
+    mask: Tensor,
+    dim: tuple[int, ...] | None = None,
+    weight: Tensor | None = None,
+) -> Tensor:
     """Mean over the True places of a mask.
 
     Parameters
@@ -43,12 +77,17 @@ def masked_mean(values: Tensor, mask: Tensor, dim: tuple[int, ...] | None = None
     mask : bool Tensor of the same shape
     dim : tuple of int, default=None
         Dimensions that are averaged over; all of them by default.
+    weight : float Tensor of the same shape, default=None
+        How much each place counts in the mean; all alike by default.
 
     Returns
     -------
     Tensor
         0, with a gradient of 0, where no place is True.
     """
+    if weight is not None:
+        total = torch.where(mask, weight, 0.0).sum(dim)
+        return torch.where(mask, weight * values, 0.0).sum(dim) / _not_zero(total)
     return torch.where(mask, values, 0.0).sum(dim) / mask.sum(dim).clamp(min=1)
 
 
@@ -58,6 +97,7 @@ def classification_mean(
     positive: Tensor,
     gamma: float,
     dim: tuple[int, ...] | None = None,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """The classification part of the paper's equation (1) from cross entropies.
 
@@ -77,12 +117,24 @@ def classification_mean(
         Exponent of the focal loss; 0 for the cross entropy.
     dim : tuple of int, default=None
         Dimensions that are summed over; all of them by default.
+    weight : float Tensor of the same shape, default=None
+        How much each place counts, in the sum and in what it is divided by.
 
     Returns
     -------
     Tensor
     """
     if not gamma:
-        return masked_mean(entropy, used, dim)
-    weighted = (1 - torch.exp(-entropy)) ** gamma * entropy
-    return torch.where(used, weighted, 0.0).sum(dim) / positive.sum(dim).clamp(min=1)
+        return masked_mean(entropy, used, dim, weight)
+    focal = (1 - torch.exp(-entropy)) ** gamma * entropy
+    if weight is None:
+        return torch.where(used, focal, 0.0).sum(dim) / positive.sum(dim).clamp(min=1)
+    total = torch.where(positive, weight, 0.0).sum(dim)
+    # Where nothing is positive, one place of mean weight stands in for it.
+    total = torch.where(total > 0, total, masked_mean(weight, used, dim))
+    return torch.where(used, weight * focal, 0.0).sum(dim) / _not_zero(total)
+
+
+def _not_zero(total: Tensor) -> Tensor:
+    """Sums of weights to divide by; where all weights are 0, so is what is divided."""
+    return torch.where(total > 0, total, 1.0)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .crnn import make_extractor, n_steps
-from .losses import LabelLinear, Targets
+from .losses import LabelLinear, Targets, Weights, masked_mean
 
 
 class PresenceHead(nn.Module):
@@ -70,12 +70,18 @@ class PresenceNetwork(nn.Module):
         return self.head(self.extractor(features, lengths), steps)
 
     def losses(
-        self, features: Tensor, lengths: Tensor | None, targets: Targets
+        self,
+        features: Tensor,
+        lengths: Tensor | None,
+        targets: Targets,
+        weights: Weights | None = None,
     ) -> dict[str, Tensor]:
         """The loss ``presence``: binary cross entropy, averaged over clips and labels."""
         logits = self(features, lengths)
         target = presence(Targets(*targets), logits)
-        return {"presence": F.binary_cross_entropy_with_logits(logits, target)}
+        weight = None if weights is None else weights.of_grid(target > 0)
+        entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+        return {"presence": masked_mean(entropy, torch.ones_like(target).bool(), weight=weight)}
 
 
 def presence(targets: Targets, like: Tensor) -> Tensor:

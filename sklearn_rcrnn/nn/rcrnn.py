@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .crnn import check_feature_map, full_precision, make_extractor, n_steps
 from .heads import HEADS
 from .intervals import ClipBounds
-from .losses import Targets
+from .losses import Targets, Weights
 from .nms import nms
 from .recipe import Recipe
 from .rpn import RPN, Suppression
@@ -157,7 +157,11 @@ class RCRNN(nn.Module):
         return Detections(*proposals, intervals, scores)
 
     def losses(
-        self, features: Tensor, lengths: Tensor | None, targets: Targets
+        self,
+        features: Tensor,
+        lengths: Tensor | None,
+        targets: Targets,
+        weights: Weights | None = None,
     ) -> dict[str, Tensor]:
         """The parts of the loss, whose sum is minimized; each has a name in the history.
 
@@ -171,6 +175,8 @@ class RCRNN(nn.Module):
         lengths : int64 Tensor of shape (n_clips,), or None
             Valid frames of each clip; None when all are.
         targets : Targets
+        weights : Weights, default=None
+            Of clips and labels; all alike by default.
 
         Returns
         -------
@@ -186,10 +192,14 @@ class RCRNN(nn.Module):
             bounds = self._bounds(_all_lengths(features, lengths))
             logits, deltas = self.rpn(feature_map)
             proposals = self.rpn.propose(logits, deltas, bounds)
-            losses = self.rpn.losses(logits, deltas, bounds, targets, generator)
+            losses = self.rpn.losses(
+                logits, deltas, bounds, targets, generator=generator, weights=weights
+            )
             if self.step_classifier is not None:
-                losses |= self.step_classifier.losses(feature_map, bounds, targets)
-            losses |= self.head.losses(feature_map, proposals, bounds, targets, generator)
+                losses |= self.step_classifier.losses(feature_map, bounds, targets, weights)
+            losses |= self.head.losses(
+                feature_map, proposals, bounds, targets, generator=generator, weights=weights
+            )
         return losses
 
     def feature_map(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:

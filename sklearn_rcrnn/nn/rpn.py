@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .coding import decode, encode
 from .intervals import ClipBounds, clip_to_limits, gather_intervals
-from .losses import Targets, classification_mean, masked_mean
+from .losses import Targets, Weights, classification_mean, masked_mean
 from .matching import match, sample
 from .nms import nms
 from .recipe import Recipe
@@ -186,6 +186,7 @@ class RPN(nn.Module):
         bounds: ClipBounds,
         targets: Targets,
         generator: torch.Generator | None = None,
+        weights: Weights | None = None,
     ) -> dict[str, Tensor]:
         """The loss of equation (1) over the anchors, as its two parts.
 
@@ -204,6 +205,8 @@ class RPN(nn.Module):
         targets : Targets
         generator : torch.Generator, default=None
             Source of the sampling; PyTorch's global one by default.
+        weights : Weights, default=None
+            Of clips and labels; all alike by default.
 
         Returns
         -------
@@ -219,17 +222,22 @@ class RPN(nn.Module):
         entropy = F.binary_cross_entropy_with_logits(
             logits.gather(1, indices), labels.to(logits.dtype), reduction="none"
         )
-        events = gather_intervals(targets.intervals, assigned.gather(1, indices))
+        assigned = assigned.gather(1, indices)
+        events = gather_intervals(targets.intervals, assigned)
         distance = F.smooth_l1_loss(
             gather_intervals(deltas, indices),
             encode(events, all_anchors[0][indices], recipe.anchor_weights),
             reduction="none",
         ).sum(-1)
         positive = sampled & (labels > 0)
-        return {
-            "rpn_cls": classification_mean(entropy, sampled, positive, recipe.focal_gamma),
-            "rpn_reg": recipe.regression_weight * masked_mean(distance, positive),
-        }
+        weight = None
+        if weights is not None:
+            weight = weights.of(targets.labels.gather(1, assigned), positive)
+        classification = classification_mean(
+            entropy, sampled, positive, recipe.focal_gamma, weight=weight
+        )
+        regression = masked_mean(distance, positive, weight=weight)
+        return {"rpn_cls": classification, "rpn_reg": recipe.regression_weight * regression}
 
     def _anchors(self, logits: Tensor) -> Tensor:
         """All anchors (1, n_anchors, 2) that the logits (n_clips, n_anchors) belong to."""

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .intervals import ClipBounds, cover
-from .losses import LabelLinear, Targets, classification_mean
+from .losses import LabelLinear, Targets, Weights, classification_mean
 
 
 class StepClassifier(LabelLinear):
@@ -35,7 +35,11 @@ class StepClassifier(LabelLinear):
         self.focal_gamma = focal_gamma
 
     def losses(
-        self, feature_map: Tensor, bounds: ClipBounds, targets: Targets
+        self,
+        feature_map: Tensor,
+        bounds: ClipBounds,
+        targets: Targets,
+        weights: Weights | None = None,
     ) -> dict[str, Tensor]:
         """The loss ``steps``: binary cross entropies of the steps of all clips.
 
@@ -49,6 +53,8 @@ class StepClassifier(LabelLinear):
         feature_map : Tensor of shape (n_clips, n_steps, n_channels)
         bounds : ClipBounds
         targets : Targets
+        weights : Weights, default=None
+            Of clips and labels; all alike by default.
         """
         n_steps = feature_map.shape[1]
         covered = cover(*targets, n_steps, self.out_features)
@@ -58,6 +64,11 @@ class StepClassifier(LabelLinear):
         time = torch.arange(n_steps, device=feature_map.device)
         valid = (time < bounds.n_steps[:, None])[..., None].expand_as(covered)
         by_label = classification_mean(
-            entropy, valid, covered & valid, self.focal_gamma, dim=(0, 1)
+            entropy,
+            valid,
+            covered & valid,
+            self.focal_gamma,
+            dim=(0, 1),
+            weight=None if weights is None else weights.of_grid(covered),
         )
         return {"steps": self.loss_weight * by_label.mean()}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from numbers import Real
+from typing import Any
 
 import torch
 from sklearn.utils._param_validation import Interval
@@ -11,8 +13,24 @@ from torch import Tensor
 
 from .._utils.settings import Settings
 from ..datasets.augmentation import _N_KNOTS
+from ..nn.losses import Targets
 
 _DB_TO_LOG_POWER = math.log(10) / 10
+
+
+# A callable that changes a batch of the training.
+#
+# It is called as ``augmentation(features, lengths, targets)``:
+#
+# - features : float32 Tensor of shape (n_clips, n_frames, n_bands), padded at the end
+# - lengths : int64 Tensor of shape (n_clips,), the valid frames; None when all are
+# - targets : sklearn_rcrnn.nn.losses.Targets, the events of each clip; ``intervals`` are in
+#   frames of the features, and ``mask`` is False for places without an event
+#
+# and returns the changed features alone, or all three. The number of clips and of bands must
+# stay; frames may be more or fewer, and so may the events. What is random in it comes from
+# PyTorch's generator, which ``fit`` seeds. It may change its arguments in place.
+Augmentation = Callable[[Tensor, "Tensor | None", Targets], "Tensor | tuple[Any, Any, Any]"]
 
 
 class FeatureAugmentation(Settings):
@@ -49,12 +67,15 @@ class FeatureAugmentation(Settings):
         self.equalization = equalization
         self.band_mask = band_mask
 
-    def __call__(self, features: Tensor) -> Tensor:
+    def __call__(
+        self, features: Tensor, lengths: Tensor | None = None, targets: Targets | None = None
+    ) -> Tensor:
         """The changed features, drawn with PyTorch's generator.
 
         Parameters
         ----------
         features : Tensor of shape (n_clips, n_frames, n_bands)
+        lengths, targets : ignored
 
         Returns
         -------
@@ -74,3 +95,36 @@ class FeatureAugmentation(Settings):
         bands = torch.arange(n_bands, device=features.device)
         inside = masked & (bands >= start) & (bands < start + width)
         return torch.where(inside, changed.mean(1, keepdim=True), changed)
+
+
+def augment(
+    augmentation: Augmentation, batch: dict[str, Any], frames_per_step: float
+) -> dict[str, Any]:
+    """Apply an augmentation to a batch whose targets are in steps of so many frames.
+
+    Raises
+    ------
+    ValueError
+        If what it returns is no batch of as many clips and bands.
+    """
+    features, lengths, targets = batch["features"], batch.get("lengths"), batch["targets"]
+    in_frames = targets._replace(intervals=targets.intervals * frames_per_step)
+    shape = features.shape
+    changed = augmentation(features, lengths, in_frames)
+    if isinstance(changed, Tensor):
+        features = changed
+    else:
+        features, lengths, in_frames = changed
+        targets = Targets(*in_frames)
+        targets = targets._replace(intervals=targets.intervals / frames_per_step)
+    sizes = {len(part) for part in (features, *targets) if part is not None}
+    if features.dim() != 3 or features.shape[2] != shape[2] or sizes != {shape[0]}:
+        raise ValueError(
+            f"augmentation must return features of {shape[0]} clips and {shape[2]} bands, or "
+            f"those with lengths and targets of as many clips; got features of the shape "
+            f"{tuple(features.shape)} and targets of {len(targets.intervals)} clips"
+        )
+    given = {"features": features, "targets": targets}
+    if lengths is not None:
+        given["lengths"] = lengths
+    return {**{key: batch[key] for key in batch if key not in ("lengths", *given)}, **given}

@@ -32,6 +32,8 @@ class ClipDataset(skorch.dataset.Dataset):
         ``convert(events)`` gives the target of a clip.
     indices : int array, default=None
         The clips that belong to the set; all of them by default.
+    weights : array of shape (n_clips,), default=None
+        How much each clip counts in the losses.
     """
 
     def __init__(
@@ -40,10 +42,12 @@ class ClipDataset(skorch.dataset.Dataset):
         events: Sequence[list[Event]],
         convert: Callable[[list[Event]], Any],
         indices: NDArray[np.int64] | None = None,
+        weights: NDArray[np.float64] | None = None,
     ):
         self.features = features
         self.events = events
         self.indices = np.arange(len(features)) if indices is None else indices
+        self.weights = weights
         self.targets = [convert(events[i]) for i in self.indices]
 
     @property
@@ -58,8 +62,10 @@ class ClipDataset(skorch.dataset.Dataset):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
-        return self.features[self.indices[index]], self.targets[index]
+    def __getitem__(self, index: int) -> tuple[Any, Any, float | None]:
+        i = self.indices[index]
+        weight = None if self.weights is None else self.weights[i]
+        return self.features[i], self.targets[index], weight
 
 
 class StreamDataset(Dataset):
@@ -81,9 +87,9 @@ class StreamDataset(Dataset):
     def __len__(self) -> int:
         return len(self.stream)
 
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
+    def __getitem__(self, index: int) -> tuple[Any, Any, None]:
         clip, events = self.stream.draw(self.epoch, index)
-        return clip, self.convert(clip, events)
+        return clip, self.convert(clip, events), None
 
 
 def loader_params(data: Any) -> dict[str, Any]:
@@ -103,13 +109,15 @@ def collate_features(clips: Sequence[NDArray[np.float32]]) -> dict[str, Tensor]:
     return {"features": torch.from_numpy(padded), "lengths": torch.tensor(lengths)}
 
 
-def collate_training(batch: Sequence[tuple[Any, Any]]) -> tuple[dict[str, Any], Tensor]:
+def collate_training(
+    batch: Sequence[tuple[Any, Any, float | None]],
+) -> tuple[dict[str, Any], Tensor]:
     """Batch of a training: features and :class:`Targets`, padded to the most of a clip.
 
     The network computes its losses from the targets, so they travel with the features. The
     second part is what skorch expects as target, the number of events.
     """
-    clips, events = zip(*batch, strict=True)
+    clips, events, weights = zip(*batch, strict=True)
     counts = torch.tensor([len(labels) for _, labels in events])
     most = max(int(counts.max()), 1)
     intervals = np.zeros((len(batch), most, 2), np.float32)
@@ -119,7 +127,10 @@ def collate_training(batch: Sequence[tuple[Any, Any]]) -> tuple[dict[str, Any], 
         classes[row, : len(labels)] = labels
     mask = torch.arange(most) < counts[:, None]
     targets = Targets(torch.from_numpy(intervals), torch.from_numpy(classes), mask)
-    return {**collate_features(clips), "targets": targets}, counts
+    collated: dict[str, Any] = {**collate_features(clips), "targets": targets}
+    if weights[0] is not None:
+        collated["weights"] = torch.tensor(weights, dtype=torch.float32)
+    return collated, counts
 
 
 def stratified_split(

@@ -31,16 +31,15 @@ def shared_params(estimator: Any) -> dict[str, Any]:
     return {name: getattr(estimator, name) for name in _SHARED}
 
 
-def fit_pretrainer(
-    detector: Any, data: tuple[Any, Any], validation: tuple[Any, Any], seed: int
-) -> NetworkEstimator | None:
+def fit_pretrainer(detector: Any, arguments: dict[str, Any], seed: int) -> NetworkEstimator | None:
     """The fitted pre-trainer, or detector, that a detector's parameters ask for.
 
     Parameters
     ----------
     detector : RCRNNDetector
         With `pretrainer`, `memory` and the extractor that the pre-trainer must have.
-    data, validation : (X, y) and (X_val, y_val) as for :meth:`CRNNPretrainer.fit`
+    arguments : dict
+        Arguments of :meth:`CRNNPretrainer.fit` by name.
     seed : int
         For a pre-trainer without a random state of its own.
 
@@ -66,7 +65,7 @@ def fit_pretrainer(
         fitted.set_params(**shared_params(detector))
         if fitted.random_state is None:
             fitted.set_params(random_state=seed)
-        fitted = cached_fit(fitted, (*data, *validation), detector.memory)
+        fitted = cached_fit(fitted, arguments, detector.memory)
     for name in (*_SHARED, "n_features_in_"):
         theirs, ours = getattr(fitted, name), getattr(detector, name)
         if isinstance(theirs, nn.Module) and type(theirs) is type(ours):
@@ -102,7 +101,9 @@ def copy_weights(network: RCRNN, source: NetworkEstimator, labels: list[Label]) 
     network.load_state_dict(taken, strict=False)
 
 
-def cached_fit(pretrainer: CRNNPretrainer, data: tuple[Any, ...], memory: Any) -> CRNNPretrainer:
+def cached_fit(
+    pretrainer: CRNNPretrainer, arguments: dict[str, Any], memory: Any
+) -> CRNNPretrainer:
     """Fit, or take from `memory` what was fitted with the same parameters and data.
 
     A lock for each fit keeps workers of a grid search that come to the same pre-training
@@ -110,15 +111,14 @@ def cached_fit(pretrainer: CRNNPretrainer, data: tuple[Any, ...], memory: Any) -
     """
     memory = check_memory(os.fspath(memory) if isinstance(memory, os.PathLike) else memory)
     if memory.location is None:
-        return _fit("", pretrainer, data)
+        return _fit("", pretrainer, arguments)
     folder = Path(memory.location)
     folder.mkdir(parents=True, exist_ok=True)
-    name = joblib.hash((pretrainer.get_params(deep=False), data))
+    name = joblib.hash((pretrainer.get_params(deep=False), arguments))
     with FileLock(folder / f"pretrainer-{name}.lock"):
-        return memory.cache(_fit, ignore=["pretrainer", "data"])(name, pretrainer, data)
+        return memory.cache(_fit, ignore=["pretrainer", "arguments"])(name, pretrainer, arguments)
 
 
-def _fit(name: str, pretrainer: CRNNPretrainer, data: tuple[Any, ...]) -> CRNNPretrainer:
+def _fit(name: str, pretrainer: CRNNPretrainer, arguments: dict[str, Any]) -> CRNNPretrainer:
     """`name` stands for all other arguments: the data need not be hashed again."""
-    X, y, X_val, y_val = data
-    return pretrainer.fit(X, y, X_val=X_val, y_val=y_val)
+    return pretrainer.fit(**arguments)

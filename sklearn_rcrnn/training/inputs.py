@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..events import Event, Label
 
 # An (n_clips, n_frames, n_bands) array, or a list of (n_frames_i, n_bands) arrays.
 Clips = Any
@@ -76,6 +80,37 @@ def check_weights(sample_weight: Any, n_clips: int) -> NDArray[np.float64]:
         )
     if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
         raise ValueError("sample_weight must be finite, not negative, and not 0 for all clips")
+    return weights
+
+
+def label_weights(
+    class_weight: Mapping[Label, float] | str | None,
+    labels: Sequence[Label],
+    events: Sequence[Sequence[Event]] | None,
+) -> list[float] | None:
+    """The weight of each label from the parameter `class_weight`; None where all are alike.
+
+    Raises
+    ------
+    ValueError
+        For labels that are not learnt, weights that are not positive, and ``"balanced"``
+        where the events are not known beforehand (`events` is None).
+    """
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, str):
+        if events is None:
+            raise ValueError(
+                'class_weight="balanced" counts the events of each label, and a ClipStream has no '
+                "fixed number of them: give a dict of label to weight"
+            )
+        counts = Counter(event.label for clip in events for event in clip)
+        return [counts.total() / (len(labels) * counts[label]) for label in labels]
+    if unknown := [label for label in class_weight if label not in labels]:
+        raise ValueError(f"class_weight has the labels {unknown}; those to learn are {labels}")
+    weights = [float(class_weight.get(label, 1.0)) for label in labels]
+    if not all(0 < weight < np.inf for weight in weights):
+        raise ValueError(f"class_weight must hold positive numbers; got {dict(class_weight)}")
     return weights
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,8 @@ from skorch.utils import to_tensor
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ..nn.losses import Weights
+from .augmentation import Augmentation, augment
 from .callbacks import LossParts, LossTable
 from .data import ClipDataset
 
@@ -24,7 +26,7 @@ from .data import ClipDataset
 class TrainingNet(NeuralNet):
     """skorch net of a network that computes the parts of its loss itself, by name.
 
-    The network has a method ``losses(features, lengths, targets)``. Whatever parts it
+    The network has a method ``losses(features, lengths, targets, weights)``. Whatever parts it
     returns are summed up, and recorded in the history under their names.
 
     Parameters
@@ -34,7 +36,12 @@ class TrainingNet(NeuralNet):
     bfloat16 : bool, default=False
         Compute in bfloat16 where PyTorch's autocast allows.
     augmentation : callable, default=None
-        Changes the features of a batch before the network learns from it.
+        Changes a batch before the network learns from it.
+    frames_per_step : float, default=1
+        Frames of the features in the unit of the targets' intervals.
+    label_weights : sequence of float, default=None
+        How much the events of each label count in the losses. None: clips and labels all
+        count alike.
     use_caching : bool, default=False
         Whether callbacks score what the validation loss was computed from. That are losses
         here, not predictions, so callbacks have the net predict.
@@ -47,13 +54,17 @@ class TrainingNet(NeuralNet):
         self,
         *args: Any,
         bfloat16: bool = False,
-        augmentation: Callable[[Tensor], Tensor] | None = None,
+        augmentation: Augmentation | None = None,
+        frames_per_step: float = 1.0,
+        label_weights: Sequence[float] | None = None,
         use_caching: bool = False,
         **kwargs: Any,
     ):
         super().__init__(*args, use_caching=use_caching, **kwargs)
         self.bfloat16 = bfloat16
         self.augmentation = augmentation
+        self.frames_per_step = frames_per_step
+        self.label_weights = label_weights
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
@@ -91,14 +102,24 @@ class TrainingNet(NeuralNet):
     def train_step_single(self, batch: Any, **fit_params: Any) -> Any:
         if self.augmentation is not None:
             X, y = unpack_data(batch)
-            batch = {**X, "features": self.augmentation(X["features"])}, y
+            batch = augment(self.augmentation, X, self.frames_per_step), y
         return super().train_step_single(batch, **fit_params)
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
         batch = to_tensor(x, device=self.device)
         kind = torch.device(self.device).type
         with torch.autocast(kind, torch.bfloat16, enabled=self.bfloat16):
-            return self.module_.losses(batch["features"], batch.get("lengths"), batch["targets"])
+            return self.module_.losses(
+                batch["features"], batch.get("lengths"), batch["targets"], self._weights(batch)
+            )
+
+    def _weights(self, batch: dict[str, Any]) -> Weights | None:
+        if self.label_weights is None:
+            return None
+        features, clips = batch["features"], batch.get("weights")
+        if clips is None:
+            clips = features.new_ones(len(features))
+        return Weights(clips, features.new_tensor(self.label_weights))
 
     def get_loss(
         self, y_pred: dict[str, Tensor], y_true: Any, X: Any = None, training: bool = False

@@ -1,4 +1,5 @@
-"""Threads give the same, in order, pass errors on and end when nobody listens any more."""
+"""Threads give the same, in order, pass errors on and end when nobody listens any more;
+the number of BLAS threads is restored by the last of several threads."""
 
 from __future__ import annotations
 
@@ -7,9 +8,10 @@ import threading
 import time
 
 import pytest
+import threadpoolctl
 import torch
 
-from sklearn_rcrnn._utils.threads import in_order, read_ahead
+from sklearn_rcrnn._utils.threads import in_order, one_blas_thread, read_ahead
 
 
 def slow_square(x):
@@ -82,3 +84,30 @@ def test_threads_end_with_their_reader():
     assert next(results) == 0
     results.close()
     assert set(threading.enumerate()) <= before
+
+
+def blas_threads():
+    pools = threadpoolctl.threadpool_info()
+    return [pool["num_threads"] for pool in pools if pool["user_api"] == "blas"]
+
+
+def test_the_last_of_several_threads_restores():
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        inside = threading.Barrier(2)
+        left = threading.Event()
+
+        def first():
+            with one_blas_thread():
+                inside.wait()
+            left.set()
+
+        other = threading.Thread(target=first)
+        other.start()
+        with one_blas_thread():
+            inside.wait()
+            left.wait()
+            assert set(blas_threads()) == {1}
+        other.join()
+        assert blas_threads() == before
+        assert max(before) == 2

@@ -1,0 +1,72 @@
+"""Batches and precision of predictions with a network that was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ._parameters import TrainingParameters
+from .nn.folding import folded
+from .training.data import collate_features
+from .training.device import resolve_device, use_bfloat16
+from .training.inputs import Clips
+
+# A batch at prediction holds no more frames than this for each of its clips, so that a
+# few long recordings among short ones do not need memory for a batch of long ones.
+_FRAMES_PER_CLIP = 1300
+
+
+class TrainedNetwork(TrainingParameters):
+    """Predicts with ``net_``, the skorch net that ``fit`` has left."""
+
+    net_: Any
+
+    def _batches(self, clips: Clips) -> Iterator[tuple[NDArray[np.int64], dict[str, torch.Tensor]]]:
+        """Batches for prediction: clips of like length together, with their places in X."""
+        for places in self._places_of_batches(clips):
+            yield places, self._batch(clips, places)
+
+    def _places_of_batches(self, clips: Clips) -> Iterator[NDArray[np.int64]]:
+        order = np.argsort([-len(clip) for clip in clips], kind="stable")
+        start = 0
+        while start < len(order):
+            longest = len(clips[order[start]])
+            size = max(1, min(self.batch_size, self.batch_size * _FRAMES_PER_CLIP // longest))
+            yield order[start : start + size]
+            start += size
+
+    def _batch(self, clips: Clips, places: NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        device = self._prediction_device()
+        batch = collate_features([clips[i] for i in places])
+        return {name: value.to(device) for name, value in batch.items()}
+
+    def _prediction_device(self) -> str:
+        """Where the network predicts; it goes there if `device` was changed after ``fit``."""
+        device = resolve_device((self.net_params or {}).get("device", self.device))
+        if device != self.net_.device:
+            self.net_.module_.to(device)
+            self.net_.device = device
+        return device
+
+    @contextmanager
+    def _inference(self) -> Iterator[Any]:
+        """The network for prediction: no gradients, in the precision that was asked for."""
+        with self._precision():
+            yield folded(self.net_.module_.eval())
+
+    @contextmanager
+    def _precision(self) -> Iterator[None]:
+        """Inside, the calling thread predicts in the precision that was asked for."""
+        device = self._prediction_device()
+        bfloat16 = use_bfloat16(self.precision, device, training=False)
+        kind = torch.device(device).type
+        with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=bfloat16):
+            yield
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "net_")
