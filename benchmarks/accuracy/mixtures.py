@@ -16,7 +16,7 @@ from mixture_plans import N_KNOTS, N_ROOMS, Plan
 from synthetic_sounds import RATE
 from torch import Tensor
 
-from sklearn_rcrnn.nn.losses import Truth
+from sklearn_rcrnn.nn.losses import Targets
 
 N_FFT, HOP, EPS = 2048, 1024, 1e-10
 STEP_SECONDS = 8 * HOP / RATE
@@ -34,7 +34,7 @@ class Batch(NamedTuple):
     """Features (n_clips, n_frames, n_bands) and the truth in steps of the feature map."""
 
     features: Tensor
-    truth: Truth
+    targets: Targets
 
 
 class Mixer:
@@ -63,7 +63,7 @@ class Mixer:
         waveforms, truth = self.render(plan)
         return Batch(lfbe(waveforms, self.mel, self.window), truth)
 
-    def render(self, plan: Plan) -> tuple[Tensor, Truth]:
+    def render(self, plan: Plan) -> tuple[Tensor, Targets]:
         """Waveforms (n_clips, n_samples) and truth."""
         p = {name: torch.from_numpy(values).to(self.device) for name, values in plan.items()}
         n = int(plan["n_samples"])
@@ -75,7 +75,7 @@ class Mixer:
             self._encode(mixture, p)
         mixture = self._digitise(mixture, p)
         intervals = p["events"] / STEP_SECONDS
-        return mixture, Truth(intervals, p["event_labels"], p["event_mask"])
+        return mixture, Targets(intervals, p["event_labels"], p["event_mask"])
 
     def _noise(self, *shape: int) -> Tensor:
         return torch.randn(*shape, device=self.device, generator=self.generator)

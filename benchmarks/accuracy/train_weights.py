@@ -140,8 +140,7 @@ class Pool:
 
 def measure(network: RCRNN, batches: list[Batch], prior_frames: float) -> None:
     """Set mean, scale and prior of the normalization by the first batches."""
-    assert network.crnn is not None
-    norm = network.crnn.normalization
+    norm = network.extractor.normalization
     means, variances = [], []
     for features, _ in batches:
         if features.shape[1] < 8 * RATE / HOP:
@@ -312,7 +311,7 @@ def step(network: RCRNN, optimizer: torch.optim.Optimizer, batch: Batch) -> dict
     """One step of the optimizer; the parts of the loss."""
     kind = batch.features.device.type
     with torch.autocast(kind, torch.bfloat16):
-        parts = network(masked_bands(batch.features), truth=batch.truth)
+        parts = network.losses(masked_bands(batch.features), None, batch.targets)
     loss = sum(parts.values())
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
