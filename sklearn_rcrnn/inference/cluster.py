@@ -13,10 +13,13 @@ from typing import Any
 
 from .._utils.optional import need
 from .engines import IDLE, STRIKES, Jobs, died, next_job
+from .transport import packed, unpacked
 from .work import Job, Result, work
 
 # Seconds to wait for a scheduler that does not answer.
 PATIENCE = 60.0
+# Seconds to wait for the first answer of a scheduler.
+FIRST_ANSWER = 10.0
 # Models that a worker keeps loaded.
 _KEPT = 2
 
@@ -39,13 +42,13 @@ class Dask:
         Seconds to wait for a scheduler that does not answer.
     """
 
-    def __init__(self, estimator: Any, client: Any, patience: float = PATIENCE):
+    def __init__(self, estimator: Any, client: Any, patience: float | None = None):
         need("Clusters need", "cluster", "distributed")
-        import cloudpickle
 
         self.client = client
-        self.patience = patience
-        self.model = cloudpickle.dumps(estimator)
+        self.address = client.scheduler.address
+        self.patience = PATIENCE if patience is None else patience
+        self.model = packed(estimator)
         self.digest = hashlib.sha256(self.model).hexdigest()
         self._done: queue.SimpleQueue[tuple[Job, Any]] = queue.SimpleQueue()
         self._running: dict[Job, Any] = {}
@@ -123,7 +126,7 @@ class Dask:
         while self.client.status != "running":
             if time.monotonic() > end or self.client.status == "closed":
                 raise ClusterLost(
-                    f"the scheduler at {self.client.scheduler.address} went away and did not "
+                    f"the scheduler at {self.address} went away and did not "
                     f"come back within {self.patience:.0f} s. What is done is kept: repeated "
                     "with a scheduler, the run goes on"
                 )
@@ -153,7 +156,7 @@ def connected(address: str, n_workers: int | None = None) -> Iterator[Any]:
 
     if address != "local":
         try:
-            client = distributed.Client(address, timeout=15)
+            client = distributed.Client(address, timeout=FIRST_ANSWER)
         except (OSError, TimeoutError, ValueError) as error:
             raise ConnectionError(
                 f"no scheduler answers at {address} ({error}): start one with `dask scheduler`"
@@ -178,16 +181,18 @@ def _is_killed(future: Any) -> bool:
 
 
 _MODELS: OrderedDict[str, Any] = OrderedDict()
+# How often this process has loaded a model.
+N_LOADED = 0
 _LOCK = threading.Lock()
 
 
 def _work_here(model: bytes, digest: str, job: Job) -> Result:
     """In a worker: load the model, unless that was done for an earlier job, and do the job."""
-    import pickle
-
+    global N_LOADED
     with _LOCK:
         if digest not in _MODELS:
-            _MODELS[digest] = pickle.loads(model)
+            N_LOADED += 1
+            _MODELS[digest] = unpacked(model)
             while len(_MODELS) > _KEPT:
                 _MODELS.popitem(last=False)
         estimator = _MODELS[digest]

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from typing import Any, Protocol
 
+from .transport import packed, unpacked
 from .work import Job, Result, work
 
 # Workers that may die over a job before it is taken to be its fault.
@@ -76,10 +77,8 @@ class Processes:
     """
 
     def __init__(self, estimator: Any, n_workers: int):
-        import cloudpickle
-
         self.n_workers = n_workers
-        self.model = cloudpickle.dumps(estimator)
+        self.model = packed(estimator)
         self._workers: dict[int, Any] = {}
 
     def run(self, jobs: Jobs) -> Iterator[tuple[Job, Result]]:
@@ -219,8 +218,6 @@ _ESTIMATOR: Any = None
 
 def _become_worker(model: bytes, number: int, n_threads: int, parent: int) -> None:
     """Load the model, in a process that ends with the one that started it."""
-    import pickle
-
     import torch
 
     global _ESTIMATOR
@@ -228,7 +225,7 @@ def _become_worker(model: bytes, number: int, n_threads: int, parent: int) -> No
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     torch.set_num_threads(n_threads)
-    _ESTIMATOR = pickle.loads(model)
+    _ESTIMATOR = unpacked(model)
     n_cards = torch.cuda.device_count()
     if n_cards > 1 and _ESTIMATOR[-1].device in ("auto", "cuda"):  # one process a card
         _ESTIMATOR[-1].set_params(device=f"cuda:{number % n_cards}")

@@ -17,33 +17,19 @@ import joblib
 import numpy as np
 import pytest
 import soundfile
+from small_runs import RATE, found_by, tiny_pipeline, write_recordings
 
-from sklearn_rcrnn import LFBETransformer, detect_file, detect_files, make_rcrnn_pipeline
+from sklearn_rcrnn import LFBETransformer, detect_file, detect_files
 from sklearn_rcrnn.annotations import read_events
-from sklearn_rcrnn.datasets import make_rare_events
 from sklearn_rcrnn.inference.claims import Claims, _this_process
 from sklearn_rcrnn.inference.output import Recording
 from sklearn_rcrnn.inference.settings import settings_of
 from sklearn_rcrnn.inference.summary import Summary
 
-RATE = 4000
-
 
 @pytest.fixture(scope="session")
 def pipe():
-    X, y = make_rare_events(8, duration=4.0, sample_rate=RATE, random_state=0)
-    pipe = make_rcrnn_pipeline(
-        sample_rate=RATE,
-        n_fft=256,
-        hop_length=128,
-        n_mels=16,
-        gru_units=4,
-        dense_units=8,
-        max_epochs=1,
-        score_threshold=0.0,
-        random_state=0,
-    )
-    return pipe.fit(X, y)
+    return tiny_pipeline()
 
 
 @pytest.fixture(autouse=True)
@@ -54,21 +40,12 @@ def threshold(pipe):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Twelve recordings of 3 to 5 s, one of which is broken."""
-    (tmp_path / "in").mkdir()
-    X, _ = make_rare_events(12, duration=5.0, sample_rate=RATE, random_state=1)
-    for i, samples in enumerate(X):
-        soundfile.write(tmp_path / "in" / f"{i:02}.wav", samples[: (3 + i % 3) * RATE], RATE)
-    (tmp_path / "in" / "05.wav").write_text("no audio")
+    write_recordings(tmp_path / "in")
     return tmp_path
 
 
 def paths_in(folder):
     return sorted((folder / "in").iterdir())
-
-
-def found_by(outcomes):
-    return {outcome.path.name: outcome.events for outcome in outcomes}
 
 
 @pytest.fixture

@@ -1,0 +1,41 @@
+"""What tests of runs over many recordings share: a tiny detector, and recordings for it."""
+
+from __future__ import annotations
+
+import soundfile
+
+from sklearn_rcrnn import make_rcrnn_pipeline
+from sklearn_rcrnn.datasets import make_rare_events
+
+RATE = 4000
+
+
+def tiny_pipeline():
+    """Trained hardly at all; it lets everything through."""
+    X, y = make_rare_events(8, duration=4.0, sample_rate=RATE, random_state=0)
+    pipe = make_rcrnn_pipeline(
+        sample_rate=RATE,
+        n_fft=256,
+        hop_length=128,
+        n_mels=16,
+        gru_units=4,
+        dense_units=8,
+        max_epochs=1,
+        score_threshold=0.0,
+        random_state=0,
+    )
+    return pipe.fit(X, y)
+
+
+def write_recordings(folder):
+    """Twelve recordings of 3 to 5 s, one of which is broken."""
+    folder.mkdir()
+    X, _ = make_rare_events(12, duration=5.0, sample_rate=RATE, random_state=1)
+    for i, samples in enumerate(X):
+        soundfile.write(folder / f"{i:02}.wav", samples[: (3 + i % 3) * RATE], RATE)
+    (folder / "05.wav").write_text("no audio")
+    return sorted(folder.iterdir())
+
+
+def found_by(outcomes):
+    return {outcome.path.name: outcome.events for outcome in outcomes}
