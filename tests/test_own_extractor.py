@@ -6,12 +6,20 @@ import pickle
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 
-from sklearn_rcrnn import CRNNPretrainer, RCRNNDetector
+from sklearn_rcrnn import (
+    CRNNPretrainer,
+    RCRNNDetector,
+    detect_file,
+    detect_stream,
+    make_rcrnn_pipeline,
+)
+from sklearn_rcrnn.datasets import make_rare_events
 
 
 class Every4(torch.nn.Module):
@@ -169,3 +177,25 @@ def test_from_waveforms():
     detector.fit(frames, y)
     offsets = [event.offset for clip in detector.predict(frames) for event in clip]
     assert max(offsets) <= 100 * 256 / 16000 + 1e-6
+
+
+def test_files_and_streams_are_those_of_predict(module, tmp_path):
+    X, y = make_rare_events(4, duration=4.0, random_state=0)
+    pipe = make_rcrnn_pipeline(
+        extractor=module,
+        dense_units=16,
+        anchor_sizes=(2, 8, 16),
+        max_epochs=2,
+        score_threshold=0.0,
+        random_state=0,
+    ).fit(X, y)
+    samples = np.concatenate([X[i % 4] for i in range(20)])  # 80 s, two windows
+    soundfile.write(tmp_path / "long.wav", samples, 44100, subtype="FLOAT")
+    expected = pipe.predict([samples])[0]
+    assert expected[-1].offset > 70
+    from_file = detect_file(pipe, tmp_path / "long.wav")
+    from_stream = sorted(detect_stream(pipe, np.array_split(samples, 40)))
+    for found in (from_file, from_stream):
+        assert [event.label for event in found] == [event.label for event in expected]
+        for first, second in zip(found, expected, strict=True):
+            assert first[:2] == pytest.approx(second[:2], abs=1e-3)
