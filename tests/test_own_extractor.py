@@ -17,7 +17,9 @@ from sklearn_rcrnn import (
     RCRNNDetector,
     detect_file,
     detect_stream,
+    load,
     make_rcrnn_pipeline,
+    save,
 )
 from sklearn_rcrnn.datasets import make_rare_events
 
@@ -199,3 +201,23 @@ def test_files_and_streams_are_those_of_predict(module, tmp_path):
         assert [event.label for event in found] == [event.label for event in expected]
         for first, second in zip(found, expected, strict=True):
             assert first[:2] == pytest.approx(second[:2], abs=1e-3)
+
+
+def test_saved_without_code(detector, module, features, tmp_path):
+    X, y = features
+    detector.fit(X, y)
+    save(detector, tmp_path / "model")
+    text = (tmp_path / "model" / "model.json").read_text()
+    assert "Every4" in text
+    again = load(tmp_path / "model", extractor=Every4())
+    assert again.predict(X) == detector.predict(X)
+    with pytest.raises(ValueError, match=r"trained with an extractor of its own, '.*Every4'"):
+        load(tmp_path / "model")
+    with pytest.raises(ValueError, match=r"extractor\.linear\.bias should be"):
+        load(tmp_path / "model", extractor=Every4(n_channels=13))
+
+
+def test_a_model_of_the_package_takes_no_other_extractor(fitted, module, tmp_path):
+    save(fitted, tmp_path / "model")
+    with pytest.raises(ValueError, match="has an extractor of this package"):
+        load(tmp_path / "model", extractor=module)

@@ -33,6 +33,9 @@ ESTIMATORS = {
     "RCRNNDetector": ".detector",
     "FrameDetector": ".frame_level",
 }
+# How a description says that a module of the user's own was the extractor. Its class is told
+# to people and never looked up.
+OWN_MODULE = "own module"
 _VALUES = {
     "Recipe": ".nn.recipe",
     "FeatureAugmentation": ".training.augmentation",
@@ -97,12 +100,31 @@ def describe_params(name: str, estimator: Any) -> dict[str, Any]:
     }
 
 
-def restore_estimator(step: Mapping[str, Any]) -> Any:
-    """The estimator of a step that was checked, not fitted yet; ValueError names what is wrong."""
+def has_own_extractor(step: Mapping[str, Any]) -> bool:
+    """Whether the estimator of a step had a module of the user's own as its extractor."""
+    value = step["params"].get("extractor")
+    return isinstance(value, dict) and value.get("type") == OWN_MODULE
+
+
+def restore_estimator(step: Mapping[str, Any], extractor: Any = None) -> Any:
+    """The estimator of a step that was checked, not fitted yet; ValueError names what is wrong.
+
+    `extractor` is the module that takes the place of the one that the estimator had.
+    """
     name, kind = step["name"], step["class"]
-    params = {
-        own: from_json(value, f"{name}.params.{own}") for own, value in step["params"].items()
-    }
+    described = dict(step["params"])
+    own_extractor = has_own_extractor(step)
+    if own_extractor:
+        was = described.pop("extractor").get("value")
+        if extractor is None:
+            raise ValueError(
+                f"{name} was trained with an extractor of its own, {was!r:.200}, and code is "
+                "never loaded from a file: give a module of that class, as load(path, "
+                "extractor=...)"
+            )
+    params = {own: from_json(value, f"{name}.params.{own}") for own, value in described.items()}
+    if own_extractor:
+        params["extractor"] = extractor
     estimator = getattr(import_module(ESTIMATORS[kind], _PACKAGE), kind)()
     known = estimator.get_params(deep=False)
     for own, value in params.items():
@@ -222,6 +244,8 @@ def to_json(value: Any, where: str) -> Any:
         pairs = [[key, to_json(item, where)] for key, item in value.items()]
         return {"type": "dict", "value": pairs}
     kind = type(value).__name__
+    if where.endswith("__extractor"):
+        return {"type": OWN_MODULE, "value": f"{type(value).__module__}.{kind}"}
     if kind in _VALUES:
         own = value.get_params(deep=False).items()
         return {"type": kind, "value": {k: to_json(v, where) for k, v in own}}

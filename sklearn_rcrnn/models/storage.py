@@ -25,6 +25,7 @@ from .description import (
     check_chain,
     describe_params,
     from_json,
+    has_own_extractor,
     parse,
     renamed,
     restore_estimator,
@@ -139,13 +140,16 @@ def _weights_in_use(folder: Path) -> str | None:
         return None
 
 
-def load(path: str | PathLike[str]) -> Any:
+def load(path: str | PathLike[str], *, extractor: Any = None) -> Any:
     """Read what :func:`save` wrote.
 
     Parameters
     ----------
     path : str or PathLike
         The folder.
+    extractor : torch.nn.Module, default=None
+        For a model whose extractor was a module of your own: a module of the same class and
+        sizes, which receives the weights of the model. Its code never comes from the file.
 
     Returns
     -------
@@ -171,7 +175,10 @@ def load(path: str | PathLike[str]) -> Any:
         weights = _tensors(data)
         if description["format_version"] == 2:
             weights = {renamed(name): tensor for name, tensor in weights.items()}
-        steps = [(step["name"], _restore(step, weights)) for step in description["steps"]]
+        described = description["steps"]
+        if extractor is not None and not any(map(has_own_extractor, described)):
+            raise ValueError("it has an extractor of this package: give no other one")
+        steps = [(step["name"], _restore(step, weights, extractor)) for step in described]
         if weights:
             raise ValueError(f"the weights have {sorted(weights)[0]}, which belongs to no step")
         check_chain(steps)
@@ -255,9 +262,9 @@ def _describe(name: str, estimator: Any, weights: dict[str, Any]) -> dict[str, A
     return described
 
 
-def _restore(step: Mapping[str, Any], weights: dict[str, Any]) -> Any:
+def _restore(step: Mapping[str, Any], weights: dict[str, Any], extractor: Any) -> Any:
     """The estimator of a step, fitted by its weights, which are taken out."""
-    estimator = restore_estimator(step)
+    estimator = restore_estimator(step, extractor)
     if hasattr(estimator, "_restore_net"):
         prefix = step["name"] + "."
         own = {
