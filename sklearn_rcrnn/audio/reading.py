@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from .media import MediaPart, has_av, is_media
 from .parts import Part
 from .repair import next_start
 
@@ -30,7 +31,8 @@ class AudioFile:
     Parameters
     ----------
     path : str or PathLike
-        WAV, FLAC, Ogg, MP3 or whatever else libsndfile reads.
+        WAV, FLAC, Ogg, MP3 or whatever else libsndfile reads; with PyAV (the extra
+        ``media``) also M4A, MP4, MOV, WebM, 3GP, AAC, WMA and the sound of other films.
 
     Attributes
     ----------
@@ -63,7 +65,7 @@ class AudioFile:
         self.n_read = 0
         self._file = _open(self.name)
         try:
-            self._first = Part(self._file, self.name)
+            self._first: Part | MediaPart = self._decoder()
         except BaseException:
             self._file.close()
             raise
@@ -75,6 +77,21 @@ class AudioFile:
                 f"{self.name!r} claims a sample rate of {self.sample_rate} Hz, which no recording "
                 f"has ({_RATES[0]} to {_RATES[1]} Hz are taken): its header is broken"
             )
+
+    def _decoder(self) -> Part | MediaPart:
+        """Of libsndfile, or where that cannot read the file, of FFmpeg."""
+        try:
+            return Part(self._file, self.name)
+        except ValueError as error:
+            self._file.seek(0)
+            if has_av():
+                return _with_both_errors(self._file, self.name, error)
+            if is_media(self.name, self._file.read(12)):
+                raise ValueError(
+                    f"{self.name!r} needs PyAV to be read: pip install 'sklearn-rcrnn[media]'. Or "
+                    "convert it first, with ffmpeg -i IN OUT.flac for example"
+                ) from error
+            raise
 
     def __enter__(self) -> AudioFile:
         return self
@@ -146,9 +163,9 @@ class AudioFile:
             raise ValueError(f"{self.name!r} is empty: it has 0 samples")
         return n_samples / self.sample_rate
 
-    def _parts(self) -> Iterator[Part]:
+    def _parts(self) -> Iterator[Part | MediaPart]:
         """The recording, and those that were joined to it: each when that before is read."""
-        part = self._first
+        part: Part | MediaPart = self._first
         part.restart()
         yield part
         while (start := next_start(self._file, part.start, part.stop)) is not None:
@@ -172,6 +189,14 @@ class AudioFile:
             part.close()
 
 
+def _with_both_errors(file: BinaryIO, name: str, error: ValueError) -> MediaPart:
+    try:
+        return MediaPart(file, name)
+    except ValueError as other:
+        is_ours = is_media(name, b"")
+        raise (other if is_ours else error) from other
+
+
 def _warn(text: str) -> None:
     warnings.warn(text, stacklevel=2)  # one place, so that a file is told of once
 
@@ -191,7 +216,8 @@ def read_audio(
 ) -> NDArray[np.floating]:
     """Read a file, or a part of it, as one channel at the given sample rate.
 
-    WAV, FLAC, Ogg, MP3 and whatever else libsndfile reads; channels are averaged.
+    WAV, FLAC, Ogg, MP3 and whatever else libsndfile reads, and with PyAV (the extra
+    ``media``) M4A, MP4, MOV, WebM, AAC, WMA and the like; channels are averaged.
 
     Parameters
     ----------

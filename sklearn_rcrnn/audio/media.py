@@ -1,0 +1,188 @@
+"""What libsndfile does not read, films for example: decoded by FFmpeg, which PyAV brings."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._utils.files import VIDEO
+
+# Samples of all channels together that are given at once, about.
+_BLOCK = 2**17
+# FFmpeg guesses: of formats that begin with something certain, and of others by their name.
+# No playlists, which could name other files.
+_CERTAIN = (
+    *("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "asf", "avi", "flv", "mpegts", "mpeg", "caf"),
+    *("amr", "ape", "wv", "tta", "mpc", "mpc8", "rm", "dsf", "iff", "ogg", "wav", "w64", "aiff"),
+    *("au", "tak", "oma", "voc", "nut"),
+)
+_BY_NAME = {".aac": "aac", ".ac3": "ac3", ".eac3": "eac3", ".dts": "dts", ".mpc": "mpc"}
+# Seconds before a place from which decoding begins, so that codecs have settled there.
+_RUN_UP = 0.5
+
+
+def is_media(name: str, begin: bytes) -> bool:
+    """Whether a file is of a kind that PyAV may read, by its name or first bytes."""
+    return name.lower().endswith(VIDEO) or begin[4:8] == b"ftyp" or begin[:4] == b"\x1aE\xdf\xa3"
+
+
+def has_av() -> bool:
+    """Whether PyAV is installed."""
+    return find_spec("av") is not None
+
+
+class MediaPart:
+    """A recording that FFmpeg decodes; to be used as :class:`Part`.
+
+    Parameters
+    ----------
+    file : binary file
+    name : str
+        Of the file, for errors and warnings.
+
+    Raises
+    ------
+    ValueError
+        If there is no sound in it that can be decoded.
+    """
+
+    start = 0
+
+    def __init__(self, file: BinaryIO, name: str):
+        self.name = name
+        self.stop = os.fstat(file.fileno()).st_size
+        self._file = file
+        self._length: int | None = None
+        self._began: float | None = None  # time of the first frame, which need not be 0
+        self._container: Any = None
+        self.restart()
+        self.sample_rate: int = self._stream.rate or 0
+        self.n_channels: int = self._stream.codec_context.channels or 1
+        duration = self._stream.duration
+        self._promised = 0
+        if duration:
+            self._promised = int(duration * self._stream.time_base * self.sample_rate)
+
+    def close(self) -> None:
+        """Close the decoder; the file stays open."""
+        if self._container is not None:
+            self._container.close()
+
+    def restart(self) -> None:
+        """Go to the first sample, with a new decoder."""
+        import av
+
+        self.close()
+        self._file.seek(0)
+        own = [form for suffix, form in _BY_NAME.items() if self.name.lower().endswith(suffix)]
+        names = ",".join([*_CERTAIN, *own])
+        try:
+            self._container = av.open(self._file, options={"format_whitelist": names})
+            streams = self._container.streams.audio
+        except Exception as error:  # of many kinds, OSError and ValueError among them
+            raise ValueError(f"{self.name!r} cannot be read as audio ({_told(error)})") from error
+        if not streams:
+            self.close()
+            raise ValueError(f"{self.name!r} cannot be read as audio: there is no sound in it")
+        self._stream = streams[0]
+
+    def length(self) -> int:
+        """How many samples can be read; all are decoded for it, once."""
+        if self._length is None:
+            self.restart()
+            self._length = sum(map(len, self._decoded("float32")))
+        return self._length
+
+    def samples(self, first: int, count: int, dtype: str) -> Iterator[NDArray[np.floating]]:
+        """Samples of all channels in blocks, from `first` on, as many as there are to `count`."""
+        self.restart()
+        blocks = self._decoded(dtype, first) if first else self._decoded(dtype)
+        for block in blocks:
+            if count <= 0:
+                return
+            yield block[:count]
+            count -= len(block)
+
+    def _decoded(self, dtype: str, first: int = 0) -> Iterator[NDArray[np.floating]]:
+        """Samples of shape (n_samples_i, n_channels) from `first` on."""
+        import av
+
+        same = av.AudioResampler(format="fltp", layout=self._stream.layout, rate=self.sample_rate)
+        pending: list[NDArray] = []
+        position: int | None = None
+        for frame in self._frames(first):
+            if position is None:
+                position = self._place(frame) if first else 0
+            parts = same.resample(frame)
+            for part in parts:
+                samples = part.to_ndarray().T
+                skipped = min(max(0, first - position), len(samples))
+                position += len(samples)
+                if skipped < len(samples):
+                    pending.append(samples[skipped:])
+            if sum(map(len, pending)) * self.n_channels >= _BLOCK:
+                yield np.concatenate(pending).astype(dtype)
+                pending = []
+        if pending:
+            yield np.concatenate(pending).astype(dtype)
+
+    def _frames(self, first: int) -> Iterator[Any]:
+        """Frames from a little before a sample on; what is damaged is left out."""
+        import av
+
+        if first and not self._seek(first):
+            self.restart()
+        seconds = 0.0
+        try:
+            for packet in self._container.demux(self._stream):
+                try:
+                    frames = packet.decode()
+                except av.error.FFmpegError as error:
+                    self._warn(f"is damaged about {seconds:.2f} s: {_told(error)}")
+                    continue
+                for frame in frames:
+                    seconds = frame.time or seconds
+                    yield frame
+        except (av.error.FFmpegError, OSError) as error:
+            self._warn(f"is cut short at about {seconds:.2f} s: {_told(error)}")
+            return
+        promised = self._promised / max(1, self.sample_rate)
+        if seconds < promised - 1:
+            self._warn(
+                f"is cut short: its header promises {promised:.2f} s, about {seconds:.2f} s can "
+                "be read. What is there is used"
+            )
+
+    def _seek(self, first: int) -> bool:
+        import av
+
+        try:
+            if self._began is None:
+                frames = self._container.decode(self._stream)
+                self._began = next((frame.time for frame in frames), None)
+            if self._began is None:
+                return False
+            at = max(0.0, first / self.sample_rate - _RUN_UP) + self._began
+            self._container.seek(int(at / self._stream.time_base), stream=self._stream)
+        except (av.error.FFmpegError, OSError):
+            return False
+        return True
+
+    def _place(self, frame: Any) -> int:
+        """Which sample a frame begins with; the first one, if it does not say."""
+        if frame.time is None:
+            return 0
+        return max(0, round((frame.time - (self._began or 0.0)) * self.sample_rate))
+
+    def _warn(self, text: str) -> None:
+        warnings.warn(f"{self.name!r} {text}", stacklevel=2)
+
+
+def _told(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
