@@ -123,6 +123,9 @@ class Normalization(nn.Module):
         that come with the package do.
     """
 
+    # Buffers that weights which were saved before these existed may lack.
+    later_buffers = ("prior_mean", "prior_variance", "prior_frames")
+
     mean: Tensor
     scale: Tensor
     context: Tensor | None
@@ -197,8 +200,7 @@ class Normalization(nn.Module):
         return normalized_around(features, sum(reach) + 1, lengths, reach.after, prior)
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *args: Any) -> None:
-        # Weights that were saved before there was a prior have none.
         for name, value in self.named_buffers():
-            if name.startswith("prior_"):
+            if name in self.later_buffers:
                 state.setdefault(prefix + name, value)
         super()._load_from_state_dict(state, prefix, *args)

@@ -56,7 +56,7 @@ def restore(net: Any, weights: Mapping[str, Tensor]) -> Any:
     _check_sizes(net, weights)
     for name, values in weights.items():
         _check_values(name, values)
-    net.set_params(optimizer=NoOptimizer)
+    net.optimizer = NoOptimizer
     with torch.random.fork_rng(devices=[]):  # first values are drawn, and written over
         net.initialize()
     net.module_.load_state_dict(weights)
@@ -68,12 +68,18 @@ def _check_sizes(net: Any, weights: Mapping[str, Tensor]) -> None:
     settings = net.get_params_for("module")
     try:
         with torch.device("meta"), _NoRandomNumbers():  # sizes without memory
-            needed = net.module(**settings).state_dict()
+            network = net.module(**settings)
+        needed = network.state_dict()
     except (RuntimeError, TypeError, OverflowError, MemoryError, ZeroDivisionError) as error:
         raise ValueError(
             f"no network can have these sizes: {_sizes(settings)} ({error})"
         ) from error
-    for name in sorted({*needed, *weights}):
+    may_lack = {
+        f"{place}.{name}".removeprefix(".")
+        for place, module in network.named_modules()
+        for name in getattr(module, "later_buffers", ())
+    }
+    for name in sorted({*needed, *weights} - (may_lack - {*weights})):
         if name not in weights or name not in needed:
             where = "the weights" if name not in weights else "such a network"
             raise ValueError(
