@@ -8,11 +8,18 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from .detector import RCRNNDetector
 from .features import LFBETransformer
+from .models.starts import load_start, taken_over
 from .pretraining import CRNNPretrainer
+from .training.augmentation import FeatureAugmentation
+
+# Parameters of the features, and what they are unless told otherwise.
+_FEATURES = {"sample_rate": 44100, "n_fft": 2048, "hop_length": 1024, "n_mels": 64}
 
 
 def _paper() -> dict[str, Any]:
@@ -36,6 +43,7 @@ def _paper() -> dict[str, Any]:
 def make_rcrnn_pipeline(
     *,
     preset: Literal["default", "paper"] = "default",
+    start: Any = None,
     sample_rate: int = 44100,
     n_fft: int = 2048,
     hop_length: int = 1024,
@@ -53,6 +61,12 @@ def make_rcrnn_pipeline(
         losses of Faster R-CNN's time (``recipe="paper"``), pre-trained at a learning rate
         of 1e-3 with batches of 80, then fine-tuned at 1e-5. Parameters that you give take
         precedence.
+    start : str, PathLike or fitted Pipeline, default=None
+        Begin with the weights of another model: its name in the package, as for
+        :func:`load_pretrained`, or its folder, or itself. A few examples of new sounds then
+        do. Features, sizes and all else that belongs to the weights are those of the start,
+        and the new model carries its license and attribution. None or ``"none"``: random
+        weights, as for a search over sizes.
     sample_rate : int, default=44100
         Rate in Hz at which recordings are analyzed; files are resampled to it.
     n_fft : int, default=2048
@@ -86,19 +100,29 @@ def make_rcrnn_pipeline(
     23.22
     >>> make_rcrnn_pipeline(preset="paper")["detector"].lr
     1e-05
+
+    From weights that have learnt other sounds:
+
+    >>> make_rcrnn_pipeline(start="rare-events")["detector"].dense_units
+    256
     """
-    lfbe = LFBETransformer(
-        sample_rate=sample_rate, n_fft=n_fft, hop_length=hop_length, n_mels=n_mels, n_jobs=n_jobs
-    )
+    features = dict(zip(_FEATURES, (sample_rate, n_fft, hop_length, n_mels), strict=True))
     if "frame_shift" in detector_params:
         raise ValueError("frame_shift follows from hop_length and sample_rate; do not give it")
     if preset not in ("default", "paper"):
         raise ValueError(f'preset must be "default" or "paper"; got {preset!r}')
     if preset == "paper":
         detector_params = _paper() | detector_params
+    lfbe = LFBETransformer(**features, n_jobs=n_jobs)
+    if (model := load_start(start)) is not None:
+        if preset == "paper":
+            raise ValueError('preset="paper" trains from scratch: give no start with it')
+        lfbe = _features_of(model, features, n_jobs)
+        detector_params = _from_start(model) | detector_params
     if isinstance(memory, os.PathLike):
         memory = os.fspath(memory)  # a Pipeline takes strings only
-    detector = RCRNNDetector(frame_shift=lfbe.frame_shift, memory=memory, **detector_params)
+    detector_params["frame_shift"] = lfbe.frame_shift
+    detector = RCRNNDetector(memory=memory, **detector_params)
     return Pipeline([("lfbe", lfbe), ("detector", detector)], memory=memory)
 
 
@@ -202,3 +226,25 @@ def event_embeddings(estimator: Pipeline, X: Any, events: Any) -> list[NDArray[n
     if features is not None:
         X = features.transform(X)
     return detector.event_embeddings(X, events)
+
+
+def _features_of(model: Pipeline, given: dict[str, int], n_jobs: int | None) -> LFBETransformer:
+    """The features of a start; parameters that ask for others are an error."""
+    lfbe: LFBETransformer = clone(model[0]).set_params(n_jobs=n_jobs)
+    for name, value in given.items():
+        theirs = getattr(lfbe, name)
+        if value not in (theirs, _FEATURES[name]):
+            raise ValueError(
+                f"The start was trained with {name}={theirs}; {name}={value} cannot be had with "
+                'it. Leave it out, or use start="none"'
+            )
+    return lfbe
+
+
+def _from_start(model: Pipeline) -> dict[str, Any]:
+    """Parameters of a detector that goes on from a fitted one."""
+    return {
+        **taken_over(model),
+        "pretrainer": FrozenEstimator(model[-1]),
+        "augmentation": FeatureAugmentation(),
+    }
