@@ -16,7 +16,16 @@ if TYPE_CHECKING:
 
 Recordings = Annotated[Path, typer.Argument(help="Folder of recordings, or one recording.")]
 Table = Annotated[Path, typer.Argument(help="Table of their events, or folder of tables.")]
-Epochs = Annotated[int, typer.Option(min=1, help="Times that the network sees every clip.")]
+Epochs = Annotated[
+    int, typer.Option(min=1, help="Passes over the clips, or over 256 if there are fewer.")
+]
+Start = Annotated[
+    str,
+    typer.Option(
+        help="Weights to begin with: a model of the package (see `rcrnn models`), a folder of "
+        "a model, or none for random ones."
+    ),
+]
 ClipLength = Annotated[float, typer.Option(min=1, help="Recordings are cut to so many seconds.")]
 EmptyRatio = Annotated[
     float, typer.Option(min=0, help="Clips without an event for each clip with one, at most.")
@@ -28,11 +37,23 @@ Seed = Annotated[int, typer.Option(help="Weights, split and order.")]
 
 
 class Clips(NamedTuple):
-    """Clips, their events, and the number of the recording that each was cut from."""
+    """Clips, their events, and the recordings that they were cut from.
+
+    Attributes
+    ----------
+    X, y : lists of n_clips excerpts, and of lists of events
+    groups : int array of shape (n_clips,)
+        The place of its recording in `recordings`, for each clip.
+    recordings, events, undecided : lists of n_recordings
+        Paths, events, and those events that nobody has decided on.
+    """
 
     X: list[Any]
     y: list[Any]
     groups: Any
+    recordings: list[Path]
+    events: list[list[Event]]
+    undecided: list[list[Event]]
 
     @property
     def n_recordings(self) -> int:
@@ -106,7 +127,7 @@ def read_clips(
         n_events=n_events,
         n_clips=len(X),
     )
-    return Clips(X, clips, groups)
+    return Clips(X, clips, groups, usable, y, undecided)
 
 
 def _corrected(
@@ -127,16 +148,30 @@ def _corrected(
     return [c.events for c in corrected], [c.undecided for c in corrected]
 
 
-def new_pipeline(epochs: int, seed: int, jobs: int, **params: Any) -> Any:
-    """A pipeline that trains for so many epochs, whatever comes."""
+def new_pipeline(epochs: int, seed: int, jobs: int, start: str, **params: Any) -> Any:
+    """A pipeline that trains for so many epochs, whatever comes, from a start or from scratch."""
     from .. import FeatureAugmentation, make_rcrnn_pipeline
 
-    return make_rcrnn_pipeline(
-        validation_fraction=None,
-        augmentation=FeatureAugmentation(),
-        batch_size=8,
-        max_epochs=epochs,
-        random_state=seed,
-        n_jobs=jobs,
-        **params,
-    )
+    settings = {
+        "validation_fraction": None,
+        "augmentation": FeatureAugmentation(),
+        "batch_size": 8,
+        "max_epochs": epochs,
+        "random_state": seed,
+    }
+    return make_rcrnn_pipeline(start=start, n_jobs=jobs, **{**settings, **params})
+
+
+def say_start(pipe: Any, start: str, log: Log) -> None:
+    """Say what a training starts from, and under which license that puts the new model."""
+    from ..models.provenance import provenance_of
+
+    first = pipe[-1].pretrainer
+    if first is None or start == "none":
+        log.say("start", "started from random weights", start=None)
+        return
+    known = provenance_of(first.estimator)
+    text = f"started from {start}"
+    if license_ := known.get("license"):
+        text += f", whose license holds for the new model, too: {license_}"
+    log.say("start", text, start=start, license=known.get("license"))

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from .._utils.text import counted
+from ..events import THRESHOLD_NAMES, select_events
+from ..models import DEFAULT_START, NO_START
 from ._clips import (
     ClipLength,
     Clips,
@@ -17,12 +19,15 @@ from ._clips import (
     Epochs,
     Recordings,
     Seed,
+    Start,
     Table,
     new_pipeline,
     read_clips,
+    say_start,
 )
 from ._columns import Columns, with_columns
-from ._common import JsonLogs, Log, Quiet, app, fail, label_scores, load_model, rate_text
+from ._common import JsonLogs, Log, Quiet, app, fail, label_scores, rate_text
+from ._material import fresh_clips, go_on, held_out_mixtures
 
 # With fewer recordings than this none can be spared: clips are held out instead.
 _FEW_RECORDINGS = 5
@@ -34,21 +39,29 @@ def train(
     recordings: Recordings,
     events: Table,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model.")],
-    epochs: Epochs = 30,
+    epochs: Epochs = 16,
     clip_length: ClipLength = 10.0,
     empty_ratio: EmptyRatio = 1.0,
     held_out: Annotated[
         float, typer.Option(min=0, max=0.9, help="Part of the recordings to choose and score on.")
     ] = 0.2,
-    gru_units: Annotated[int, typer.Option(min=1, help="U of the paper.")] = 50,
-    dense_units: Annotated[int, typer.Option(min=1, help="M of the paper.")] = 128,
-    start: Annotated[
-        str | None,
-        typer.Option(help="Start from a model of the package or a folder, with its U and M."),
+    start: Start = DEFAULT_START,
+    gru_units: Annotated[
+        int | None, typer.Option(min=1, help="U of the paper, with --start none; else 50.")
+    ] = None,
+    dense_units: Annotated[
+        int | None, typer.Option(min=1, help="M of the paper, with --start none; else 128.")
     ] = None,
     pretrain_epochs: Annotated[
-        int, typer.Option(min=0, help="Epochs on the presence of events alone, before.")
+        int,
+        typer.Option(min=0, help="Epochs on the presence of events, before; with --start none."),
     ] = 0,
+    final_epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Epochs with the held-out recordings, in the end; a quarter of --epochs."
+        ),
+    ] = None,
     corrections: Corrections = None,
     seed: Seed = 0,
     jobs: Annotated[int, typer.Option(help="Threads that compute features.")] = 2,
@@ -58,30 +71,36 @@ def train(
 ) -> None:
     """Learn from recordings and their events; write a model, its scores and a model card.
 
-    A part of the recordings is held out: the threshold of each label is chosen on it, and
-    the scores are of it.
+    It starts from weights that know other sounds, so that a dozen examples of each new one
+    do, and makes new clips of them in every epoch. A part of the recordings is held out: the
+    thresholds of each label are chosen on it, and the scores are of it. Then it is learnt
+    from, too, for a few epochs.
 
     \b
     rcrnn train recordings/ events.csv -o birds
-    rcrnn train recordings/ events.csv -o birds --start rare-events
+    rcrnn train recordings/ events.csv -o birds --start none --gru-units 100
     rcrnn detect night.flac --model birds
     """
     log = Log(quiet, as_json)
+    last = epochs // 4 if final_epochs is None else final_epochs
     try:
+        sizes = _sizes(start, gru_units, dense_units, pretrain_epochs)
         clips = read_clips(
             *(recordings, events, clip_length, empty_ratio, seed, log),
             corrections=corrections,
             columns=table_columns,
         )
         trained, held, by_recording = _split(clips, held_out, seed)
-        pipe = new_pipeline(epochs, seed, jobs, gru_units=gru_units, dense_units=dense_units)
-        if start is not None:
-            pipe = _started(pipe, start)
-        elif pretrain_epochs:
-            pipe.set_params(detector__pretrainer=_pretrainer(pretrain_epochs))
+        pipe = new_pipeline(epochs, seed, jobs, start, **sizes)
+        say_start(pipe, start, log)
         pipe.set_params(detector__callbacks=[_epoch_log(log, epochs)])
-        pipe.fit(*clips.take(trained))
-        scores = _choose_and_score(pipe, *clips.take(held), log) if len(held) else {}
+        makes: dict[str, Any] = {"length": clip_length, "seed": seed, "jobs": jobs}
+        pipe.fit(fresh_clips(clips, held, **makes))
+        scores: dict[str, Any] = {}
+        if len(held):
+            scores = _choose_and_score(pipe, clips, held, clip_length, seed, log)
+        if len(held) and last:
+            pipe = go_on(pipe, fresh_clips(clips, [], **makes), last, _epoch_log(log, last))
     except (OSError, TypeError, ValueError) as error:
         fail(str(error))
     facts = {
@@ -90,7 +109,7 @@ def train(
         "clips held out": len(held),
         "held out by": "recording" if by_recording else "clip: the scores flatter",
         "seconds of a clip": clip_length,
-        "epochs": epochs,
+        "epochs": f"{epochs}, and {last} with what was held out" if len(held) else epochs,
         "seed": seed,
     }
     _write_model(pipe, output, facts, scores)
@@ -125,21 +144,20 @@ def _split(clips: Clips, fraction: float, seed: int) -> tuple[Any, Any, bool]:
     return np.flatnonzero(~held), np.flatnonzero(held), by_recording
 
 
-def _started(pipe: Any, start: str) -> Any:
-    """The pipeline with features and first weights of another."""
-    from sklearn.frozen import FrozenEstimator
-
-    from ..training.initial_weights import shared_params
-
-    model = load_model(start)
-    first = FrozenEstimator(model[-1])
-    pipe.set_params(
-        lfbe=model[0].set_params(n_jobs=pipe[0].n_jobs),
-        detector__pretrainer=first,
-        detector__dense_units=model[-1].dense_units,
-        **{f"detector__{name}": value for name, value in shared_params(model[-1]).items()},
-    )
-    return pipe
+def _sizes(
+    start: str, gru_units: int | None, dense_units: int | None, pretrain_epochs: int
+) -> dict[str, Any]:
+    """Parameters that only a network from scratch may have."""
+    given = {"gru_units": gru_units, "dense_units": dense_units}
+    params: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if pretrain_epochs:
+        params["pretrainer"] = _pretrainer(pretrain_epochs)
+    if params and start != NO_START:
+        raise ValueError(
+            f"--start {start} brings its own sizes and weights: give --start none with "
+            "--gru-units, --dense-units and --pretrain-epochs"
+        )
+    return params
 
 
 def _pretrainer(epochs: int) -> Any:
@@ -163,20 +181,28 @@ def _epoch_log(log: Log, epochs: int) -> Any:
     return EpochLog()
 
 
-def _choose_and_score(pipe: Any, X: list[Any], y: list[Any], log: Log) -> dict[str, Any]:
-    """Set the threshold of each label, and say what it gives on the same clips."""
-    from .. import TunedThresholdDetectorCV
+def _choose_and_score(
+    pipe: Any, clips: Clips, held: Any, length: float, seed: int, log: Log
+) -> dict[str, Any]:
+    """Set the thresholds of each label, and say what they give on the held-out clips."""
+    from ..models.thresholds import choose_thresholds
 
+    X, y = clips.take(held)
     if not any(y):
         default = pipe[-1].score_threshold
         log.say("warning", f"no event was held out: the threshold stays at {default}, no scores")
         return {}
-    TunedThresholdDetectorCV(pipe, cv="prefit").fit(X, y)
-    found = pipe.predict(X)
-    scores = label_scores(y, found, pipe[-1].classes_.tolist())
-    for label, threshold in pipe[-1].score_threshold.items():
+    labels = pipe[-1].classes_.tolist()
+    candidates = pipe[-1].predict_candidates(pipe[:-1].transform(X))
+    mixed, true = held_out_mixtures(pipe, clips, held, length, seed)
+    named = choose_thresholds([*y, *true], [*candidates, *mixed], labels)
+    pipe[-1].thresholds_ = named
+    pipe[-1].set_params(score_threshold=named["balanced"])
+    scores = label_scores(y, select_events(candidates, named["balanced"], None), labels)
+    for label, threshold in named["balanced"].items():
         row = scores[str(label)]
         row["threshold"] = round(threshold, 3)
+        row["thresholds"] = {name: round(own[label], 3) for name, own in named.items()}
         log.say(
             "score",
             f"{label}: error rate {rate_text(row['error_rate'], 2)}, F-score "
@@ -187,8 +213,10 @@ def _choose_and_score(pipe: Any, X: list[Any], y: list[Any], log: Log) -> dict[s
 
 def _write_model(pipe: Any, folder: Path, facts: dict[str, Any], scores: dict[str, Any]) -> None:
     from .. import __version__, save
+    from ..models.provenance import provenance_lines, provenance_of
 
     save(pipe, folder)
+    provenance = provenance_of(pipe[-1])
     (folder / "scores.json").write_text(json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
     lines = [
         f"# {folder.name}",
@@ -197,18 +225,20 @@ def _write_model(pipe: Any, folder: Path, facts: dict[str, Any], scores: dict[st
         f"{pipe[-1].n_parameters_:,} parameters; sklearn_rcrnn {__version__}.",
         "",
         *(f"- {key}: {value}" for key, value in facts.items()),
+        *provenance_lines(provenance),
     ]
     if scores:
         lines += [
             "",
             "Scores on the held-out clips, on which the thresholds were chosen, onsets within "
-            "0.5 s:",
+            "0.5 s, and thresholds by name (`--threshold sensitive`):",
             "",
-            "| label | threshold | events | error rate | F-score |",
-            "|---|---|---|---|---|",
+            f"| label | events | error rate | F-score | {' | '.join(THRESHOLD_NAMES)} |",
+            "|---" * (4 + len(THRESHOLD_NAMES)) + "|",
             *(
-                f"| {label} | {row['threshold']} | {row['n_events']} | "
-                f"{rate_text(row['error_rate'], 2)} | {row['f_score']:.2f} |"
+                f"| {label} | {row['n_events']} | {rate_text(row['error_rate'], 2)} | "
+                f"{row['f_score']:.2f} | "
+                f"{' | '.join(str(row['thresholds'][name]) for name in THRESHOLD_NAMES)} |"
                 for label, row in scores.items()
             ),
         ]

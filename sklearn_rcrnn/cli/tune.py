@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from .._utils.text import counted
+from ..models import DEFAULT_START, NO_START
 from ._clips import (
     ClipLength,
     Clips,
@@ -16,9 +17,11 @@ from ._clips import (
     Epochs,
     Recordings,
     Seed,
+    Start,
     Table,
     new_pipeline,
     read_clips,
+    say_start,
 )
 from ._columns import Columns, with_columns
 from ._common import JsonLogs, Log, Quiet, app, fail
@@ -50,6 +53,7 @@ def tune(
     epochs: Epochs = 20,
     clip_length: ClipLength = 10.0,
     empty_ratio: EmptyRatio = 1.0,
+    start: Start = DEFAULT_START,
     seed: Seed = 0,
     jobs: Annotated[int, typer.Option(help="Trainings side by side.")] = 1,
     quiet: Quiet = False,
@@ -59,7 +63,7 @@ def tune(
     """Try settings by cross-validation and print a table, the best first.
 
     \b
-    rcrnn tune recordings/ events.csv -p gru_units=50,100 -p dense_units=64,128,256
+    rcrnn tune recordings/ events.csv -p gru_units=50,100 --start none
     rcrnn tune recordings/ events.csv -p lr=3e-4,1e-3 --search halving -o tuned.csv
     """
     log = Log(quiet, as_json)
@@ -68,7 +72,10 @@ def tune(
         clips = read_clips(
             *(recordings, events, clip_length, empty_ratio, seed, log), columns=table_columns
         )
-        results = _search(clips, grid, search, folds, epochs, seed, jobs)
+        pipe = new_pipeline(epochs, seed, 1, start)
+        _check_grid(grid, pipe, start)
+        say_start(pipe, start, log)
+        results = _search(pipe, clips, grid, search=search, folds=folds, jobs=jobs)
     except (OSError, TypeError, ValueError) as error:
         fail(str(error))
     columns = [*grid, "error rate", "spread", "epochs"]
@@ -107,13 +114,26 @@ def _number(value: Any) -> Any:
         return value
 
 
+def _check_grid(grid: dict[str, list[Any]], pipe: Any, start: str) -> None:
+    """Settings that belong to the weights of a start cannot be tried with it."""
+    from ..training.initial_weights import shared_params
+
+    fixed = sorted(set(grid) & set(shared_params(pipe[-1])))
+    if start != NO_START and fixed:
+        raise ValueError(
+            f"{' and '.join(fixed)} cannot be tried with --start {start}, whose weights have "
+            f"{', '.join(f'{name}={getattr(pipe[-1], name)!r}' for name in fixed)}: give "
+            "--start none"
+        )
+
+
 def _search(
+    pipe: Any,
     clips: Clips,
     grid: dict[str, list[Any]],
+    *,
     search: Search,
     folds: int,
-    epochs: int,
-    seed: int,
     jobs: int,
 ) -> list[list[Any]]:
     """Values, mean error rate over the folds, its deviation and epochs of each setting."""
@@ -134,7 +154,7 @@ def _search(
         "n_jobs": jobs,
         "error_score": "raise",
     }
-    pipe = new_pipeline(epochs, seed, 1)
+    epochs, seed = pipe[-1].max_epochs, pipe[-1].random_state
     prefixed = {f"detector__{name}": values for name, values in grid.items()}
     if search is Search.grid:
         chosen = GridSearchCV(pipe, prefixed, **settings)

@@ -38,6 +38,9 @@ class FreshExcerpts(MixtureStream):
     X : sequence of paths or 1-D arrays
         Recordings of any length; arrays at 44.1 kHz.
     y : list of n_recordings lists of (onset, offset, label)
+    unknown : list of n_recordings lists of (start, stop), default=None
+        Parts in seconds of which nobody says what is in them, or that are held out: they
+        are not heard, nor are events that reach into them.
     n_mixtures : int, default=256
         Clips in an epoch.
     mixture_length : float, default=10.0
@@ -85,6 +88,7 @@ class FreshExcerpts(MixtureStream):
         X: Any,
         y: Any,
         *,
+        unknown: Sequence[Sequence[tuple[float, float]]] | None = None,
         n_mixtures: int = 256,
         mixture_length: float = 10.0,
         as_recorded: float = 0.4,
@@ -114,7 +118,12 @@ class FreshExcerpts(MixtureStream):
         self.synthetic = synthetic
         clips = check_clips(X)
         self._durations = [_duration(clip) for clip in clips]
-        self._events = check_event_lists(y, n_clips=len(clips), durations=self._durations)
+        events = check_event_lists(y, n_clips=len(clips), durations=self._durations)
+        self._unknown = [[] for _ in clips] if unknown is None else [list(u) for u in unknown]
+        self._events = [
+            [event for event in own if not _overlapping(event, parts)]
+            for own, parts in zip(events, self._unknown, strict=True)
+        ]
         self.labels = labels_of(self._events)
         if not self.labels:
             raise ValueError("y has no event in any recording: there is nothing to learn")
@@ -130,7 +139,7 @@ class FreshExcerpts(MixtureStream):
         self._stretches = [
             (i, start, stop)
             for i, own in enumerate(self._events)
-            for start, stop in _between(own, self._durations[i])
+            for start, stop in _between([*own, *self._unknown[i]], self._durations[i])
         ]
 
     def draw(
@@ -161,18 +170,25 @@ class FreshExcerpts(MixtureStream):
         label = self.labels[int(rng.integers(len(self.labels)))]
         places = self._places[label]
         i, event = places[int(rng.integers(len(places)))]
-        length, duration = self.mixture_length, self._durations[i]
+        length = self.mixture_length
+        first, last = self._known_around(i, event)
         # The onset is inside, and if there is room the whole event.
         room = max(length - (event.offset - event.onset), 0.2 * length)
         start = event.onset - rng.uniform(0, room)
-        start = min(max(start, 0.0), max(duration - length, 0.0))
-        stop = min(start + length, duration)
+        start = min(max(start, first), max(last - length, first))
+        stop = min(start + length, last)
         inside = []
         for other in self._events[i]:
             onset, offset = max(other.onset, start), min(other.offset, stop)
             if offset - onset >= min(0.1, other.offset - other.onset):
                 inside.append((onset - start, offset - start, other.label))
         return self._samples(i, start, stop).copy(), sorted(inside)
+
+    def _known_around(self, i: int, event: Event) -> tuple[float, float]:
+        """The part of a recording around an event in which nothing is unknown."""
+        before = [stop for _, stop in self._unknown[i] if stop <= event.onset]
+        behind = [start for start, _ in self._unknown[i] if start >= event.offset]
+        return max(before, default=0.0), min(behind, default=self._durations[i])
 
     def _samples(self, i: int, start: float, stop: float) -> NDArray[np.float32]:
         source = self._sources[i]
@@ -238,11 +254,15 @@ def _duration(clip: Any) -> float:
     return len(np.asarray(clip)) / SAMPLE_RATE
 
 
-def _between(events: Sequence[Event], duration: float) -> list[tuple[float, float]]:
-    """Stretches of a recording without an event."""
+def _overlapping(event: Event, parts: Sequence[tuple[float, float]]) -> bool:
+    return any(start < event.offset and stop > event.onset for start, stop in parts)
+
+
+def _between(parts: Sequence[Sequence[Any]], duration: float) -> list[tuple[float, float]]:
+    """What of a recording lies between events and unknown parts, a little away from them."""
     stretches, start = [], 0.0
-    for event in [*sorted(events), Event(duration + _GUARD, duration + 1, "")]:
-        if event.onset - _GUARD - start >= _SHORTEST_STRETCH:
-            stretches.append((start, event.onset - _GUARD))
-        start = max(start, event.offset + _GUARD)
+    for onset, offset in [*sorted((p[0], p[1]) for p in parts), (duration + _GUARD, duration + 1)]:
+        if onset - _GUARD - start >= _SHORTEST_STRETCH:
+            stretches.append((start, onset - _GUARD))
+        start = max(start, offset + _GUARD)
     return stretches

@@ -8,12 +8,10 @@ from typing import Any
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from . import NO_START
 from .shipped import list_pretrained, load_pretrained
 from .storage import load
 
-# What `rcrnn train` and `rcrnn tune` start from unless told otherwise.
-DEFAULT_START = "rare-events"
-NO_START = "none"
 # What a detector takes over: with others, the weights would not fit or mean something else.
 _TAKEN = (
     "gru_units",

@@ -96,6 +96,22 @@ def test_the_same_from_disk_in_memory_and_another_process(few, tmp_path, monkeyp
     assert np.any(kept.draw(2, 0)[0][:100] != kept.draw(3, 0)[0][:100])
 
 
+def test_unknown_parts_are_never_heard():
+    """A recording whose samples are their own time; from 4 to 6 s nobody knows what is there."""
+    ramp = np.arange(12 * RATE, dtype=np.float32) / (12 * RATE)
+    events = [(2.0, 2.5, "dog"), (5.5, 6.5, "cat"), (9.0, 9.5, "dog")]
+    stream = FreshExcerpts(
+        [ramp], [events], unknown=[[(4.0, 6.0)]], mixture_length=3.0, as_recorded=0.5,
+        synthetic=0.0, event_counts=(1,), **PLAIN,
+    )  # fmt: skip
+    assert stream.labels == ["dog"]
+    for index in range(40):
+        samples, found = stream.draw(1, index)
+        heard = 12 * samples / (1 if found else 0.2)
+        assert not np.any((heard > 4.01) & (heard < 5.99))
+        assert all(label == "dog" for *_, label in found)
+
+
 def test_nothing_to_learn(few):
     with pytest.raises(ValueError, match="no event in any recording"):
         FreshExcerpts(few[0], [[]] * 4)

@@ -1,0 +1,93 @@
+"""What ``rcrnn train`` learns from: fresh clips of the recordings, without what is held out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._clips import Clips
+
+# An epoch has no fewer clips than this, however few the recordings are.
+_FEWEST = 256
+# Mixtures of held-out events of each label, to choose thresholds on.
+_MIXTURES_A_LABEL = 12
+# The learning rate with which training goes on in the end, as a part of the first one.
+_FINAL_LR = 0.3
+
+
+def fresh_clips(clips: Clips, held: Any, *, length: float, seed: int, jobs: int) -> Any:
+    """A stream of clips of the recordings; what is held out is never heard in it.
+
+    Parameters
+    ----------
+    clips : Clips
+    held : int array
+        Places of the clips that are held out.
+    length : float
+        Seconds of a clip.
+    seed, jobs : int
+        With more than one job a process makes clips beside the training.
+    """
+    from ..datasets import FreshExcerpts
+
+    parts: dict[int, list[Any]] = {}
+    for i in held:
+        parts.setdefault(int(clips.groups[i]), []).append((clips.X[i].start, clips.X[i].stop))
+    unknown = [
+        [*parts.get(i, []), *((e.onset, e.offset) for e in own)]
+        for i, own in enumerate(clips.undecided)
+    ]
+    return FreshExcerpts(
+        clips.recordings,
+        clips.events,
+        unknown=unknown,
+        n_mixtures=max(len(clips.X) - len(held), _FEWEST),
+        mixture_length=length,
+        n_jobs=1 if jobs > 1 else None,
+        random_state=seed,
+    )
+
+
+def held_out_mixtures(
+    pipe: Any, clips: Clips, held: Any, length: float, seed: int
+) -> tuple[list[Any], list[Any]]:
+    """Candidates and events of mixtures that only what is held out is in.
+
+    Two events of a label say little about its threshold; over a dozen surroundings they
+    say more.
+    """
+    from ..datasets import FreshExcerpts
+    from ..events import check_event_lists
+
+    X, y = clips.take(held)
+    labels = {event.label for own in y for event in own}
+    mixtures = FreshExcerpts(
+        X,
+        y,
+        n_mixtures=_MIXTURES_A_LABEL * len(labels),
+        mixture_length=length,
+        as_recorded=0.0,
+        event_counts=(0.4, 0.6),
+        augmentation=None,
+        random_state=seed,
+    )
+    drawn = [mixtures.draw(0, i) for i in range(len(mixtures))]
+    features = pipe[:-1].transform([samples for samples, _ in drawn])
+    return pipe[-1].predict_candidates(features), check_event_lists([e for _, e in drawn])
+
+
+def go_on(pipe: Any, stream: Any, epochs: int, log: Any) -> Any:
+    """The pipeline trained for some epochs more, with its thresholds and what it started from."""
+    from sklearn.base import clone
+    from sklearn.frozen import FrozenEstimator
+
+    first = pipe[-1]
+    again = clone(pipe).set_params(
+        detector__pretrainer=FrozenEstimator(first),
+        detector__max_epochs=epochs,
+        detector__lr=_FINAL_LR * first.lr,
+        detector__callbacks=[log],
+    )
+    again.fit(stream)
+    if hasattr(first, "thresholds_"):
+        again[-1].thresholds_ = first.thresholds_
+    return again
