@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from .._utils.text import counted
-from ..events import THRESHOLD_NAMES, select_events
 from ..models import DEFAULT_START, NO_START
 from ._clips import (
     ClipLength,
@@ -185,6 +184,7 @@ def _choose_and_score(
     pipe: Any, clips: Clips, held: Any, length: float, seed: int, log: Log
 ) -> dict[str, Any]:
     """Set the thresholds of each label, and say what they give on the held-out clips."""
+    from ..events import select_events
     from ..models.thresholds import choose_thresholds
 
     X, y = clips.take(held)
@@ -213,6 +213,7 @@ def _choose_and_score(
 
 def _write_model(pipe: Any, folder: Path, facts: dict[str, Any], scores: dict[str, Any]) -> None:
     from .. import __version__, save
+    from ..events import THRESHOLD_NAMES
     from ..models.provenance import provenance_lines, provenance_of
 
     save(pipe, folder)

@@ -296,13 +296,17 @@ def test_from_nothing_to_a_model(tmp_path):
     (clips / "._clip.wav").write_text("of macOS")
     (clips / "of_a_phone.m4a").write_bytes(b"\0\0\0\x1cftypM4A ")
     train = ("train", clips, table, "-o", tmp_path / "model", "--epochs", 1, "--gru-units", 4)
-    out = rcrnn(*train, "--dense-units", 8, "--json", "--held-out", 0.4, "--pretrain-epochs", 1)
+    train = (*train, "--dense-units", 8, "--json", "--held-out", 0.4, "--pretrain-epochs", 1)
+    out = rcrnn(*train)
+    assert out.returncode == 2
+    assert "give --start none with --gru-units, --dense-units" in out.stderr
+    out = rcrnn(*train, "--start", "none")
     assert out.returncode == 0, out.stderr
     rows = [json.loads(line) for line in out.stderr.splitlines()]
     kinds = [row["event"] for row in rows]
     assert kinds[:3] == ["error", "error", "read"]
     assert "of_a_phone.m4a' " in rows[1]["error"]  # broken, or in need of PyAV
-    assert {"epoch", "score", "finished"} <= set(kinds)
+    assert {"start", "epoch", "score", "finished"} <= set(kinds)
     card = (tmp_path / "model" / "README.md").read_text()
     assert "held out by: recording" in card
     scores = json.loads((tmp_path / "model" / "scores.json").read_text())
@@ -313,8 +317,18 @@ def test_from_nothing_to_a_model(tmp_path):
     again = ("train", clips, table, "-o", tmp_path / "tuned", "--epochs", 1, "--start")
     out = rcrnn(*again, tmp_path / "model")
     assert out.returncode == 0, out.stderr
-    assert load(tmp_path / "tuned")[-1].gru_units == 4
+    assert f"started from {tmp_path / 'model'}\n" in out.stderr
+    tuned = load(tmp_path / "tuned")[-1]
+    assert tuned.gru_units == 4
+    assert set(tuned.thresholds_) == {"sensitive", "balanced", "few false alarms"}
+    assert "- started from: model\n" in (tmp_path / "tuned" / "README.md").read_text()
+    found = rcrnn("detect", clips, "--model", tmp_path / "tuned", "--threshold", "sensitive")
+    assert found.stdout.startswith("file,onset,offset,label,score"), found.stderr
     args = ("tune", clips, table, "-p", "dense_units=4,8", "--epochs", 1, "--folds", 2)
+    out = rcrnn(*args, "-p", "gru_units=4")
+    assert out.returncode == 2
+    assert "gru_units cannot be tried with --start" in out.stderr
+    args = (*args, "--start", "none")
     out = rcrnn(*args, "-p", "gru_units=4", "-o", tmp_path / "results.csv")
     assert out.returncode == 0, out.stderr
     assert out.stdout.split()[:2] == ["dense_units", "gru_units"]
@@ -336,7 +350,7 @@ def test_training_on_one_clip_says_what_to_do(tmp_path):
     out = rcrnn("synthesize", tmp_path / "clips", "--clips", 1, "--length", 3, "--presence", 1)
     assert out.stderr == f"{tmp_path / 'clips'}: 1 clip, 1 event\n"
     command = (tmp_path / "clips", tmp_path / "clips" / "events.csv", "--epochs", 1)
-    small = ("--gru-units", 4, "--dense-units", 8, "-o", tmp_path / "model")
+    small = ("--start", "none", "--gru-units", 4, "--dense-units", 8, "-o", tmp_path / "model")
     out = rcrnn("train", *command, *small)
     assert out.returncode == 2
     assert "1 clip, and nothing can be held out of it" in out.stderr
@@ -356,7 +370,8 @@ def test_recordings_without_clips_do_not_count(tmp_path):
     out = rcrnn("tune", *command, "-p", "dense_units=4,8")
     assert out.returncode == 2
     assert "2 recordings with clips cannot make 3 folds" in out.stderr
-    small = ("--gru-units", 4, "--dense-units", 8, "-o", tmp_path / "model", "--held-out", 0.4)
+    small = ("--start", "none", "--gru-units", 4, "--dense-units", 8, "--held-out", 0.4)
+    small = (*small, "-o", tmp_path / "model")
     assert rcrnn("train", *command, *small).returncode == 0
     card = (tmp_path / "model" / "README.md").read_text()
     assert "- recordings: 2\n" in card
