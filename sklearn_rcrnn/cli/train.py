@@ -38,7 +38,7 @@ def train(
     recordings: Recordings,
     events: Table,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model.")],
-    epochs: Epochs = 16,
+    epochs: Epochs = 12,
     clip_length: ClipLength = 10.0,
     empty_ratio: EmptyRatio = 1.0,
     held_out: Annotated[
