@@ -50,13 +50,15 @@ def test_training_on_a_corpus_and_its_held_out_rates(root, tmp_path):
     sizes += "--final-epochs 1 --valid-clips 2 --test-clips 2 --gru-units 4 --dense-units 8 "
     sizes += "--judges 1 --judge-epochs 1"
     settings = [*sizes.split(), "--held-out", "0.5", "--root", root, "--work", tmp_path]
-    printed = run("examples/rare_events_corpus.py", *settings)
+    printed = run("benchmarks/accuracy/rare_events_corpus.py", *settings)
     assert "1 judges: 1 epochs of 4 mixtures each" in printed
     assert "scored devtest: 2 mixtures a class" in printed
     assert (tmp_path / "scores.json").exists()
 
     models = [tmp_path / "round1", tmp_path / "model"]
-    printed = run("benchmarks/held_out.py", "--split", tmp_path / "split", "--clips", 2, *models)
+    printed = run(
+        "benchmarks/accuracy/held_out.py", "--split", tmp_path / "split", "--clips", 2, *models
+    )
     assert [line.split()[0] for line in printed.splitlines()[-2:]] == ["round1", "model"]
 
 
@@ -83,7 +85,7 @@ def test_the_conditions_of_a_model(root, tmp_path):
 def test_what_defaults_are_worth(mixtures, root, tmp_path):
     sizes = "--train-clips 2 --epochs 1 --clips 2"
     settings = [*mixtures, "--root", root, "--work", tmp_path, "--settings", "constant"]
-    printed = run("benchmarks/defaults.py", *sizes.split(), *settings).splitlines()
+    printed = run("benchmarks/accuracy/defaults.py", *sizes.split(), *settings).splitlines()
     assert printed[0].startswith("6 mixtures to train on, 1 epochs; 12 held out")
     assert [line.split()[2] for line in printed[-2:]] == ["1", "any"]
 
@@ -91,10 +93,10 @@ def test_what_defaults_are_worth(mixtures, root, tmp_path):
 def test_a_table_of_the_paper_goes_on_where_it_was(root, tmp_path):
     sizes = "--table 4 --minutes 0.01 --train-clips 3 --valid-clips 2 --test-clips 2 --classes all"
     settings = [*sizes.split(), "--root", root, "--work", tmp_path]
-    first = run("benchmarks/paper_tables.py", *settings, "--systems", "DNN")
+    first = run("benchmarks/accuracy/paper_tables.py", *settings, "--systems", "DNN")
     assert "DNN, all, seed 0" in first
     ours = ("R-CRNN", "R-CRNN (refined)")
-    again = run("benchmarks/paper_tables.py", *settings, "--systems", "DNN", *ours)
+    again = run("benchmarks/accuracy/paper_tables.py", *settings, "--systems", "DNN", *ours)
     assert "DNN, all, seed 0" not in again
     assert all(f"{name}, all, seed 0" in again for name in ours)
     with open(tmp_path / "table4.csv", newline="") as file:

@@ -1,7 +1,7 @@
 """Tables 1 to 4 of the paper, run here: one cell for each system, class and seed.
 
-python benchmarks/paper_tables.py --table 4 --root ../shared/corpus --train-clips 500
-python benchmarks/paper_tables.py --table 4 --minutes 10 --train-clips 1500 --classes all
+python benchmarks/accuracy/paper_tables.py --table 4 --root ../shared/corpus --train-clips 500
+python benchmarks/accuracy/paper_tables.py --table 4 --minutes 10 --train-clips 1500 --classes all
 
 The first trains as the paper did, on the challenge's mixtures, for --epochs at most. The
 second gives every system the same minutes of one core on the same fresh mixtures of ten

@@ -8,7 +8,7 @@ recordings that were held out of training; a last round may take those in, too. 
 detectors that were trained on two thirds of the recordings, only so that thresholds hang on
 more recordings than were held out first. The devtest mixtures are only scored.
 
-    python examples/rare_events_corpus.py --root ../shared/corpus
+    python benchmarks/accuracy/rare_events_corpus.py --root ../shared/corpus
 
 The folder is laid out as the challenge's development set; the environment variable
 RCRNN_CORPUS may name it. A stage that is done is not done again when the command is
@@ -48,7 +48,13 @@ from sklearn_rcrnn.datasets import (
     split_by_recording,
     synthesize_mixtures,
 )
-from sklearn_rcrnn.evaluation import bootstrap_interval, scores_by_group, threshold_curves
+from sklearn_rcrnn.evaluation import (
+    THRESHOLDS,
+    bootstrap_interval,
+    by_own_mixtures,
+    scores_by_group,
+    threshold_curves,
+)
 from sklearn_rcrnn.events import select_events
 from sklearn_rcrnn.metrics import counts_by_clip, event_based_error_rate, event_based_f_score
 
@@ -116,12 +122,11 @@ def error_rate_curves(pipe, split, n_clips, seed):
     """By label, the curve on held-out mixtures of the class, as the challenge scores it."""
     X, y, _, made_for = challenge_mixtures(split, "hold", n_clips, seed)
     candidates = pipe[-1].predict_candidates(pipe[:-1].transform(X))
-    curves = {}
-    for label in sorted(set(made_for)):
-        own = [i for i, name in enumerate(made_for) if name == label]
-        found = threshold_curves([y[i] for i in own], [candidates[i] for i in own], labels=[label])
-        curves[label] = found.error_rate[0]
-    return curves, found.thresholds
+    curves = {
+        label: threshold_curves(*own, labels=[label])
+        for label, own in by_own_mixtures(y, candidates, made_for).items()
+    }
+    return {label: own.error_rate[0] for label, own in curves.items()}, THRESHOLDS
 
 
 def choose_thresholds(args, pipe, split, say):
@@ -164,20 +169,10 @@ def judge_one(args, number):
     return error_rate_curves(load(args.work / name), split, args.valid_clips, args.seed)[0]
 
 
-def own_class(clips, made_for):
-    """Only events of the class that a mixture was made for, as the challenge scores."""
-    return [
-        [event for event in clip if event.label == label]
-        for clip, label in zip(clips, made_for, strict=True)
-    ]
-
-
 def score_by_class(y, found, made_for):
     """ER, its 95 % interval and F1 of each class over its own mixtures, and their mean."""
     rows = {}
-    for label in sorted(set(made_for)):
-        own = [i for i, name in enumerate(made_for) if name == label]
-        true, pred = [y[i] for i in own], [found[i] for i in own]
+    for label, (true, pred) in by_own_mixtures(y, found, made_for).items():
         rows[label] = (
             float(event_based_error_rate(true, pred, labels=[label])),
             *bootstrap_interval(true, pred, random_state=0),
@@ -369,7 +364,11 @@ def main() -> None:
     results = {}
     for most in (None, 1):  # 1 is the challenge's rule
         chosen = select_events(candidates, pipe[-1].score_threshold, most)
-        found = own_class(chosen, made_for)
+        # Only events of the class that a mixture was made for, as the challenge scores.
+        found = [
+            [event for event in clip if event.label == label]
+            for clip, label in zip(chosen, made_for, strict=True)
+        ]
         rows = score_by_class(y, found, made_for)
         results[str(most)] = rows
         print(f"\nmax_events_per_clip={most}\n")

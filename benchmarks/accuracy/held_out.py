@@ -1,6 +1,6 @@
 """Error rates of models on mixtures of recordings that were held out of their training.
 
-python benchmarks/held_out.py --split work/split work/detector work/round1 work/round2
+python benchmarks/accuracy/held_out.py --split work/split work/detector work/round1 work/round2
 
 The folder is that of split_by_recording, subset "hold". One event a clip, each class on its
 own mixtures at its best threshold: for comparing steps of a training, not for reporting.
@@ -15,7 +15,7 @@ import numpy as np
 
 from sklearn_rcrnn import load
 from sklearn_rcrnn.datasets import generate_mixture_recipes, synthesize_mixtures
-from sklearn_rcrnn.evaluation import threshold_curves
+from sklearn_rcrnn.evaluation import by_own_mixtures, threshold_curves
 
 
 def held_out_mixtures(split, clips=150, seeds=(3, 4)):
@@ -35,12 +35,8 @@ def held_out_mixtures(split, clips=150, seeds=(3, 4)):
 def error_rates(candidates, y, made_for, max_events=1):
     """By label, the curve of the error rate over thresholds on the mixtures made for it."""
     curves = {}
-    for label in sorted(set(made_for)):
-        places = [i for i, name in enumerate(made_for) if name == label]
-        scored = [[e for e in candidates[i] if e.label == label] for i in places]
-        found = threshold_curves(
-            [y[i] for i in places], scored, labels=[label], max_events=max_events
-        )
+    for label, own in by_own_mixtures(y, candidates, made_for).items():
+        found = threshold_curves(*own, labels=[label], max_events=max_events)
         curves[label] = (found.thresholds, found.error_rate[0])
     return curves
 
