@@ -76,6 +76,7 @@ def test_the_conditions_of_a_model(root, tmp_path):
     (figures,) = json.loads((tmp_path / "figures.json").read_text()).values()
     assert [row["of all events"] for row in figures["found"].values()] == [0, 0, 0]
     assert len(figures["found"]["in 10 s of silence"]["missed"]) == 6
+    assert figures["failures"]["events"] == figures["failures"]["missed or misplaced"] == 3
     for row in figures["false alarms an hour"].values():
         assert row["hours"] == pytest.approx(1 / 60)
         assert row["model"]["all"] == 0

@@ -13,9 +13,10 @@ Three kinds of rows, for each label that both the model and the subset have:
 - false alarms an hour: the backgrounds of the subset in a row, and cut into pieces of five
   seconds that are joined in another order. Their ends and joins are hard.
 
-All at the thresholds that the model has; --best takes, for each label, the one that is best on
-the mixtures as they are, to compare models that have none yet. The folder has the challenge's
-layout, whatever it holds: also splits that no training has seen.
+All at the thresholds that the model has, and false alarms at those that it has by name, too;
+--best takes, for each label, the one that is best on the mixtures as they are, to compare models
+that have none yet. The folder has the challenge's layout, whatever it holds: also splits that no
+training has seen.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ import argparse
 import io
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +36,12 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from sklearn_rcrnn import list_pretrained, load, load_pretrained
 from sklearn_rcrnn.datasets import generate_mixture_recipes, synthesize_mixtures
 from sklearn_rcrnn.datasets.layout import data_folder, read_cv_setup
 from sklearn_rcrnn.evaluation import by_own_mixtures, threshold_curves
 from sklearn_rcrnn.events import select_events
 from sklearn_rcrnn.metrics import event_based_error_rate
+from sklearn_rcrnn.models.starts import load_start
 
 RATE = 44100
 MARGIN = 0.25
@@ -46,6 +49,7 @@ COLLAR = 0.5
 PADDED = 10.0
 NOISE = 10 ** (-60 / 20)
 PIECE = 5.0
+N_SHOWN = 5
 Samples = NDArray[np.float32]
 
 
@@ -116,13 +120,23 @@ def candidates_of(pipe: Any, clips: list[Samples]) -> list[list[Any]]:
     return found
 
 
+@cache
+def _recipes(root: str, subset: str, labels: tuple[str, ...], n_clips: int, seed: int) -> Any:
+    return generate_mixture_recipes(
+        root, subset, mixtures_per_class=n_clips, random_state=seed, n_jobs=1, classes=labels
+    )
+
+
+def recipes_of(root: str, subset: str, labels: list[str], n_clips: int, seed: int) -> Any:
+    """Recipes of the mixtures, drawn once for all models."""
+    return _recipes(str(root), subset, tuple(labels), n_clips, seed)
+
+
 def mixture_candidates(
     pipe: Any, root: str, subset: str, labels: list[str], n_clips: int, seed: int
 ) -> tuple[dict[str, list[Any]], list[Any], list[str]]:
     """Candidates of each recorder, true events, and the label each mixture was made for."""
-    recipes = generate_mixture_recipes(
-        root, subset, mixtures_per_class=n_clips, random_state=seed, n_jobs=1, classes=labels
-    )
+    recipes = recipes_of(root, subset, labels, n_clips, seed)
     mixtures, y = synthesize_mixtures(root, recipes, lazy=True)
     found: dict[str, list[Any]] = {name: [] for name in RECORDERS}
     for i in range(0, len(mixtures), 16):
@@ -207,15 +221,21 @@ def false_alarms(
 ) -> dict[str, Any]:
     """Events an hour where there are none, by surroundings, name of thresholds and label."""
     backgrounds = material.backgrounds()
+    names = [entry["filepath"] for entry in material.background_entries]
     size = round(PIECE * RATE)
-    pieces = [x[i : i + size] for x in backgrounds for i in range(0, len(x) - size + 1, size)]
+    pieces = [
+        (name, x[i : i + size])
+        for name, x in zip(names, backgrounds, strict=True)
+        for i in range(0, len(x) - size + 1, size)
+    ]
     order = np.random.default_rng(seed).permutation(len(pieces))
     result: dict[str, Any] = {}
     for name, parts in (
-        ("in a row", backgrounds),
+        ("in a row", list(zip(names, backgrounds, strict=True))),
         ("with joins every 5 s", [pieces[i] for i in order]),
     ):
-        whole = np.concatenate(parts)
+        whole = np.concatenate([samples for _, samples in parts])
+        ends = np.cumsum([len(samples) for _, samples in parts]) / RATE
         hours = len(whole) / RATE / 3600
         candidates = candidates_of(pipe, [whole])
         result[name] = {"hours": hours}
@@ -223,8 +243,39 @@ def false_alarms(
             found = select_events(candidates, chosen, None)[0]
             labels = pipe[-1].classes_.tolist()
             rates = {label: sum(e.label == label for e in found) / hours for label in labels}
-            result[name][kind] = {"labels": rates, "all": len(found) / hours}
+            heard = Counter(parts[int(np.searchsorted(ends, e.onset))][0] for e in found)
+            result[name][kind] = {
+                "labels": rates,
+                "all": len(found) / hours,
+                "most in": heard.most_common(N_SHOWN),
+            }
     return result
+
+
+def failures(
+    recipes: dict[str, Any], candidates: Any, y: Any, made_for: list[str], thresholds: Any
+) -> dict[str, Any]:
+    """Of mixtures as they are: recordings that are missed most, and how few events are found."""
+    chosen = select_events(candidates, thresholds, 1)
+    flat = [recipe for own in recipes.values() for recipe in own]
+    missed, mixed, by_ratio = Counter(), Counter(), Counter()
+    for recipe, label, true, found in zip(flat, made_for, y, chosen, strict=True):
+        if not true:
+            continue
+        right = any(e.label == label and abs(e.onset - true[0].onset) <= COLLAR for e in found)
+        mixed[recipe["event_path"]] += 1
+        missed[recipe["event_path"]] += not right
+        by_ratio[recipe["ebr"], right] += 1
+    return {
+        "events": sum(mixed.values()),
+        "missed or misplaced": sum(missed.values()),
+        "most of": [(path, n, mixed[path]) for path, n in missed.most_common(N_SHOWN) if n],
+        "found by ratio": {
+            f"{ratio:g} dB": by_ratio[ratio, True]
+            / (by_ratio[ratio, True] + by_ratio[ratio, False])
+            for ratio in sorted({ratio for ratio, _ in by_ratio})
+        },
+    }
 
 
 def measure(
@@ -236,10 +287,12 @@ def measure(
     if not material.labels:
         raise SystemExit(f"{subset} of {root} has no events of the model's labels, {known}")
     candidates, y, made_for = mixture_candidates(pipe, root, subset, material.labels, clips, seed)
-    thresholds = pipe[-1].score_threshold
+    thresholds = pipe[-1]._thresholds()
     if best:
         default = thresholds if isinstance(thresholds, dict) else dict.fromkeys(known, 0.5)
         thresholds = default | best_thresholds(candidates["as they are"], y, made_for)
+    by_name = {"model": thresholds, **getattr(pipe[-1], "thresholds_", {})}
+    recipes = recipes_of(root, subset, material.labels, clips, seed)
     return {
         "subset": subset,
         "seed": seed,
@@ -247,7 +300,8 @@ def measure(
         "thresholds": thresholds,
         "found": found_parts(pipe, material, thresholds, seed),
         "error rate": error_rates(candidates, y, made_for, thresholds),
-        "false alarms an hour": false_alarms(pipe, material, {"model": thresholds}, seed),
+        "false alarms an hour": false_alarms(pipe, material, by_name, seed),
+        "failures": failures(recipes, candidates["as they are"], y, made_for, thresholds),
     }
 
 
@@ -288,7 +342,7 @@ def main() -> None:
     args = parser.parse_args()
     results = {}
     for model in args.models:
-        pipe = load_pretrained(model) if model in list_pretrained() else load(model)
+        pipe = load_start(model)
         figures = measure(
             pipe, args.root, args.subset, clips=args.clips, seed=args.seed, best=args.best
         )

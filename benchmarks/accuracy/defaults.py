@@ -1,7 +1,8 @@
 """What the defaults of RCRNNDetector are worth, on recordings held out of the training.
 
 python benchmarks/accuracy/defaults.py --root ../shared/corpus
-python benchmarks/accuracy/defaults.py --settings "one cycle, by 10 s around" --epochs 30 --challenge
+python benchmarks/accuracy/defaults.py --epochs 30 --challenge \
+    --settings "one cycle, by 10 s around"
 
 Trains on the same few mixtures with each setting, as somebody would who has a folder of
 recordings, and prints the error rate, one event a clip and any number, at the best threshold

@@ -1,16 +1,41 @@
-"""``rcrnn models``: the models that come with the package."""
+"""``rcrnn models``: the models that come with the package, and the card of a model."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from ._common import app
+from ._common import app, fail
 
 
 @app.command()
-def models() -> None:
-    """List the models that come with the package."""
-    from .. import list_pretrained, load_pretrained
+def models(
+    name: Annotated[
+        str | None, typer.Argument(help="A model of the package or a folder: prints its card.")
+    ] = None,
+) -> None:
+    """List the models that come with the package, or print the card of one.
 
-    for name in list_pretrained():
-        typer.echo(f"{name}: {', '.join(map(str, load_pretrained(name)[-1].classes_))}")
+    The list has the labels, the license of the weights, the size, and the mean error rate on
+    mixtures that no training has heard.
+
+    \b
+    rcrnn models
+    rcrnn models rare-events
+    """
+    from ..models.shipped import list_pretrained, model_card, model_facts
+
+    if name is not None:
+        try:
+            typer.echo(model_card(name), nl=False)
+        except FileNotFoundError as error:
+            fail(str(error))
+        return
+    for known in list_pretrained():
+        facts = model_facts(known)
+        rate = "" if facts.error_rate is None else f", error rate {facts.error_rate:.2f}"
+        typer.echo(
+            f"{facts.name}: {', '.join(map(str, facts.labels))}\n"
+            f"    {facts.license or 'license unknown'}, {facts.n_bytes / 1e6:.1f} MB{rate}"
+        )

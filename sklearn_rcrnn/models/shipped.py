@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from sklearn.pipeline import Pipeline
 
 from .storage import DESCRIPTION, load
 
 MODELS = Path(__file__).parent
+# The card of a model, and the figures that it was filled from.
+CARD = "README.md"
+FIGURES = "figures.json"
 
 
 def list_pretrained() -> list[str]:
@@ -60,3 +65,110 @@ def load_pretrained(name: str = "rare-events") -> Pipeline:
     if name not in there:
         raise ValueError(f"There is no model {name!r}; there are {there}")
     return load(MODELS / name)
+
+
+class ModelFacts(NamedTuple):
+    """What is known of a model without loading it.
+
+    Attributes
+    ----------
+    name : str
+    labels : list of str or int
+    license : str or None
+        Of the weights.
+    n_bytes : int
+        Of all its files.
+    error_rate : float or None
+        Mean over the labels on mixtures that it was measured with, as they are.
+    """
+
+    name: str
+    labels: list[Any]
+    license: str | None
+    n_bytes: int
+    error_rate: float | None
+
+
+def model_facts(name: str) -> ModelFacts:
+    """Labels, license, size and error rate of a model, from its files.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`list_pretrained`, or the folder of a model.
+
+    Returns
+    -------
+    ModelFacts
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such model.
+
+    Examples
+    --------
+    >>> from sklearn_rcrnn.models.shipped import model_facts
+    >>> model_facts("rare-events").license
+    'CC BY-NC 4.0'
+    """
+    folder = model_folder(name)
+    description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    rate = None
+    if (folder / FIGURES).is_file():
+        figures = json.loads((folder / FIGURES).read_text(encoding="utf-8"))
+        rate = figures["error rate"]["as they are"]["mean"]
+    return ModelFacts(
+        folder.name,
+        description["steps"][-1].get("classes", []),
+        description.get("provenance", {}).get("license"),
+        sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
+        rate,
+    )
+
+
+def model_card(name: str) -> str:
+    """The card of a model: what it learnt from, licenses, how good it is and where it fails.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`list_pretrained`, or the folder of a model.
+
+    Returns
+    -------
+    str
+        Markdown.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such model, or it has no card.
+
+    Examples
+    --------
+    >>> from sklearn_rcrnn.models.shipped import model_card
+    >>> model_card("rare-events").splitlines()[0]
+    '# rare-events'
+    """
+    card = model_folder(name) / CARD
+    if not card.is_file():
+        raise FileNotFoundError(f"{card.parent} is a model without a card: it has no {CARD}")
+    return card.read_text(encoding="utf-8")
+
+
+def model_folder(name: str) -> Path:
+    """Where a model lies: in the package, or the folder itself.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such model; says which there are.
+    """
+    folder = MODELS / name if name in list_pretrained() else Path(name)
+    if not (folder / DESCRIPTION).is_file():
+        raise FileNotFoundError(
+            f"There is no model {name!r}: it is no folder of a model, and the package has "
+            f"{', '.join(list_pretrained())}"
+        )
+    return folder
