@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ._clips import Clips
@@ -29,9 +30,13 @@ def fresh_clips(clips: Clips, held: Any, *, length: float, seed: int, jobs: int)
     """
     from ..datasets import FreshExcerpts
 
+    places = set(map(int, held))
     parts: dict[int, list[Any]] = {}
-    for i in held:
+    for i in places:
         parts.setdefault(int(clips.groups[i]), []).append((clips.X[i].start, clips.X[i].stop))
+    # Of a recording that is held out as a whole nothing is heard, also no clip that was dropped.
+    heard = {int(group) for i, group in enumerate(clips.groups) if i not in places}
+    parts |= {group: [(0.0, math.inf)] for group in parts if group not in heard}
     unknown = [
         [*parts.get(i, []), *((e.onset, e.offset) for e in own)]
         for i, own in enumerate(clips.undecided)
