@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -204,3 +204,26 @@ class Normalization(nn.Module):
             if name in self.later_buffers:
                 state.setdefault(prefix + name, value)
         super()._load_from_state_dict(state, prefix, *args)
+
+
+def with_prior(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a network, with a prior of no frames if they are from before there was one.
+
+    Parameters
+    ----------
+    weights : mapping of names to Tensor
+        A ``state_dict``.
+
+    Returns
+    -------
+    dict of str to Tensor
+    """
+    complete = dict(weights)
+    for name in weights:
+        stem, found, rest = name.rpartition("normalization.")
+        mean = weights.get(f"{stem}normalization.mean")
+        if found and rest == "context" and mean is not None:
+            complete.setdefault(f"{stem}{found}prior_mean", torch.zeros_like(mean))
+            complete.setdefault(f"{stem}{found}prior_variance", torch.ones_like(mean))
+            complete.setdefault(f"{stem}{found}prior_frames", torch.tensor(0.0))
+    return complete

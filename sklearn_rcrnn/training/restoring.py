@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from ..nn.normalization import with_prior
+
 
 class NoOptimizer:
     """Stands for the optimizer of a net that only predicts.
@@ -53,6 +55,7 @@ def restore(net: Any, weights: Mapping[str, Tensor]) -> Any:
         If the weights are not those of such a module, or not finite. Nothing is built then:
         a module of absurd sizes costs no memory.
     """
+    weights = with_prior(weights)
     _check_sizes(net, weights)
     for name, values in weights.items():
         _check_values(name, values)
