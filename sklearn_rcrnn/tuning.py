@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
 from collections.abc import Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.model_selection import GroupKFold, check_cv
-from sklearn.utils import _safe_indexing
-from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.model_selection import check_cv
+from sklearn.utils import Bunch, _safe_indexing, get_tags
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    _routing_enabled,
+    process_routing,
+)
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_method_params, check_is_fitted
 
+from ._durations import clip_durations
+from ._folds import stratified_folds, warn_of_missing_labels
+from ._wrapped import (
+    candidates_of,
+    check_detector_inside,
+    detector_in,
+    innermost,
+    with_own_detector,
+)
 from .evaluation import THRESHOLDS, threshold_curves
 from .events import Event, check_event_lists, labels_of
 
 _PARAMETER = "score_threshold"
 
 
-def _estimator_has(name: str) -> Any:
-    def check(self: Any) -> bool:
-        getattr(getattr(self, "estimator_", self.estimator), name)
-        return True
-
-    return check
+def _gives_candidates(self: Any) -> bool:
+    return hasattr(detector_in(getattr(self, "estimator_", self.estimator)), "predict_candidates")
 
 
 class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
@@ -37,14 +51,19 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
 
     Parameters
     ----------
-    estimator : RCRNNDetector, or Pipeline that ends in one
-        Needs ``predict_candidates`` and a parameter ``score_threshold``.
+    estimator : RCRNNDetector, or what has one inside
+        A Pipeline that ends in one, a search of scikit-learn over either, or either in a
+        FrozenEstimator. It is never changed.
     scoring : {"error_rate", "f_score"}, default="error_rate"
         What each label's threshold is best for: event-based, onset only, collar 0.5 s.
     thresholds : sequence of float, default=0.05, 0.10, ..., 0.95
         Those to choose from.
+    max_false_alarms_per_hour : float, default=None
+        Choose only thresholds at which a label has no more false alarms than this in an hour
+        of the clips, if there is one (:func:`~sklearn_rcrnn.metrics.false_alarms_per_hour`).
     cv : int, cross-validation generator, iterable or "prefit", default=5
-        Splits of the clips; an int is a KFold, or a GroupKFold where ``fit`` has groups.
+        Splits of the clips. An int: so many folds, over which the events of each label are
+        spread evenly; clips of a group, where ``fit`` has groups, are in the same one.
         ``"prefit"``: the estimator is fitted already, and `X` and `y` of ``fit`` are new
         to it.
     refit : bool, default=True
@@ -59,6 +78,8 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
     best_threshold_ : dict of label to float
     best_score_ : dict of label to float
         Error rate or F-score of each label at its threshold, on clips not trained on.
+    false_alarms_per_hour_ : dict of label to float
+        Of each label at its threshold, on the same clips. Only with a limit for them.
     curves_ : sklearn.utils.Bunch
         From :func:`threshold_curves`.
     classes_ : ndarray of shape (n_classes,)
@@ -79,9 +100,10 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict = {
-        "estimator": [HasMethods(["fit", "predict"])],
+        "estimator": [HasMethods(["fit"])],
         "scoring": [StrOptions({"error_rate", "f_score"})],
         "thresholds": ["array-like"],
+        "max_false_alarms_per_hour": [Interval(Real, 0, None, closed="left"), None],
         "cv": ["cv_object", StrOptions({"prefit"})],
         "refit": ["boolean"],
         "n_jobs": [Integral, None],
@@ -93,6 +115,7 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         *,
         scoring: str = "error_rate",
         thresholds: Sequence[float] = THRESHOLDS,
+        max_false_alarms_per_hour: float | None = None,
         cv: Any = 5,
         refit: bool = True,
         n_jobs: int | None = None,
@@ -100,11 +123,14 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         self.estimator = estimator
         self.scoring = scoring
         self.thresholds = thresholds
+        self.max_false_alarms_per_hour = max_false_alarms_per_hour
         self.cv = cv
         self.refit = refit
         self.n_jobs = n_jobs
 
-    def fit(self, X: Any, y: Any, *, groups: Any = None) -> TunedThresholdDetectorCV:
+    def fit(
+        self, X: Any, y: Any, *, groups: Any = None, **fit_params: Any
+    ) -> TunedThresholdDetectorCV:
         """Choose the thresholds, and fit the estimator on all clips.
 
         Parameters
@@ -114,6 +140,9 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         groups : sequence of n_clips values, default=None
             The recording that each clip is of, from :func:`cut_recordings` for example:
             clips of one must not be on both sides of a split. Of no use with ``"prefit"``.
+        **fit_params
+            For the estimator's ``fit``; values for each clip are split as the clips are. With
+            metadata routing, what the estimator and `cv` have requested.
 
         Returns
         -------
@@ -121,55 +150,94 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
 
         Raises
         ------
-        ValueError
-            If the estimator has no ``score_threshold``, or no clip has an event.
+        TypeError, ValueError
+            Before anything is fitted: if the estimator has no ``score_threshold``, or no clip
+            has an event, or a threshold is not between 0 and 1.
+
+        Warns
+        -----
+        UserWarning
+            If a fold lacks a label, or no threshold has so few false alarms.
         """
         self._validate_params()
-        name = self._parameter_name()
+        check_detector_inside(self.estimator)
+        _check_thresholds(self.thresholds)
         true = check_event_lists(y, n_clips=len(X))
         labels = labels_of(true)
         if not labels:
             raise ValueError("y has no event in any clip: there is nothing to choose for")
         if isinstance(self.cv, str):
-            check_is_fitted(self.estimator)
-            self.estimator_ = self.estimator
-            unknown = sorted(set(labels) - set(self.estimator.classes_.tolist()))
-            if unknown:
+            check_is_fitted(detector_in(self.estimator))
+            fitted = self.estimator
+            known = detector_in(fitted).classes_.tolist()
+            if unknown := sorted(set(labels) - set(known)):
                 raise ValueError(
                     f"y has the labels {unknown}, which the estimator has not learnt; it knows "
-                    f"{self.estimator.classes_.tolist()}"
+                    f"{known}"
                 )
-            candidates = _candidates(self.estimator_, X)
+            candidates = candidates_of(fitted, X)
         else:
             if not self.refit:
                 raise ValueError('refit=False is for cv="prefit": no single estimator is fitted')
-            candidates = self._cross_validate(X, true, groups)
-            self.estimator_ = clone(self.estimator).fit(X, y)
-        self.classes_ = self.estimator_.classes_
-        most = self.estimator_.get_params()[name.replace(_PARAMETER, "max_events_per_clip")]
+            routed = self._routed(groups, fit_params)
+            candidates = self._cross_validate(X, true, routed)
+            own = _check_method_params(X, routed.estimator.fit)
+            fitted = clone(self.estimator).fit(X, y, **own)
+        self.estimator_ = with_own_detector(fitted)
+        self._choose(X, true, candidates, labels)
+        return self
+
+    def _choose(self, X: Any, true: Any, candidates: Any, labels: list[Any]) -> None:
+        """Set the thresholds of ``estimator_``, and what is known of them."""
+        detector = detector_in(self.estimator_)
+        self.classes_ = detector.classes_
+        limit = self.max_false_alarms_per_hour
         self.curves_ = threshold_curves(
-            true, candidates, thresholds=self.thresholds, labels=labels, max_events=most
+            true,
+            candidates,
+            thresholds=_check_thresholds(self.thresholds).tolist(),
+            labels=labels,
+            max_events=detector.max_events_per_clip,
+            durations=None if limit is None else clip_durations(innermost(self.estimator_), X),
         )
         self.best_threshold_, self.best_score_ = {}, {}
-        rows = self.curves_[self.scoring]
+        if limit is not None:
+            self.false_alarms_per_hour_ = {}
         sign = -1 if self.scoring == "error_rate" else 1
-        for label, row in zip(labels, rows, strict=True):
+        for i, label in enumerate(labels):
+            row = sign * self.curves_[self.scoring][i]
+            allowed = np.ones(len(row), bool)
+            if limit is not None:
+                allowed = self._few_enough(label, self.curves_.false_alarms_per_hour[i], limit)
             # Of equally good thresholds the one in their middle holds best on new clips.
-            best = np.flatnonzero(row == row[np.argmax(sign * row)])
+            best = np.flatnonzero(allowed & (row == row[allowed].max()))
             chosen = best[len(best) // 2]
             self.best_threshold_[label] = float(self.curves_.thresholds[chosen])
-            self.best_score_[label] = float(row[chosen])
+            self.best_score_[label] = float(sign * row[chosen])
+            if limit is not None:
+                rate = self.curves_.false_alarms_per_hour[i, chosen]
+                self.false_alarms_per_hour_[label] = float(rate)
         # A label that no clip of y has keeps the threshold that it had.
-        before = self.estimator_.get_params()[name]
-        if isinstance(before, str):
-            before = getattr(self.estimator_, "steps", [("", self.estimator_)])[-1][1]._thresholds()
+        before = detector._thresholds()
         rest = {
             label: before[label] if isinstance(before, dict) else before
             for label in self.classes_.tolist()
             if label not in self.best_threshold_
         }
-        self.estimator_.set_params(**{name: {**rest, **self.best_threshold_}})
-        return self
+        detector.set_params(**{_PARAMETER: {**rest, **self.best_threshold_}})
+
+    def _few_enough(
+        self, label: Any, rates: NDArray[np.float64], limit: float
+    ) -> NDArray[np.bool_]:
+        """The thresholds that keep to the limit, or come nearest to it."""
+        if rates.min() > limit:
+            warnings.warn(
+                f"No threshold up to {self.curves_.thresholds.max():g} keeps {label!r} to "
+                f"{limit:g} false alarms an hour; the fewest are {rates.min():.3g}",
+                UserWarning,
+                stacklevel=4,
+            )
+        return rates <= max(limit, rates.min())
 
     def predict(self, X: Any) -> list[list[Event]]:
         """Detect events with the thresholds that were chosen.
@@ -185,24 +253,26 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         return self.estimator_.predict(X)
 
-    def score(self, X: Any, y: Any) -> float:
+    def score(self, X: Any, y: Any, **score_params: Any) -> float:
         """The estimator's ``score`` with the thresholds that were chosen.
 
         Parameters
         ----------
         X : what the estimator's ``predict`` takes
         y : list of n_clips lists of (onset, offset, label)
+        **score_params
+            For the estimator's ``score``, ``sample_weight`` for example.
 
         Returns
         -------
         float
         """
         check_is_fitted(self)
-        return self.estimator_.score(X, y)
+        return self.estimator_.score(X, y, **score_params)
 
-    @available_if(_estimator_has("predict_candidates"))
+    @available_if(_gives_candidates)
     def predict_candidates(self, X: Any) -> list[list[Event]]:
-        """All scored events; available if the estimator is a detector, not a pipeline.
+        """All scored events, whatever the thresholds.
 
         Parameters
         ----------
@@ -213,26 +283,53 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         list of n_clips lists of Event
         """
         check_is_fitted(self)
-        return self.estimator_.predict_candidates(X)
+        return candidates_of(self.estimator_, X)
 
-    def _parameter_name(self) -> str:
-        """Name of the threshold in the estimator's parameters, ``detector__...`` in a pipeline."""
-        there = self.estimator.get_params()
-        for name in there:
-            if name == _PARAMETER or name.endswith("__" + _PARAMETER):
-                return name
-        raise ValueError(
-            f"{type(self.estimator).__name__} has no parameter {_PARAMETER}: an RCRNNDetector is "
-            "needed, or a pipeline that ends in one. Tune other thresholds by GridSearchCV"
-        )
+    def get_metadata_routing(self) -> MetadataRouter:
+        """What ``fit`` and ``score`` hand on to the estimator and to `cv`.
 
-    def _cross_validate(self, X: Any, true: list[list[Event]], groups: Any) -> list[list[Event]]:
+        Returns
+        -------
+        sklearn.utils.metadata_routing.MetadataRouter
+        """
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        mapping = mapping.add(caller="score", callee="score")
+        router = MetadataRouter(owner=self).add(estimator=self.estimator, method_mapping=mapping)
+        if isinstance(self.cv, (str, Integral)):
+            return router
+        splits = MethodMapping().add(caller="fit", callee="split")
+        return router.add(splitter=check_cv(self.cv), method_mapping=splits)
+
+    def _routed(self, groups: Any, fit_params: dict[str, Any]) -> Bunch:
+        """What goes to the estimator's ``fit`` and to the splitter."""
+        if _routing_enabled():
+            asked = self.get_metadata_routing().consumes("fit", ["groups"])
+            if groups is not None and asked:
+                fit_params = {**fit_params, "groups": groups}
+            routed = process_routing(self, "fit", **fit_params)
+        else:
+            routed = Bunch(estimator=Bunch(fit=fit_params))
+        # Groups are for the splits, whoever else asks for them.
+        routed.groups = groups
+        return routed
+
+    def _cross_validate(self, X: Any, true: list[list[Event]], routed: Bunch) -> list[list[Event]]:
         """Candidates of every clip, from an estimator that was not trained on it."""
-        by_group = groups is not None and isinstance(self.cv, Integral)
-        cv = GroupKFold(self.cv) if by_group else check_cv(self.cv)
-        parts = list(cv.split(np.arange(len(true)), groups=groups))
+        if isinstance(self.cv, Integral):
+            parts = stratified_folds(true, int(self.cv), routed.groups)
+        else:
+            own = routed.splitter.split if "splitter" in routed else {}
+            settings = {"groups": routed.groups, **own}
+            parts = list(check_cv(self.cv).split(np.arange(len(true)), **settings))
+        warn_of_missing_labels(true, parts)
         found = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fit_and_look)(clone(self.estimator), X, true, train, test)
+            delayed(_fit_and_look)(
+                clone(self.estimator),
+                (X, true),
+                train,
+                test,
+                _check_method_params(X, routed.estimator.fit, indices=train),
+            )
             for train, test in parts
         )
         candidates: list[list[Event] | None] = [None] * len(true)
@@ -244,14 +341,24 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
             raise ValueError(f"cv must test every clip; it never tests clips {missing[:5]}")
         return candidates  # type: ignore[return-value]
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        theirs = get_tags(self.estimator)
+        for name in ("estimator_type", "target_tags", "input_tags", "non_deterministic"):
+            setattr(tags, name, copy.copy(getattr(theirs, name)))
+        return tags
 
-def _fit_and_look(estimator: Any, X: Any, y: Any, train: Any, test: Any) -> list[list[Event]]:
-    estimator.fit(_safe_indexing(X, train), [y[i] for i in train])
-    return _candidates(estimator, _safe_indexing(X, test))
+
+def _check_thresholds(thresholds: Any) -> NDArray[np.float64]:
+    values = np.asarray(thresholds, float)
+    if values.ndim != 1 or not len(values) or not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"thresholds must be numbers between 0 and 1; got {thresholds!r}")
+    return values
 
 
-def _candidates(estimator: Any, X: Any) -> list[list[Event]]:
-    """``predict_candidates`` of a detector, or of the last step of a pipeline."""
-    if hasattr(estimator, "predict_candidates"):
-        return estimator.predict_candidates(X)
-    return estimator[-1].predict_candidates(estimator[:-1].transform(X))
+def _fit_and_look(
+    estimator: Any, data: tuple[Any, Any], train: Any, test: Any, fit_params: dict[str, Any]
+) -> list[list[Event]]:
+    X, y = data
+    fitted = estimator.fit(_safe_indexing(X, train), [y[i] for i in train], **fit_params)
+    return candidates_of(fitted, _safe_indexing(X, test))

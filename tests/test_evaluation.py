@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn import config_context
 from sklearn.base import clone
-from sklearn.model_selection import KFold
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import get_tags
 
-from sklearn_rcrnn import Event, RCRNNDetector, TunedThresholdDetectorCV
+from sklearn_rcrnn import (
+    Event,
+    FrameDetector,
+    LFBETransformer,
+    RCRNNDetector,
+    TunedThresholdDetectorCV,
+)
+from sklearn_rcrnn._base import NetworkEstimator
+from sklearn_rcrnn._folds import stratified_folds, warn_of_missing_labels
 from sklearn_rcrnn.evaluation import (
     bootstrap_interval,
     detection_summary,
@@ -22,6 +35,7 @@ from sklearn_rcrnn.metrics import (
     event_based_error_rate,
     event_based_f_score,
     event_counts,
+    false_alarms_per_hour,
 )
 
 LABELS = ["cat", "dog"]
@@ -173,18 +187,52 @@ def test_psds_of_the_truth_and_of_nothing(scored):
     assert psds(apart, late, [20.0] * len(true)) < 0.1
 
 
+class TestFolds:
+    def test_clips_sorted_by_class(self):
+        clips = [[Event(0, 1, label)] for label in "aaabbbbbbccc"] + [[]] * 6
+        for train, test in stratified_folds(clips, 3):
+            labels = sorted(event.label for i in test for event in clips[i])
+            assert labels == list("abbc")
+            assert len(test) == 6
+            assert sorted([*train, *test]) == list(range(18))
+
+    def test_groups_stay_together(self):
+        rng = np.random.default_rng(0)
+        groups = rng.integers(12, size=80)
+        kinds = [["a"], ["b"], ["a", "b"], []]
+        clips = [[Event(0, 1, label) for label in kinds[group % 4]] for group in groups]
+        for train, test in stratified_folds(clips, 3, groups):
+            assert set(groups[train]).isdisjoint(groups[test])
+            assert {e.label for i in test for e in clips[i]} == {"a", "b"}
+
+    def test_what_cannot_be_split(self):
+        with pytest.raises(ValueError, match="2 clips cannot make cv=3"):
+            stratified_folds([[], []], 3)
+        with pytest.raises(ValueError, match="1 groups of clips"):
+            stratified_folds([[], []], 2, ["x", "x"])
+
+    def test_warnings(self):
+        clips = [[Event(0, 1, "a")], [Event(0, 1, "b")], [Event(0, 1, "b")], []]
+        with pytest.warns(UserWarning, match="Fold 0") as told:
+            warn_of_missing_labels(clips, stratified_folds(clips, 2))
+        texts = [str(warning.message) for warning in told]
+        assert any("no event of a to train on" in text for text in texts)
+        assert any("no event of a to test on" in text for text in texts)
+
+
 class TestTuning:
     def test_prefit_chooses_the_best_of_each_label(self, fitted, features):
         X, y = features
-        detector = clone(fitted).fit(X, y)
-        tuned = TunedThresholdDetectorCV(detector, cv="prefit").fit(X, y)
-        assert tuned.estimator_ is detector
-        curves = threshold_curves(y, detector.predict_candidates(X))
+        tuned = TunedThresholdDetectorCV(fitted, cv="prefit").fit(X, y)
+        curves = threshold_curves(y, fitted.predict_candidates(X))
         for label, row in zip(curves.labels, curves.error_rate, strict=True):
             assert tuned.best_score_[label] == row.min()
-        assert detector.score_threshold == tuned.best_threshold_
-        assert tuned.predict(X) == detector.predict(X)
-        assert tuned.score(X, y) == detector.score(X, y)
+        assert tuned.estimator_.score_threshold == tuned.best_threshold_
+        assert fitted.score_threshold == 0.0  # the user's own stays as it is
+        chosen = select_events(fitted.predict_candidates(X), tuned.best_threshold_)
+        assert tuned.predict(X) == chosen
+        assert tuned.score(X, y) == event_based_f_score(y, chosen, zero_division=0.0)
+        assert tuned.predict_candidates(X) == fitted.predict_candidates(X)
 
     def test_every_clip_is_judged_by_a_model_that_did_not_see_it(self, features, monkeypatch):
         X, y = features
@@ -220,6 +268,97 @@ class TestTuning:
             inside = {int(g) for clip, g in zip(X, groups, strict=True) if clip.tobytes() in own}
             assert len(inside) == 2
             assert len(own) == np.isin(groups, list(inside)).sum()
+
+    @pytest.mark.parametrize("wrap", ["frozen", "pipeline", "frozen pipeline", "nested"])
+    def test_detectors_inside_something(self, fitted, features, wrap):
+        X, y = features
+        pipe = make_pipeline(FunctionTransformer(), fitted)
+        around = {
+            "frozen": FrozenEstimator(fitted),
+            "pipeline": pipe,
+            "frozen pipeline": FrozenEstimator(pipe),
+            "nested": make_pipeline(FunctionTransformer(), pipe),
+        }[wrap]
+        plain = TunedThresholdDetectorCV(fitted, cv="prefit").fit(X, y)
+        tuned = TunedThresholdDetectorCV(around, cv="prefit").fit(X, y)
+        assert tuned.best_threshold_ == plain.best_threshold_
+        assert tuned.predict(X) == plain.predict(X)
+        assert tuned.predict_candidates(X) == plain.predict_candidates(X)
+        assert fitted.score_threshold == 0.0
+
+    def test_a_search_inside(self, features):
+        X, y = features
+        detector = RCRNNDetector(gru_units=4, dense_units=8, max_epochs=1, random_state=0)
+        search = GridSearchCV(detector, {"dense_units": [4, 8]}, cv=2)
+        tuned = TunedThresholdDetectorCV(search, cv=2).fit(X, y)
+        best = tuned.estimator_.best_estimator_
+        assert best.score_threshold == tuned.best_threshold_
+        assert tuned.predict(X) == best.predict(X)
+        assert search.estimator.score_threshold == 0.5
+
+    @pytest.mark.parametrize(
+        "estimator",
+        [
+            LFBETransformer(),
+            make_pipeline(LFBETransformer(), FrameDetector()),
+            GridSearchCV(RCRNNDetector(), {"lr": [1e-3]}, refit=False),
+        ],
+    )
+    def test_errors_before_any_fit(self, features, monkeypatch, estimator):
+        X, y = features
+        monkeypatch.setattr(NetworkEstimator, "fit", lambda *_: pytest.fail("fitted"))
+        with pytest.raises(ValueError, match=r"score_threshold|refit=True"):
+            TunedThresholdDetectorCV(estimator, cv=2).fit(X, y)
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            TunedThresholdDetectorCV(RCRNNDetector(), thresholds=[2.0]).fit(X, y)
+
+    def test_tags_and_routing(self, fitted, features):
+        X, y = features
+        tags = get_tags(TunedThresholdDetectorCV(fitted))
+        assert tags.input_tags.three_d_array
+        assert tags.target_tags.required
+        seen = []
+
+        class Watched(RCRNNDetector):
+            def fit(self, X, y=None, *, X_val=None, y_val=None, weight=None):
+                seen.append(weight)
+                return super().fit(X, y)
+
+        watched = Watched(gru_units=4, dense_units=8, max_epochs=1, random_state=0)
+        weight = np.arange(len(X))
+        groups = weight % 4
+        TunedThresholdDetectorCV(watched, cv=2).fit(X, y, weight=weight)
+        assert [len(own) for own in seen] == [12, 12, 24]
+        with config_context(enable_metadata_routing=True):
+            watched.set_fit_request(weight=True)
+            tuned = TunedThresholdDetectorCV(watched, cv=GroupKFold(2))
+            tuned.fit(X, y, groups=groups, weight=weight)
+            assert [len(own) for own in seen[3:]] == [12, 12, 24]
+            assert set(seen[3] % 4).isdisjoint(seen[4] % 4)
+
+    def test_few_false_alarms(self, fitted, features):
+        X, y = features
+        free = TunedThresholdDetectorCV(fitted, cv="prefit", scoring="f_score").fit(X, y)
+        hours = sum(len(clip) * fitted.frame_shift for clip in X) / 3600
+        some = 3 / hours
+        limited = TunedThresholdDetectorCV(
+            fitted, cv="prefit", scoring="f_score", max_false_alarms_per_hour=some
+        ).fit(X, y)
+        for label in free.best_score_:
+            assert limited.best_score_[label] <= free.best_score_[label]
+        rates = false_alarms_per_hour(
+            y,
+            limited.predict(X),
+            durations=[len(clip) * fitted.frame_shift for clip in X],
+            average=None,
+            labels=limited.classes_.tolist(),
+        )
+        assert rates.max() <= some + 1e-6
+        assert rates.tolist() == pytest.approx(list(limited.false_alarms_per_hour_.values()))
+        with pytest.warns(UserWarning, match="No threshold up to 0 keeps"):
+            TunedThresholdDetectorCV(
+                fitted, cv="prefit", thresholds=[0.0], max_false_alarms_per_hour=0
+            ).fit(X, y)
 
     def test_wrong_use(self, fitted, features):
         X, y = features

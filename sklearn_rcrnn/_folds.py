@@ -1,0 +1,91 @@
+"""Folds of clips in which each label is about as often, with clips of a recording together."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._utils.text import some
+from .events import Event, labels_of
+
+
+def stratified_folds(
+    clips: Sequence[Sequence[Event]], n_folds: int, groups: Sequence[Any] | None = None
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Split clips so that each label is spread over all folds, however the clips are sorted.
+
+    Parameters
+    ----------
+    clips : list of n_clips lists of Event
+    n_folds : int
+    groups : sequence of n_clips values, default=None
+        Clips of a group are in the same fold. None: each clip is a group of its own.
+
+    Returns
+    -------
+    list of n_folds (train, test)
+        int64 arrays of places in `clips`, sorted.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer groups than folds.
+
+    Notes
+    -----
+    The rarest label is dealt out first, and of it the groups that have most: each to the fold
+    that lacks it most (iterative stratification; Sechidis et al., 2011).
+
+    Examples
+    --------
+    >>> clips = [[Event(0, 1, "a")], [Event(0, 1, "a")], [Event(0, 1, "b")], [Event(0, 1, "b")]]
+    >>> [test.tolist() for _, test in stratified_folds(clips, 2)]
+    [[0, 2], [1, 3]]
+    """
+    names = np.arange(len(clips)) if groups is None else np.asarray(groups)
+    if len(names) != len(clips):
+        raise ValueError(f"groups has {len(names)} values for {len(clips)} clips")
+    own, group_of = np.unique(names, return_inverse=True)
+    if len(own) < n_folds:
+        what = "clips" if groups is None else "groups of clips"
+        raise ValueError(f"{len(own)} {what} cannot make cv={n_folds} folds")
+    labels = labels_of(clips)
+    counts = np.zeros((len(own), len(labels) + 1), int)  # of clips with a label, and of clips
+    for group, clip in zip(group_of, clips, strict=True):
+        for label in {event.label for event in clip}:
+            counts[group, labels.index(label)] += 1
+        counts[group, -1] += 1
+    fold_of = np.full(len(own), -1)
+    filled = np.zeros((n_folds, counts.shape[1]), int)
+    rarest_first = [*np.argsort(counts[:, :-1].sum(0), kind="stable").tolist(), -1]
+    for column in rarest_first:
+        for group in np.argsort(-counts[:, column], kind="stable"):
+            if fold_of[group] < 0 and counts[group, column]:
+                fold = np.lexsort((filled[:, -1], filled[:, column]))[0]
+                fold_of[group] = fold
+                filled[fold] += counts[group]
+    tested = fold_of[group_of]
+    return [(np.flatnonzero(tested != k), np.flatnonzero(tested == k)) for k in range(n_folds)]
+
+
+def warn_of_missing_labels(clips: Sequence[Sequence[Event]], parts: Sequence[Any]) -> None:
+    """Warn of labels that a fold is tested on without having been trained, or not tested on."""
+    for k, (train, test) in enumerate(parts):
+        learnt, tested = (set(labels_of(clips[i] for i in own)) for own in (train, test))
+        if unknown := sorted(tested - learnt):
+            warnings.warn(
+                f"Fold {k} has no event of {some(unknown)} to train on, only to test on: what is "
+                "chosen for it says little. Give more recordings with it, or fewer folds",
+                UserWarning,
+                stacklevel=4,
+            )
+        if absent := sorted(learnt - tested):
+            warnings.warn(
+                f"Fold {k} has no event of {some(absent)} to test on",
+                UserWarning,
+                stacklevel=4,
+            )

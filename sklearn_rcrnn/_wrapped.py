@@ -1,0 +1,77 @@
+"""Detectors in pipelines, searches and other estimators that are around an estimator."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from .events import Event
+
+
+def inside(estimator: Any) -> Any:
+    """The estimator that another one is around: fitted, if that is; None if it is around none."""
+    if "steps" in vars(estimator):
+        return estimator.steps[-1][1]
+    for name in ("best_estimator_", "estimator_", "estimator"):
+        if name in vars(estimator):
+            return vars(estimator)[name]
+    return None
+
+
+def detector_in(estimator: Any) -> Any:
+    """The detector in pipelines, searches and other wrappings."""
+    while (inner := inside(estimator)) is not None:
+        estimator = inner
+    return estimator
+
+
+def innermost(estimator: Any) -> Any:
+    """The detector, or the pipeline that it is in, without what is around them."""
+    while "steps" not in vars(estimator) and (inner := inside(estimator)) is not None:
+        estimator = inner
+    return estimator
+
+
+def candidates_of(estimator: Any, X: Any) -> list[list[Event]]:
+    """``predict_candidates`` of the detector inside, after all that comes before it."""
+    inner = inside(estimator)
+    if inner is None:
+        return estimator.predict_candidates(X)
+    if "steps" in vars(estimator) and len(estimator.steps) > 1:
+        X = estimator[:-1].transform(X)
+    return candidates_of(inner, X)
+
+
+def with_own_detector(estimator: Any) -> Any:
+    """A copy whose thresholds can be set without changing the user's estimator.
+
+    Weights and features are shared: nothing that is fitted is changed or copied.
+    """
+    own, inner = copy.copy(estimator), inside(estimator)
+    if inner is None:
+        return own
+    if "steps" in vars(own):
+        own.steps = [*own.steps[:-1], (own.steps[-1][0], with_own_detector(inner))]
+        return own
+    name = next(name for name, value in vars(own).items() if value is inner)
+    setattr(own, name, with_own_detector(inner))
+    return own
+
+
+def check_detector_inside(estimator: Any) -> None:
+    """Raise before anything is fitted if no threshold can be chosen."""
+    detector = detector_in(estimator)
+    if not hasattr(detector, "predict_candidates") or not hasattr(detector, "score_threshold"):
+        raise ValueError(
+            f"{type(detector).__name__} has no score_threshold and predict_candidates: an "
+            "RCRNNDetector is needed, or a pipeline, a search or a FrozenEstimator with one "
+            "inside. Tune other thresholds by GridSearchCV"
+        )
+    outer = estimator
+    while outer is not None:
+        if hasattr(outer, "refit") and not hasattr(outer, "estimator_") and not outer.refit:
+            raise ValueError(
+                f"{type(outer).__name__}(refit=False) leaves no fitted estimator to choose "
+                "thresholds for: refit=True is needed"
+            )
+        outer = inside(outer)
