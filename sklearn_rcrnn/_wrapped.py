@@ -10,11 +10,11 @@ from .events import Event
 
 def inside(estimator: Any) -> Any:
     """The estimator that another one is around: fitted, if that is; None if it is around none."""
-    if "steps" in vars(estimator):
+    if "steps" in _attributes(estimator):
         return estimator.steps[-1][1]
     for name in ("best_estimator_", "estimator_", "estimator"):
-        if name in vars(estimator):
-            return vars(estimator)[name]
+        if name in _attributes(estimator):
+            return _attributes(estimator)[name]
     return None
 
 
@@ -27,7 +27,7 @@ def detector_in(estimator: Any) -> Any:
 
 def innermost(estimator: Any) -> Any:
     """The detector, or the pipeline that it is in, without what is around them."""
-    while "steps" not in vars(estimator) and (inner := inside(estimator)) is not None:
+    while "steps" not in _attributes(estimator) and (inner := inside(estimator)) is not None:
         estimator = inner
     return estimator
 
@@ -37,7 +37,7 @@ def candidates_of(estimator: Any, X: Any) -> list[list[Event]]:
     inner = inside(estimator)
     if inner is None:
         return estimator.predict_candidates(X)
-    if "steps" in vars(estimator) and len(estimator.steps) > 1:
+    if "steps" in _attributes(estimator) and len(estimator.steps) > 1:
         X = estimator[:-1].transform(X)
     return candidates_of(inner, X)
 
@@ -50,10 +50,10 @@ def with_own_detector(estimator: Any) -> Any:
     own, inner = copy.copy(estimator), inside(estimator)
     if inner is None:
         return own
-    if "steps" in vars(own):
+    if "steps" in _attributes(own):
         own.steps = [*own.steps[:-1], (own.steps[-1][0], with_own_detector(inner))]
         return own
-    name = next(name for name, value in vars(own).items() if value is inner)
+    name = next(name for name, value in _attributes(own).items() if value is inner)
     setattr(own, name, with_own_detector(inner))
     return own
 
@@ -75,3 +75,8 @@ def check_detector_inside(estimator: Any) -> None:
                 "thresholds for: refit=True is needed"
             )
         outer = inside(outer)
+
+
+def _attributes(estimator: Any) -> dict[str, Any]:
+    """What an estimator has itself: a FrozenEstimator lends the attributes of the one inside."""
+    return getattr(estimator, "__dict__", {})  # a step may be the word "passthrough"

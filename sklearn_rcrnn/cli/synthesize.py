@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .._utils.files import complete
 from .._utils.text import counted
 from ._common import JsonLogs, Log, Quiet, app, fail
 
@@ -66,7 +67,8 @@ def _synthetic(
     output.mkdir(parents=True, exist_ok=True)
     paths = [output / f"clip_{i:05}.wav" for i in range(len(X))]
     for path, samples in zip(paths, X, strict=True):
-        soundfile.write(path, samples, 44100, subtype="PCM_24")
+        with complete(path) as partial:
+            soundfile.write(partial, samples, 44100, subtype="PCM_24", format="WAV")
     return paths, y
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from .._utils.files import complete
 from ..annotations.tables import read_events
 
 CLASSES = ("babycry", "glassbreak", "gunshot")
@@ -79,9 +80,13 @@ def write_meta(folder: Path, recipes: Mapping[str, Sequence[Mapping[str, Any]]])
         name = own[0]["mixture_audio_filename"]
         subset = name.removeprefix("mixture_").split(f"_{label}_")[0]
         text = yaml.safe_dump([dict(recipe) for recipe in own], default_flow_style=False)
-        (folder / f"mixture_recipes_{subset}_{label}.yaml").write_text(text)
         lines = "".join(recipe["annotation_string"] + "\n" for recipe in own)
-        (folder / f"event_list_{subset}_{label}.csv").write_text(lines)
+        for name, content in (
+            (f"mixture_recipes_{subset}_{label}.yaml", text),
+            (f"event_list_{subset}_{label}.csv", lines),
+        ):
+            with complete(folder / name) as partial:
+                partial.write_text(content)
 
 
 def read_event_list(path: Path) -> list[tuple[str, list[tuple[float, float, str]]]]:
