@@ -7,12 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SPEED = Path(__file__).parents[1] / "benchmarks" / "speed"
 
 
+@pytest.mark.slow
 def test_the_measurements_of_a_card_run_on_a_processor(tmp_path):
     sections = ["machine", "prediction", "kernels", "features", "day"]
     sizes = ["--batch-sizes", "1", "--limit", "0", "--day-limit", "0.5", "--device", "cpu"]
+    sizes += ["--model", "new"]
     command = [sys.executable, SPEED / "gpu.py", *sections, *sizes, "--json", tmp_path / "gpu.json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -54,6 +54,18 @@ class Bench:
                 own.append(time.perf_counter() - start)
         return [statistics.median(own) for own in times]
 
+    def pipeline(self):
+        """A copy of the model; "new" is one with random weights."""
+        from sklearn_rcrnn import list_pretrained, load, load_pretrained, make_rcrnn_pipeline
+
+        name = self.args.model
+        if name == "new":
+            clips, y = self.clips(3)
+            pipe = make_rcrnn_pipeline(max_epochs=1, random_state=0, validation_fraction=None)
+            pipe[-1].fit(clips, y)
+            return pipe
+        return load_pretrained(name) if name in list_pretrained() else load(name)
+
     def autocast(self, precision):
         kind = self.torch.device(self.device).type
         return self.torch.autocast(
@@ -92,7 +104,12 @@ def machine(bench):
     import numpy as np
     import torch
 
-    facts = {"card": "none", "torch": torch.__version__, "numpy": np.__version__}
+    facts = {
+        "model": bench.args.model,
+        "card": "none",
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
     if bench.cuda:
         card = torch.cuda.get_device_properties(0)
         facts["card"] = card.name
@@ -107,9 +124,7 @@ def prediction(bench):
     """`predict` from arrays in memory, beside the bare network, by batch size and precision."""
     import torch
 
-    from sklearn_rcrnn import load_pretrained
-
-    detector = load_pretrained()[-1]
+    detector = bench.pipeline()[-1]
     crnn = detector.net_.module_.extractor.eval()
     for precision in ("float32", "bfloat16"):
         for size in bench.args.batch_sizes:
@@ -141,11 +156,9 @@ def kernels(bench):
     """The part of the time of `predict` and of a training step that the card computes in."""
     from torch.profiler import ProfilerActivity, profile
 
-    from sklearn_rcrnn import load_pretrained
-
     size = bench.args.batch_sizes[len(bench.args.batch_sizes) // 2]
     features, y = bench.clips(size)
-    detector = load_pretrained()[-1].set_params(batch_size=size)
+    detector = bench.pipeline()[-1].set_params(batch_size=size)
     full, _ = _training_step(bench, features, y, "float32")
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * bench.cuda
     for what, function in (("predict", lambda: detector.predict(features)), ("step", full)):
@@ -253,13 +266,13 @@ def events(bench):
     """Events in bfloat16 beside those in float32, and those of the card beside a processor's."""
     import torch
 
-    from sklearn_rcrnn import LFBETransformer, load_pretrained
+    from sklearn_rcrnn import LFBETransformer
     from sklearn_rcrnn.datasets import make_rare_events
 
     n = 64 if bench.cuda else 4
     X, _ = make_rare_events(n, duration=CLIP, max_events=4, random_state=0)
     features = LFBETransformer(n_jobs=-1).transform(X)
-    detector = load_pretrained()[-1].set_params(score_threshold=0.1)
+    detector = bench.pipeline()[-1].set_params(score_threshold=0.1)
     exact = detector.predict(features)
     allowed = torch.backends.cudnn.allow_tf32
     others = {
@@ -348,9 +361,9 @@ def day(bench):
     """A recording of a day, in blocks from samples to events, for as long as the limit lets it."""
     import numpy as np
 
-    from sklearn_rcrnn import detect_stream, load_pretrained
+    from sklearn_rcrnn import detect_stream
 
-    pipe = load_pretrained().set_params(detector__max_events_per_clip=None)
+    pipe = bench.pipeline().set_params(detector__max_events_per_clip=None)
     minute = (0.01 * np.random.default_rng(0).normal(size=60 * 44100)).astype(np.float32)
     list(detect_stream(pipe, [minute]))
     given = 0
@@ -393,6 +406,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("sections", nargs="*", default=names, metavar="section", help=str(names))
     parser.add_argument("--device", default="cuda")
+    parser.add_argument("--model", default="rare-events", help="Name, folder, or new (random).")
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[16, 64, 256])
     parser.add_argument("--limit", type=float, default=1.0, help="Seconds of each measurement.")
     parser.add_argument("--day-limit", type=float, default=15.0, help="Seconds of the long one.")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ._common import app
+from ._common import Log, app
 
 # Each module adds its command to the application; the help lists them in this order.
 COMMANDS = ("detect", "report", "clips", "train", "tune", "evaluate", "synthesize", "models")
@@ -30,6 +30,7 @@ def _options(
     ] = False,
 ) -> None:
     """Find sound events in recordings, and learn to find others."""
+    Log.active = None
 
 
 def main() -> None:

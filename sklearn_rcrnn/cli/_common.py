@@ -17,14 +17,8 @@ import typer
 
 from .._utils.files import AUDIO, MEDIA, files_in
 
-
-def _begin() -> None:
-    Log.active = None
-
-
 app = typer.Typer(
     name="rcrnn",
-    callback=_begin,
     help="Find sound events in recordings, and learn to find others.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

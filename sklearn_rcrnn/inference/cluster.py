@@ -14,7 +14,7 @@ from typing import Any
 from .._utils.optional import need
 from .engines import IDLE, STRIKES, Jobs, died, next_job
 from .transport import packed, unpacked
-from .work import Job, Result, work
+from .work import Job, Result, work_elsewhere
 
 # Seconds to wait for a scheduler that does not answer.
 PATIENCE = 60.0
@@ -196,4 +196,4 @@ def _work_here(model: bytes, digest: str, job: Job) -> Result:
             while len(_MODELS) > _KEPT:
                 _MODELS.popitem(last=False)
         estimator = _MODELS[digest]
-    return work(estimator, job)
+    return work_elsewhere(estimator, job)

@@ -17,7 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from typing import Any, Protocol
 
 from .transport import packed, unpacked
-from .work import Job, Result, work
+from .work import Job, Result, work, work_elsewhere
 
 # Workers that may die over a job before it is taken to be its fault.
 STRIKES = 3
@@ -210,7 +210,7 @@ def next_job(jobs: Jobs, more: bool) -> tuple[Job | None, bool]:
 
 
 def _work_on(estimator: Any, job: Job) -> tuple[Job, Result]:
-    return job, work(estimator, job)
+    return job, work_elsewhere(estimator, job)
 
 
 _ESTIMATOR: Any = None
@@ -238,4 +238,4 @@ def _end_with(parent: int) -> None:
 
 
 def _work_here(job: Job) -> Result:
-    return work(_ESTIMATOR, job)
+    return work_elsewhere(_ESTIMATOR, job)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -258,6 +259,9 @@ class _Run:
         results = self.parts[place]
         results[results.index(None)] = result
         known = [own for own in results if own is not None]
+        for text in result.warnings:  # parts of one recording say the same
+            if sum(text in own.warnings for own in known) == 1:
+                warnings.warn(text, stacklevel=2)
         if len(known) < len(results):
             self._tick_parts(place, known)
             return

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from sklearn.pipeline import Pipeline
 
 from ..audio import open_audio
 from ..events import Event, select_events
+from ..nn.crnn import frames_per_step
 from .stream import check_streamable, detect_stream
 from .windows import WINDOW, Windows
 
@@ -29,6 +31,8 @@ PART = 1200.0
 _LEAD = WINDOW
 # Seconds that are resampled before a part begins: the filter has settled by then.
 _SETTLING = 1
+
+_PACKAGE = __package__.split(".")[0]
 
 Tick = Callable[[float], None]
 
@@ -54,11 +58,15 @@ class Job(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a worker gives back; ``duration`` is in seconds, of what was looked at."""
+    """What a worker gives back; ``duration`` is in seconds, of what was looked at.
+
+    ``warnings`` are those of a worker that nobody hears.
+    """
 
     events: list[Event]
     error: str | None
     duration: float
+    warnings: tuple[str, ...] = ()
 
 
 def parts_of(estimator: Pipeline, duration: float, length: float = PART) -> list[Part]:
@@ -73,8 +81,10 @@ def parts_of(estimator: Pipeline, duration: float, length: float = PART) -> list
     length : float, default=1200
         Of a part, in seconds.
     """
-    lfbe = estimator[0]
-    hop = Windows(lfbe.frame_shift).hop * lfbe.hop_length  # samples between windows
+    lfbe, detector = check_streamable(estimator, any_number=True)
+    steps = frames_per_step(detector.extractor)
+    windows = Windows(lfbe.frame_shift, frames_per_step=steps)
+    hop = windows.hop * lfbe.hop_length  # samples between windows
     rate = lfbe.sample_rate
     n_samples = max(1, round(length * rate / hop)) * hop
     n_parts = max(1, math.ceil((duration - 2 * _LEAD) * rate / n_samples))
@@ -107,6 +117,15 @@ def work(estimator: Pipeline, job: Job, tick: Tick | None = None) -> Result:
         return Result([], str(error), 0.0)
     except Exception as error:  # of memory, or what nobody thought of: the others go on
         return Result([], f"{str(path)!r}: {type(error).__name__}: {error}", 0.0)
+
+
+def work_elsewhere(estimator: Pipeline, job: Job) -> Result:
+    """As :func:`work`, in a process whose warnings nobody hears: they come with the result."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = work(estimator, job)
+    ours = [w for w in caught if issubclass(w.category, UserWarning) and _PACKAGE in w.filename]
+    return result._replace(warnings=tuple(dict.fromkeys(str(w.message) for w in ours)))
 
 
 def _detect(estimator: Pipeline, path: Path, part: Part | None, tick: Tick | None) -> Result:

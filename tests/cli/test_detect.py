@@ -1,0 +1,217 @@
+"""rcrnn detect: where events go, which recordings it takes, and what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from small_runs import RATE, tiny_pipeline, write_recordings
+from typer.testing import CliRunner
+
+from sklearn_rcrnn import __version__, load, save
+from sklearn_rcrnn.annotations import read_events
+from sklearn_rcrnn.cli import app
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return save(tiny_pipeline(), tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    """Three of twelve; the second is broken."""
+    paths = write_recordings(tmp_path / "in")
+    for path in paths[:4] + paths[7:]:
+        path.unlink()
+    return tmp_path / "in"
+
+
+COMMAND = [sys.executable, "-c", "from sklearn_rcrnn.cli import main; main()"]
+
+
+def rcrnn(*args, data=None):
+    return CliRunner().invoke(app, [str(arg) for arg in args], input=data)
+
+
+def said(out):
+    return [json.loads(line) for line in out.stderr.splitlines()]
+
+
+def test_version():
+    assert rcrnn("--version").stdout == f"rcrnn {__version__}\n"
+
+
+class TestOutput:
+    @pytest.mark.parametrize(
+        ("output", "made"),
+        [
+            ("found", "found/04.wav.csv"),
+            ("found/", "found/04.wav.csv"),
+            ("found.v2", "found.v2/04.wav.csv"),
+            ("found.csv", "found.csv"),
+            ("found.tsv", "found.tsv"),
+            ("found.jsonl", "found.jsonl"),
+        ],
+    )
+    def test_is_what_its_name_says(self, model, recordings, tmp_path, output, made):
+        """A folder that was not there yet became a table, for want of a slash."""
+        target = os.path.join(tmp_path, output)
+        out = rcrnn("detect", recordings, "-m", model, "-o", target)
+        assert out.exit_code == 1, out.output
+        table = read_events(tmp_path / made, None)
+        expected = load(model).predict([recordings / "04.wav"])[0]
+        own = next(events for name, events in table.items() if name.endswith("04.wav"))
+        assert len(own) == len(expected)
+
+    def test_is_a_folder_if_there_is_one(self, model, recordings, tmp_path):
+        (tmp_path / "found.csv").mkdir()
+        rcrnn("detect", recordings, "-m", model, "-o", tmp_path / "found.csv")
+        assert (tmp_path / "found.csv" / "04.wav.csv").is_file()
+
+    def test_is_parquet_by_name(self, model, recordings, tmp_path):
+        parquet = pytest.importorskip("pyarrow.parquet")
+        rcrnn("detect", recordings, "-m", model, "-o", tmp_path / "all.parquet")
+        table = parquet.read_table(tmp_path / "all.parquet")
+        assert set(table["file"].to_pylist()) == {"04.wav", "06.wav"}
+        assert rcrnn("detect", recordings, "-m", model, "--format", "parquet").exit_code == 2
+
+    def test_of_another_threshold_is_not_mixed(self, model, recordings, tmp_path):
+        args = ("detect", recordings, "-m", model, "-o", tmp_path / "found")
+        rcrnn(*args)
+        out = rcrnn(*args, "--threshold", 0.4)
+        assert out.exit_code == 2
+        assert "score_threshold 0.0 there, 0.4 here" in out.stderr
+        assert rcrnn(*args, "--threshold", 0.4, "--overwrite").exit_code == 1
+
+
+class TestRecordings:
+    def test_from_a_list(self, model, recordings, tmp_path):
+        names = [str(recordings / "04.wav"), str(recordings / "06.wav")]
+        args = ("detect", "-m", model, "-o", tmp_path / "x.csv", "--files-from")
+        for data in ("\n".join(names), "\0".join([*names, ""])):
+            assert rcrnn(*args, "-", data=data).exit_code == 0
+            assert list(read_events(tmp_path / "x.csv")) == names
+        (tmp_path / "list").write_text("\n".join([*names, str(recordings)]))
+        out = rcrnn(*args, tmp_path / "list")
+        assert out.exit_code == 1
+        assert rcrnn(*args, tmp_path / "nothing").exit_code == 2
+
+    def test_in_shards(self, model, recordings, tmp_path):
+        """Each recording is in one of the shards, and their tables lie in one folder."""
+        args = ("detect", recordings, "-m", model, "-o", tmp_path / "found", "--json", "--shard")
+        done = []
+        for i in (1, 2):
+            rows = said(rcrnn(*args, f"{i}/2"))
+            done += [
+                Path(row["file"]).name for row in rows if row["event"] in ("detected", "error")
+            ]
+        assert sorted(done) == ["04.wav", "05.wav", "06.wav"]
+        for wrong in ("0/2", "3/2", "1", "a/b"):
+            assert rcrnn(*args, wrong).exit_code == 2
+
+
+class TestThresholds:
+    def test_by_label(self, model, recordings):
+        labels = load(model)[-1].classes_.tolist()
+        args = ("detect", recordings / "04.wav", "-m", model, "--format", "jsonl", "--threshold")
+        usual = [json.loads(line) for line in rcrnn(*args, "0.0").stdout.splitlines()]
+        assert {row["label"] for row in usual} == set(labels)
+        out = rcrnn(*args, 0.0, "--threshold", f"{labels[0]}=1")
+        rows = [json.loads(line) for line in out.stdout.splitlines()]
+        assert rows == [row for row in usual if row["label"] != labels[0]]
+        out = rcrnn(*args, "dog=0.4")
+        assert out.exit_code == 2
+        assert f"the model knows {', '.join(labels)}" in out.stderr
+        assert rcrnn(*args, f"{labels[0]}=4").exit_code == 2
+
+    def test_that_nothing_reaches(self, model, recordings):
+        best = max(load(model).predict([recordings / "04.wav"])[0], key=lambda event: event.score)
+        out = rcrnn("detect", recordings / "04.wav", "-m", model, "--threshold", 1)
+        assert out.exit_code == 0
+        assert out.stdout.splitlines()[1:] == [f"{recordings / '04.wav'},,,,"]
+        assert out.stderr == (
+            f"No events above 1.00; the best candidate is {best.label} at {best.onset:.2f} s, "
+            f"with a score of {best.score:.2f}\n"
+        )
+
+
+def test_device_and_batch_size(model, recordings):
+    args = ("detect", recordings / "04.wav", "-m", model)
+    expected = rcrnn(*args).stdout
+    assert rcrnn(*args, "--device", "cpu", "--batch-size", 1).stdout == expected
+    out = rcrnn(*args, "--device", "gpu")
+    assert out.exit_code == 2
+    assert "--device must be" in out.stderr
+
+
+def test_summary(model, recordings, tmp_path):
+    state = tmp_path / "state.json"
+    out = rcrnn("detect", recordings, "-m", model, "-o", tmp_path / "x.csv", "--summary", state)
+    told = json.loads(state.read_text())
+    assert (told["n_files"], told["n_done"], told["n_failed"]) == (3, 2, 1)
+    assert told["duration"] == pytest.approx(4 + 3)
+    assert sum(told["events"].values()) == sum(map(len, read_events(tmp_path / "x.csv").values()))
+    assert out.stderr.splitlines()[1].startswith("2 recordings, 7.0 s of audio in ")
+    assert out.stderr.splitlines()[2] == "1 recording failed: 05.wav"
+
+
+def test_windows_of_a_stream(model, recordings):
+    samples = np.tile(soundfile.read(recordings / "04.wav", dtype="int16")[0], 6)
+    args = ("detect", "-", "-m", model, "--raw", RATE, "--json")
+    data = samples.astype("<i2").tobytes()
+    usual, short = rcrnn(*args, data=data), rcrnn(*args, "--window", 8, "--margin", 2, data=data)
+    assert usual.exit_code == short.exit_code == 0
+    assert usual.stdout != short.stdout
+    out = rcrnn(*args, "--window", 4, "--margin", 2, data=data)
+    assert out.exit_code == 2
+    assert "window=4" in out.stderr
+
+
+def test_a_cluster_that_is_made_here(model, recordings, tmp_path):
+    pytest.importorskip("distributed")
+    args = ("detect", recordings, "-m", model, "-o")
+    assert rcrnn(*args, tmp_path / "one").exit_code == 1
+    options = [*map(str, args), str(tmp_path / "many"), "--cluster", "local", "-j", "2"]
+    out = subprocess.run([*COMMAND, *options], capture_output=True, text=True)
+    assert out.returncode == 1, out.stderr
+    for path in (tmp_path / "one").glob("*.csv"):
+        assert (tmp_path / "many" / path.name).read_text() == path.read_text()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM to be heard")
+def test_terminated_with_workers(model, tmp_path):
+    """No worker stays alive, what is done is kept, and the run goes on when it is repeated."""
+    psutil = pytest.importorskip("psutil")
+    paths = write_recordings(tmp_path / "in")
+    noise = np.random.default_rng(0).normal(size=7200 * RATE) / 10
+    soundfile.write(tmp_path / "in" / "long.wav", noise, RATE)
+    command = [*COMMAND, "detect", tmp_path / "in", "-m", model]
+    command += ["-o", tmp_path / "out", "-j", "2"]
+    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 120
+    while len(list((tmp_path / "out").glob("*.csv"))) < 3 and time.monotonic() < end:
+        time.sleep(0.05)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    assert len(workers) >= 2
+    process.send_signal(signal.SIGTERM)
+    _, text = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert "interrupted: repeated, the command goes on" in text
+    assert "Traceback" not in text
+    _, alive = psutil.wait_procs(workers, timeout=5)
+    assert not alive
+    kept = {path.name for path in (tmp_path / "out").glob("*.csv")}
+    assert 3 <= len(kept) < len(paths)
+    assert not list((tmp_path / "out" / ".rcrnn" / "claims").iterdir())
+    (tmp_path / "in" / "long.wav").unlink()
+    out = rcrnn("detect", tmp_path / "in", "-m", model, "-o", tmp_path / "out", "--json")
+    assert sum(row["event"] == "skipped" for row in said(out)) == len(kept)
