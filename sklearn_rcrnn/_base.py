@@ -273,6 +273,10 @@ class NetworkEstimator(TrainedNetwork, ABC):
     def _network_params(self) -> dict[str, Any]:
         """``module``, the class of the network, and its parameters as ``module__...``."""
 
+    def _optimizer_params(self) -> dict[str, Any]:
+        """Parameters of the optimizer besides `lr`, as ``optimizer__...``."""
+        return {}
+
     @abstractmethod
     def _normalization(self, network: Any) -> Normalization | None:
         """The layer that normalizes features, if the network has one."""
@@ -324,6 +328,8 @@ class NetworkEstimator(TrainedNetwork, ABC):
             "verbose": int(self.verbose),
             **loader_params(train_set),
             **self._network_params(),
+            # A network that is restored from a file has no optimizer.
+            **(self._optimizer_params() if len(train_set) else {}),
             **given,
         }
         cycle_steps = None

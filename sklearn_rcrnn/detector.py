@@ -476,7 +476,6 @@ default="crnn_bigru"
             "module__head": self.head,
             "module__context": self._context(),
             "module__recipe": Recipe.named(self.recipe) if named else self.recipe,
-            **self._learning_rates(),
         }
 
     def _normalization(self, network: RCRNN) -> Normalization | None:
@@ -489,8 +488,8 @@ default="crnn_bigru"
             copy_weights(network, self.pretrainer_, self.classes_.tolist())
         self._set_normalization(network, data.clips, measure=self.pretrainer_ is None)
 
-    def _learning_rates(self) -> dict[str, Any]:
-        """Parameters of the skorch net that give the extractor a learning rate of its own."""
+    def _optimizer_params(self) -> dict[str, Any]:
+        """A learning rate of its own for the extractor."""
         if self.extractor_lr is None:
             return {}
         return {"optimizer__param_groups": [("extractor.*", {"lr": self.extractor_lr})]}

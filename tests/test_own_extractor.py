@@ -205,7 +205,7 @@ def test_files_and_streams_are_those_of_predict(module, tmp_path):
 
 def test_saved_without_code(detector, module, features, tmp_path):
     X, y = features
-    detector.fit(X, y)
+    detector.set_params(extractor_lr=1e-4).fit(X, y)
     save(detector, tmp_path / "model")
     text = (tmp_path / "model" / "model.json").read_text()
     assert "Every4" in text
