@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,6 +24,7 @@ from .events import Event, Label, check_event_lists, labels_of
 from .nn.normalization import Normalization
 from .nn.rcrnn import count_parameters
 from .training.callbacks import callbacks_for, check_monitored
+from .training.checkpoints import TrainingCheckpoint, training_key
 from .training.data import (
     ClipDataset,
     StreamDataset,
@@ -56,6 +59,9 @@ class TrainingData(NamedTuple):
     train_set, valid_set : data sets of clips with their targets; there may be no second one
     label_weights : list of float, or None
         How much events of each label count in the losses; None where nothing is weighted.
+    seed : int
+        Of the first weights, the order of clips, and all else that is random.
+    checkpoint : TrainingCheckpoint or None
     """
 
     arguments: dict[str, Any]
@@ -63,6 +69,8 @@ class TrainingData(NamedTuple):
     train_set: ClipDataset | StreamDataset
     valid_set: ClipDataset | None
     label_weights: list[float] | None
+    seed: int
+    checkpoint: TrainingCheckpoint | None
 
 
 class NetworkEstimator(TrainedNetwork, ABC):
@@ -80,6 +88,7 @@ class NetworkEstimator(TrainedNetwork, ABC):
         X_val: Any = None,
         y_val: Any = None,
         sample_weight: Any = None,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> Self:
         """Train the network.
 
@@ -96,6 +105,13 @@ class NetworkEstimator(TrainedNetwork, ABC):
             A Pipeline does not transform `X_val`: give ``pipe[:-1].transform(X_val)``.
         sample_weight : array of shape (n_clips,), default=None
             How much each clip of `X` counts in the losses. Not for a stream.
+        checkpoint : str or PathLike, default=None
+            Folder for the state of the training after each epoch. Where a training of the
+            same parameters and data was killed, it goes on after its last complete epoch,
+            and the weights are those of one that was not; where it had ended, its weights
+            are taken. Trainings of other parameters or data have other files in the
+            folder, so a grid search may use it: ``search.fit(X, y, checkpoint=folder)``.
+            It may be deleted afterwards.
 
         Returns
         -------
@@ -132,17 +148,22 @@ class NetworkEstimator(TrainedNetwork, ABC):
             "y_val": y_val,
             "sample_weight": sample_weight,
         }
-        data = self._training_data(given, rng)
+        data = self._training_data(given, rng, checkpoint)
         net = self._build_net(data)
-        seed = int(rng.randint(np.iinfo(np.int32).max))
-        with seeded(seed):
+        with seeded(data.seed):
             net.initialize()
-            self._first_weights(net.module_, data, seed)
-            train(net, data.train_set, data.valid_set, self._predict_by(net))
+            self._first_weights(net.module_, data)
+            predict = self._predict_by(net)
+            train(net, data.train_set, data.valid_set, predict, data.checkpoint)
         self._become(net)
         return self
 
-    def _training_data(self, given: dict[str, Any], rng: np.random.RandomState) -> TrainingData:
+    def _training_data(
+        self,
+        given: dict[str, Any],
+        rng: np.random.RandomState,
+        folder: str | os.PathLike[str] | None,
+    ) -> TrainingData:
         """Check the arguments of ``fit``, set ``classes_``, and split off validation clips."""
         X, events, weights = given["X"], None, given["sample_weight"]
         if isinstance(X, ClipStream):
@@ -168,7 +189,16 @@ class NetworkEstimator(TrainedNetwork, ABC):
             "y_val": events_val,
             "sample_weight": weights,
         }
-        return TrainingData(checked, clips, *self._data_sets(checked, labels, rng), by_label)
+        checkpoint = None
+        if folder is not None:
+            # A stream is known by its first clips.
+            data = {**checked, "X": clips, "labels": labels, "n_clips": len(X)}
+            checkpoint = TrainingCheckpoint(folder, training_key(self, data))
+            if not isinstance(self.random_state, Integral):
+                rng = checkpoint.random_state(rng)
+        sets = self._data_sets(checked, labels, rng)
+        seed = int(rng.randint(np.iinfo(np.int32).max))
+        return TrainingData(checked, clips, *sets, by_label, seed, checkpoint)
 
     def _validation_clips(
         self, X_val: Any, y_val: Any, labels: list[Label]
@@ -281,7 +311,7 @@ class NetworkEstimator(TrainedNetwork, ABC):
     def _normalization(self, network: Any) -> Normalization | None:
         """The layer that normalizes features, if the network has one."""
 
-    def _first_weights(self, network: Any, data: TrainingData, seed: int) -> None:
+    def _first_weights(self, network: Any, data: TrainingData) -> None:
         """Prepare a network with random weights for the training."""
         self._set_normalization(network, data.clips)
 
@@ -349,6 +379,9 @@ class NetworkEstimator(TrainedNetwork, ABC):
         if "callbacks" not in given:
             check_monitored(list(self.callbacks or []), has_validation)
             settings["callbacks"] = [*own, *(self.callbacks or [])]
+        if data is not None and data.checkpoint is not None:
+            # The last: it saves what the others have come to.
+            settings["callbacks"] = [*settings["callbacks"], ("checkpoint", data.checkpoint)]
         return TrainingNet(**settings)
 
     def _predict_by(self, net: TrainingNet) -> Callable[[Any], Any]:

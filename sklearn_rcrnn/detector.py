@@ -482,8 +482,8 @@ default="crnn_bigru"
         extractor = network.extractor
         return extractor.normalization if isinstance(extractor, CRNN) else None
 
-    def _first_weights(self, network: RCRNN, data: TrainingData, seed: int) -> None:
-        self.pretrainer_ = fit_pretrainer(self, data.arguments, seed)
+    def _first_weights(self, network: RCRNN, data: TrainingData) -> None:
+        self.pretrainer_ = fit_pretrainer(self, data.arguments, data.seed, data.checkpoint)
         if self.pretrainer_ is not None:
             copy_weights(network, self.pretrainer_, self.classes_.tolist())
         self._set_normalization(network, data.clips, measure=self.pretrainer_ is None)

@@ -21,6 +21,7 @@ from ..nn.rcrnn import RCRNN
 if TYPE_CHECKING:
     from .._base import NetworkEstimator
     from ..pretraining import CRNNPretrainer
+    from .checkpoints import TrainingCheckpoint
 
 # Parameters in which a pre-trainer and the detector that goes on from it must agree.
 _SHARED = ("gru_units", "extractor", "normalization", "frame_shift")
@@ -31,7 +32,12 @@ def shared_params(estimator: Any) -> dict[str, Any]:
     return {name: getattr(estimator, name) for name in _SHARED}
 
 
-def fit_pretrainer(detector: Any, arguments: dict[str, Any], seed: int) -> NetworkEstimator | None:
+def fit_pretrainer(
+    detector: Any,
+    arguments: dict[str, Any],
+    seed: int,
+    checkpoint: TrainingCheckpoint | None = None,
+) -> NetworkEstimator | None:
     """The fitted pre-trainer, or detector, that a detector's parameters ask for.
 
     Parameters
@@ -42,6 +48,8 @@ def fit_pretrainer(detector: Any, arguments: dict[str, Any], seed: int) -> Netwo
         Arguments of :meth:`CRNNPretrainer.fit` by name.
     seed : int
         For a pre-trainer without a random state of its own.
+    checkpoint : TrainingCheckpoint, default=None
+        That of the detector; the pre-trainer's lies in the same folder.
 
     Raises
     ------
@@ -65,7 +73,9 @@ def fit_pretrainer(detector: Any, arguments: dict[str, Any], seed: int) -> Netwo
         fitted.set_params(**shared_params(detector))
         if fitted.random_state is None:
             fitted.set_params(random_state=seed)
-        fitted = cached_fit(fitted, arguments, detector.memory)
+        fitted = cached_fit(
+            fitted, arguments, detector.memory, None if checkpoint is None else checkpoint.folder
+        )
     for name in (*_SHARED, "n_features_in_"):
         theirs, ours = getattr(fitted, name), getattr(detector, name)
         if isinstance(theirs, nn.Module) and type(theirs) is type(ours):
@@ -102,7 +112,7 @@ def copy_weights(network: RCRNN, source: NetworkEstimator, labels: list[Label]) 
 
 
 def cached_fit(
-    pretrainer: CRNNPretrainer, arguments: dict[str, Any], memory: Any
+    pretrainer: CRNNPretrainer, arguments: dict[str, Any], memory: Any, checkpoint: Any = None
 ) -> CRNNPretrainer:
     """Fit, or take from `memory` what was fitted with the same parameters and data.
 
@@ -111,14 +121,17 @@ def cached_fit(
     """
     memory = check_memory(os.fspath(memory) if isinstance(memory, os.PathLike) else memory)
     if memory.location is None:
-        return _fit("", pretrainer, arguments)
+        return _fit("", pretrainer, arguments, checkpoint)
     folder = Path(memory.location)
     folder.mkdir(parents=True, exist_ok=True)
     name = joblib.hash((pretrainer.get_params(deep=False), arguments))
+    kept = memory.cache(_fit, ignore=["pretrainer", "arguments", "checkpoint"])
     with FileLock(folder / f"pretrainer-{name}.lock"):
-        return memory.cache(_fit, ignore=["pretrainer", "arguments"])(name, pretrainer, arguments)
+        return kept(name, pretrainer, arguments, checkpoint)
 
 
-def _fit(name: str, pretrainer: CRNNPretrainer, arguments: dict[str, Any]) -> CRNNPretrainer:
+def _fit(
+    name: str, pretrainer: CRNNPretrainer, arguments: dict[str, Any], checkpoint: Any
+) -> CRNNPretrainer:
     """`name` stands for all other arguments: the data need not be hashed again."""
-    return pretrainer.fit(**arguments)
+    return pretrainer.fit(**arguments, checkpoint=checkpoint)

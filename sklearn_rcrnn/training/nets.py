@@ -20,6 +20,7 @@ from torch.utils.data import Dataset
 from ..nn.losses import Weights
 from .augmentation import Augmentation, augment
 from .callbacks import LossParts, LossTable
+from .checkpoints import TrainingCheckpoint
 from .data import ClipDataset
 
 
@@ -49,6 +50,8 @@ class TrainingNet(NeuralNet):
 
     # Predicts the events of clips while the net is trained; set by train().
     predict_events: Callable[[Any], Any] | None = None
+    # Where an earlier process left the training; set by train().
+    checkpoint: TrainingCheckpoint | None = None
 
     def __init__(
         self,
@@ -85,6 +88,12 @@ class TrainingNet(NeuralNet):
         if not self.initialized_:
             self.initialize()
         self.notify("on_train_begin", X=X, y=y)
+        if self.checkpoint is not None:
+            finished = self.checkpoint.is_finished
+            self.checkpoint.restore(self)
+            if finished:
+                return self
+            fit_params["epochs"] = self.max_epochs - len(self.history)
         try:
             self.fit_loop(X, y, **fit_params)
         except KeyboardInterrupt:
@@ -141,14 +150,16 @@ def train(
     train_set: Dataset,
     valid_set: ClipDataset | None,
     predict_events: Callable[[Any], Any],
+    checkpoint: TrainingCheckpoint | None = None,
 ) -> None:
     """Train an initialized net, then let go of the data that it held on to."""
+    net.checkpoint = checkpoint
     net.train_split = None if valid_set is None else predefined_split(valid_set)
     net.predict_events = predict_events
     try:
         net.partial_fit(train_set, y=None)
     finally:
-        net.train_split = net.predict_events = None
+        net.train_split = net.predict_events = net.checkpoint = None
 
 
 # Networks are initialized, and dropout is drawn, by PyTorch's one generator of the process.

@@ -1,0 +1,196 @@
+"""Checkpoints: a training that was killed goes on after its last complete epoch."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
+from skorch import NeuralNet
+from skorch.callbacks import Callback, LRScheduler
+from skorch.history import History
+from torch import Tensor, nn
+
+from .._utils.files import complete
+
+# Parameters that may be others when a training goes on.
+_FREE = ("callbacks", "memory", "verbose")
+
+
+class TrainingCheckpoint(Callback):
+    """The state of one training in a file, written after each epoch and at the end.
+
+    The file is named after the parameters and the data, so that each training of a grid
+    search has its own in one folder, and a training with other parameters or data starts
+    anew. It holds weights, optimizer, learning rate schedule, history, callbacks and the
+    state of PyTorch's generators: the weights of a training that goes on are those of one
+    that was never interrupted. Of a callback it holds what its ``state_dict`` gives, or else
+    the attributes that end in ``_`` and are numbers, texts, tensors, or lists or dicts of
+    these.
+
+    Parameters
+    ----------
+    folder : str or PathLike
+        Made where it is not there.
+    key : str
+        Names the training; from :func:`training_key`.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    state : dict or None
+        What an earlier process has left.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], key: str):
+        self.folder = folder
+        self.key = key
+        self.path = Path(folder) / f"{key}.pt"
+        self.state = self._read()
+        self.seed: int | None = None if self.state is None else self.state["seed"]
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the training had come to its end."""
+        return self.state is not None and self.state["finished"]
+
+    def random_state(self, given: np.random.RandomState) -> np.random.RandomState:
+        """A generator for a training whose own cannot be repeated; the same when it goes on."""
+        if self.seed is None:
+            self.seed = int(given.randint(np.iinfo(np.int32).max))
+        return np.random.RandomState(self.seed)
+
+    def restore(self, net: NeuralNet) -> None:
+        """Bring a net to where the training was; nothing where there was none."""
+        state, self.state = self.state, None
+        if state is None:
+            return
+        net.module_.load_state_dict(state["module"])
+        net.optimizer_.load_state_dict(state["optimizer"])
+        net.history = History(state["history"])
+        for name, callback in net.callbacks_:
+            if name in state["callbacks"]:
+                _load(callback, state["callbacks"][name])
+        torch.set_rng_state(state["generator"])
+        if state["cuda_generators"]:
+            torch.cuda.set_rng_state_all(state["cuda_generators"])
+        if net.verbose and not state["finished"]:
+            print(f"Going on after epoch {len(net.history)}: {self.path}")
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        self._write(net, finished=False)
+
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        self._write(net, finished=True)
+
+    def _write(self, net: NeuralNet, finished: bool) -> None:
+        callbacks = {name: _state_of(callback) for name, callback in net.callbacks_}
+        state = {
+            "finished": finished,
+            "seed": self.seed,
+            "module": dict(net.module_.state_dict()),
+            "optimizer": _plain(net.optimizer_.state_dict()),
+            "history": _plain(list(net.history)),
+            "callbacks": {name: own for name, own in callbacks.items() if own},
+            "generator": torch.get_rng_state(),
+            "cuda_generators": torch.cuda.get_rng_state_all(),
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with complete(self.path) as partial:
+            torch.save(state, partial)
+
+    def _read(self) -> dict[str, Any] | None:
+        if not self.path.exists():
+            return None
+        try:
+            return torch.load(self.path, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError) as error:
+            raise ValueError(
+                f"{self.path} cannot be read as the checkpoint of a training "
+                f"({type(error).__name__}). Delete it to start anew"
+            ) from error
+
+
+def training_key(estimator: BaseEstimator, data: Any) -> str:
+    """A name for a training: by the estimator's class and parameters, and by its data.
+
+    Parameters
+    ----------
+    estimator : estimator
+    data : any structure of arrays, events, numbers and texts
+    """
+    return joblib.hash((_identity(estimator), data))[:16]
+
+
+def _identity(value: Any) -> Any:
+    """What says whether a parameter is the same in another process."""
+    if isinstance(value, FrozenEstimator):
+        fitted = value.estimator
+        return _identity(fitted), fitted.classes_.tolist(), _identity(fitted.net_.module_)
+    if isinstance(value, BaseEstimator):
+        params = value.get_params(deep=False)
+        if not isinstance(params.get("random_state"), int):
+            params.pop("random_state", None)
+        kept = {name: _identity(own) for name, own in params.items() if name not in _FREE}
+        return _name_of(type(value)), kept
+    if isinstance(value, nn.Module):
+        arrays = {name: own.cpu().numpy() for name, own in value.state_dict().items()}
+        return _name_of(type(value)), arrays
+    if isinstance(value, Mapping):
+        return {key: _identity(own) for key, own in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_identity(own) for own in value]
+    return _name_of(value) if callable(value) else value
+
+
+def _name_of(code: Any) -> str:
+    """A function or class by its name; a callable object by that of its class."""
+    named = code if hasattr(code, "__qualname__") else type(code)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _state_of(callback: Any) -> Any:
+    if hasattr(callback, "state_dict"):
+        return callback.state_dict()
+    own = {}
+    for name, value in vars(callback).items():
+        if name.endswith("_") and (plain := _plain(value)) is not _NOT_PLAIN:
+            own[name] = plain
+    if isinstance(callback, LRScheduler):
+        own["lr_scheduler_"] = _plain(callback.lr_scheduler_.state_dict())
+    return own
+
+
+def _load(callback: Any, state: Any) -> None:
+    if hasattr(callback, "load_state_dict"):
+        callback.load_state_dict(state)
+        return
+    if isinstance(callback, LRScheduler):
+        state = dict(state)
+        callback.lr_scheduler_.load_state_dict(state.pop("lr_scheduler_"))
+    vars(callback).update(state)
+
+
+_NOT_PLAIN = object()
+
+
+def _plain(value: Any) -> Any:
+    """The value with nothing but what a file without code can hold; else `_NOT_PLAIN`."""
+    if isinstance(value, np.generic):  # first: float64 is a float, too
+        return value.item()
+    if value is None or isinstance(value, (bool, int, float, str, Tensor)):
+        return value
+    if isinstance(value, Mapping):
+        items: Any = {key: _plain(own) for key, own in value.items()}
+        return _NOT_PLAIN if any(own is _NOT_PLAIN for own in items.values()) else items
+    if isinstance(value, (list, tuple)):
+        items = [_plain(own) for own in value]
+        return _NOT_PLAIN if any(own is _NOT_PLAIN for own in items) else type(value)(items)
+    return _NOT_PLAIN
