@@ -328,7 +328,9 @@ class TrainingDisplay:
             If the history is empty.
         """
         if not self.history:
-            raise ValueError("The history is empty: a model that was loaded has no losses to draw")
+            raise ValueError(
+                "The history is empty: the model was saved by a version that did not keep it"
+            )
         ax, figure = new_axes(ax, figsize=(6, 4))
         numbers = {k for row in self.history for k, v in row.items() if isinstance(v, float)}
         scores = sorted(name for name in numbers if "score" in name)

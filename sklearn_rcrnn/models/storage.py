@@ -32,6 +32,7 @@ from .description import (
     to_json,
     weights_name,
 )
+from .history import check_history, describe_history
 from .provenance import check_provenance, provenance_of
 
 DESCRIPTION = "model.json"
@@ -251,12 +252,17 @@ def _describe(name: str, estimator: Any, weights: dict[str, Any]) -> dict[str, A
             f"Step {name!r} is a {kind}; only {', '.join(ESTIMATORS)} and pipelines of them "
             "can be saved. joblib.dump takes any estimator"
         )
-    described = {"name": name, "class": kind, "params": describe_params(name, estimator)}
+    described: dict[str, Any] = {
+        "name": name,
+        "class": kind,
+        "params": describe_params(name, estimator),
+    }
     if hasattr(estimator, "net_"):
         described["classes"] = estimator.classes_.tolist()
         described["n_features_in"] = estimator.n_features_in_
         if named := getattr(estimator, "thresholds_", None):
             described["thresholds"] = to_json(named, f"{name}__thresholds")
+        described["history"] = describe_history(estimator.history_)
         for key, tensor in estimator.net_.module_.state_dict().items():
             weights[f"{name}.{key}"] = tensor.detach().cpu().contiguous()
     return described
@@ -274,6 +280,7 @@ def _restore(step: Mapping[str, Any], weights: dict[str, Any], extractor: Any) -
         }
         try:
             estimator._restore_net(np.asarray(step["classes"]), step["n_features_in"], own)
+            estimator.history_.extend(check_history(step.get("history", [])))
             if "thresholds" in step:
                 named = from_json(step["thresholds"], "thresholds")
                 estimator.thresholds_ = check_named_thresholds(named, step["classes"])

@@ -28,6 +28,7 @@ from sklearn_rcrnn import (
     load,
     save,
 )
+from sklearn_rcrnn.displays import TrainingDisplay
 from sklearn_rcrnn.nn.recipe import Recipe
 
 
@@ -347,3 +348,10 @@ class TestSavingOverAModel:
 
 def weights_sum(detector):
     return sum(float(w.double().sum()) for w in detector.net_.module_.state_dict().values())
+
+
+def test_the_history_is_kept(fitted, tmp_path):
+    loaded = load(save(fitted, tmp_path / "model"))
+    for name in ("epoch", "train_loss", "valid_loss", "valid_loss_best"):
+        assert loaded.history_[:, name] == pytest.approx(fitted.history_[:, name], abs=1e-6)
+    assert TrainingDisplay.from_estimator(loaded).history == list(loaded.history_)
