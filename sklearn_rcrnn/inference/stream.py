@@ -72,7 +72,7 @@ def detect_stream(
     """
     lfbe, detector = check_streamable(estimator)
     windows = detector._windows(window, margin)
-    return _detect(lfbe, detector, _at_rate(blocks, sample_rate, lfbe.sample_rate), windows)
+    return detect_blocks(lfbe, detector, at_rate(blocks, sample_rate, lfbe.sample_rate), windows)
 
 
 def detect_file(estimator: Pipeline, path: str | os.PathLike[str]) -> list[Event]:
@@ -102,9 +102,9 @@ def detect_file(estimator: Pipeline, path: str | os.PathLike[str]) -> list[Event
     windows = detector._windows()
     name = os.fspath(path)
     with open_audio(path) as file:
-        samples = _at_rate(file.blocks(), file.sample_rate, lfbe.sample_rate)
+        samples = at_rate(file.blocks(), file.sample_rate, lfbe.sample_rate)
         try:
-            found = list(_detect(lfbe, detector, samples, windows, side_by_side=True))
+            found = list(detect_blocks(lfbe, detector, samples, windows, side_by_side=True))
         except ValueError as error:
             raise error if name in str(error) else ValueError(f"{name!r}: {error}") from error
     return select_events([found], 0.0, detector.max_events_per_clip)[0]
@@ -131,7 +131,7 @@ def check_streamable(
     return lfbe, detector
 
 
-def _detect(
+def detect_blocks(
     lfbe: LFBETransformer,
     detector: RCRNNDetector,
     blocks: Iterable[NDArray],
@@ -158,7 +158,7 @@ def _detect(
     yield from found.settle(NEVER)
 
 
-def _at_rate(
+def at_rate(
     blocks: Iterable[NDArray], rate: int | None, sample_rate: int
 ) -> Iterator[NDArray[np.float32]]:
     """Blocks of one channel at the wanted rate."""

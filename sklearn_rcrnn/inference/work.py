@@ -6,7 +6,6 @@ events are kept: what the network says of the inside is what it says of the whol
 
 from __future__ import annotations
 
-import copy
 import math
 import os
 import warnings
@@ -20,9 +19,8 @@ from sklearn.pipeline import Pipeline
 
 from ..audio import open_audio
 from ..events import Event, select_events
-from ..nn.crnn import frames_per_step
-from .stream import check_streamable, detect_stream
-from .windows import WINDOW, Windows
+from .stream import at_rate, check_streamable, detect_blocks
+from .windows import WINDOW
 
 # Seconds of a part that is not at an end of its recording; the leads come on top.
 PART = 1200.0
@@ -82,8 +80,7 @@ def parts_of(estimator: Pipeline, duration: float, length: float = PART) -> list
         Of a part, in seconds.
     """
     lfbe, detector = check_streamable(estimator, any_number=True)
-    steps = frames_per_step(detector.extractor)
-    windows = Windows(lfbe.frame_shift, frames_per_step=steps)
+    windows = detector._windows()
     hop = windows.hop * lfbe.hop_length  # samples between windows
     rate = lfbe.sample_rate
     n_samples = max(1, round(length * rate / hop)) * hop
@@ -132,21 +129,19 @@ def _detect(estimator: Pipeline, path: Path, part: Part | None, tick: Tick | Non
     """Events of a recording or a part; of a part, before the best of the clip are chosen."""
     lfbe, detector = check_streamable(estimator, any_number=True)
     name = os.fspath(path)
-    best = detector.max_events_per_clip
-    if best is not None:
-        detector = copy.copy(detector)
-        detector.max_events_per_clip = None
-        estimator = Pipeline([("features", lfbe), ("detector", detector)])
     with open_audio(path) as file:
         reading = _Reading(file, lfbe.sample_rate, part, tick)
+        blocks = at_rate(reading.blocks(), reading.rate, lfbe.sample_rate)
         try:
-            found = list(detect_stream(estimator, reading.blocks(), sample_rate=reading.rate))
+            windows = detector._windows()
+            found = list(detect_blocks(lfbe, detector, blocks, windows, side_by_side=True))
         except _NothingThere:
             return Result([], None, 0.0)
         except ValueError as error:
             raise error if name in str(error) else ValueError(f"{name!r}: {error}") from error
     if part is None:
-        return Result(select_events([found], 0.0, best)[0], None, reading.seconds)
+        chosen = select_events([found], 0.0, detector.max_events_per_clip)[0]
+        return Result(chosen, None, reading.seconds)
     begin = part.start / lfbe.sample_rate
     moved = [e._replace(onset=e.onset + begin, offset=e.offset + begin) for e in found]
     kept = [e for e in moved if part.begin <= (e.onset + e.offset) / 2 < part.end]
@@ -187,20 +182,8 @@ class _Reading:
         first = max(0, part.start // self.sample_rate - _SETTLING)
         stop = None if math.isinf(part.stop) else math.ceil(part.stop)
         ahead = part.start - first * self.sample_rate
-        for block in self._at_rate(self.file.blocks(float(first), stop)):
+        blocks = self.file.blocks(float(first), stop)
+        for block in at_rate(blocks, self.file.sample_rate, self.sample_rate):
             if ahead < len(block):
                 yield block[ahead:]
             ahead = max(0, ahead - len(block))
-
-    def _at_rate(self, blocks: Iterator[NDArray]) -> Iterator[NDArray]:
-        if self.file.sample_rate == self.sample_rate:
-            yield from blocks
-            return
-        import soxr
-
-        resampler = soxr.ResampleStream(
-            self.file.sample_rate, self.sample_rate, 1, dtype="float32", quality="HQ"
-        )
-        for block in blocks:
-            yield resampler.resample_chunk(np.ascontiguousarray(block, np.float32))
-        yield resampler.resample_chunk(np.empty(0, np.float32), last=True)

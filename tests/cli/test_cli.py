@@ -90,15 +90,15 @@ def test_a_second_run_goes_on_where_the_first_stopped(folder, tmp_path):
 
 
 def test_an_error_that_nobody_thought_of_does_not_stop_the_others(folder, monkeypatch):
-    def without_memory(pipe, blocks, sample_rate):
-        for _ in blocks:
-            if sample_rate == RATE and not calls:
-                calls.append(1)
-                raise RuntimeError("not enough memory")
+    def without_memory(lfbe, detector, blocks, windows, side_by_side):
+        list(blocks)
+        calls.append(1)
+        if len(calls) == 1:
+            raise RuntimeError("not enough memory")
         return []
 
     calls = []
-    monkeypatch.setattr("sklearn_rcrnn.inference.work.detect_stream", without_memory)
+    monkeypatch.setattr("sklearn_rcrnn.inference.work.detect_blocks", without_memory)
     paths = [folder / "in" / "a.wav", folder / "in" / "b c\n.flac"]
     first, second = detect_files(load(folder / "model"), paths)
     assert first.error == f"'{paths[0]}': RuntimeError: not enough memory"
