@@ -206,7 +206,9 @@ class LFBETransformer(
             n_frames = (len(rest) - self.n_fft) // self.hop_length + 1
             if n_frames > 0:
                 stop = (n_frames - 1) * self.hop_length + self.n_fft
-                yield self._finite(self._energies(rest[:stop], window, mel), n_samples)
+                with one_blas_thread():
+                    features = self._energies(rest[:stop], window, mel)
+                yield self._finite(features, n_samples)
                 rest = rest[n_frames * self.hop_length :]
         if not n_samples:
             raise ValueError("The recording is empty: it has 0 samples")

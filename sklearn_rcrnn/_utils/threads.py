@@ -134,12 +134,21 @@ def read_ahead(items: Iterable[Item], n_ahead: int = 2) -> Iterator[Item]:
         thread.join()
 
 
-def _compute_on_one_core() -> None:
-    """Let the calling thread, and no other, compute on one core."""
+def one_core() -> Any:
+    """A context in which the calling thread, and no other, computes on one core.
+
+    A thread that shares its work with others waits for them busily: where each core has a
+    thread of its own already, that costs more than it gives.
+    """
     import torch
 
     torch.get_num_threads()  # PyTorch sets the number of a new thread when first asked for it
-    _pools_with_torch().limit(limits=1, user_api="openmp")
+    return _pools_with_torch().limit(limits=1, user_api="openmp")
+
+
+def _compute_on_one_core() -> None:
+    """Let the calling thread compute on one core from now on."""
+    one_core()
 
 
 @cache

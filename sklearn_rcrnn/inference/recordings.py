@@ -8,7 +8,9 @@ feature map, several at a time.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -16,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .._utils.threads import in_order
+from .._utils.threads import in_order, one_core
 from ..events import Event
 from .windows import Window, Windows
 
@@ -94,7 +96,19 @@ def detect_recording(
     events : list of Event
         Scored, in the time of the recording.
     """
-    frames = _Frames(blocks)
+    found = _detect(_Frames(blocks), windows, network, at_once)
+    while True:
+        # Where other threads compute, this one shall not share its work with further ones.
+        with one_core() if network.n_threads > 1 else nullcontext():
+            window_and_events = next(found, None)
+        if window_and_events is None:
+            return
+        yield window_and_events
+
+
+def _detect(
+    frames: _Frames, windows: Windows, network: Network, at_once: int
+) -> Iterator[tuple[Window, list[Event]]]:
     if not frames.read_to(windows.length + 1):
         whole = Window(0, frames.stop, 0.0, frames.stop * windows.frame_shift)
         yield whole, network.events_of_clip(frames[0 : frames.stop])
@@ -178,8 +192,7 @@ class _Frames:
 
     def __init__(self, blocks: Iterable[NDArray[np.float32]]):
         self._blocks = iter(blocks)
-        self._held: list[NDArray[np.float32]] = []
-        self._start = 0
+        self._held: deque[tuple[int, NDArray[np.float32]]] = deque()
         self.stop = 0
 
     def read_to(self, stop: int) -> bool:
@@ -188,17 +201,18 @@ class _Frames:
             block = next(self._blocks, None)
             if block is None:
                 return False
-            self._held.append(block)
+            self._held.append((self.stop, block))
             self.stop += len(block)
         return True
 
     def __getitem__(self, part: slice) -> NDArray[np.float32]:
-        if len(self._held) > 1:
-            self._held = [np.concatenate(self._held)]
-        return self._held[0][part.start - self._start : part.stop - self._start]
+        return np.concatenate(
+            [
+                block[max(0, part.start - start) : max(0, part.stop - start)]
+                for start, block in self._held
+            ]
+        )
 
     def forget_before(self, start: int) -> None:
-        if start > self._start:
-            # A copy, so that the memory of what came before is free again.
-            self._held = [self[start : self.stop].copy()]
-            self._start = start
+        while self._held and self._held[0][0] + len(self._held[0][1]) <= start:
+            self._held.popleft()
