@@ -1,57 +1,31 @@
-"""RCRNNDetector: the estimator; parameters, fit, predict, score."""
+"""RCRNNDetector: the estimator, its parameters, and the network that they make."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from ._base import TrainingData
-from ._event_detector import EventDetector
 from ._parameters import stores_training_parameters
-from ._utils.clock import with_clock
-from ._utils.threads import in_order
-from .events import (
-    THRESHOLD_NAMES,
-    Event,
-    EventLists,
-    Label,
-    check_event_lists,
-    resolve_threshold,
-    select_events,
-)
-from .inference.merging import merge
-from .inference.networks import SharedConvolutions, WindowedNetwork
-from .inference.recordings import detect_recording
-from .inference.windows import MARGIN, WINDOW, Windows, frames_in_windows
-from .nn.crnn import (
-    CRNN,
-    EXTRACTORS,
-    FRAMES_PER_STEP,
-    MIN_BANDS,
-    PRECOMPUTED,
-    frames_per_step,
-    n_steps,
-)
+from ._region_predictions import RegionPredictions
+from .events import THRESHOLD_NAMES, Label
+from .nn.crnn import CRNN, EXTRACTORS, MIN_BANDS, PRECOMPUTED, frames_per_step
 from .nn.heads import HEADS
 from .nn.normalization import Normalization
 from .nn.rcrnn import RCRNN
 from .nn.recipe import RECIPES, Recipe
 from .pretraining import CRNNPretrainer
 from .training.augmentation import Augmentation
-from .training.device import prediction_threads
 from .training.initial_weights import copy_weights, fit_pretrainer
-from .training.inputs import Clips
 
 
-class RCRNNDetector(EventDetector):
+class RCRNNDetector(RegionPredictions):
     """Detect sound events in features of recordings with R-CRNN.
 
     A convolutional recurrent network turns the features of a clip, which it normalizes,
@@ -62,12 +36,12 @@ class RCRNNDetector(EventDetector):
     Parameters
     ----------
     gru_units : int, default=50
-        U, units of the recurrent layer in each direction.
+        The paper's U: units of the recurrent layer in each direction.
     dense_units : int, default=128
-        M, units of the two dense layers of the classifier.
+        The paper's M: units of each of the two dense layers of the classifier.
     head : {"dense", "position_sensitive"}, default="dense"
-        The final classifier of the paper, or that of R-FCN, without dense layers: with
-        ``extractor="cnn"`` the network is the R-FCN of the paper's Table 4.
+        The final classifier: the paper's, or that of R-FCN, which has no dense layers. With
+        ``extractor="cnn"`` the latter makes the R-FCN of the paper's Table 4.
     extractor : {"crnn_bigru", "crnn_gru", "cnn", "precomputed"} or torch.nn.Module, \
 default="crnn_bigru"
         The network that turns features into the feature map: one of Table 1,
@@ -79,11 +53,12 @@ default="crnn_bigru"
         n_channels), whose step ``i`` is centered at frame ``i * frames_per_step``. It
         receives the features as they are, and ``fit`` trains a copy of it.
     pretrainer : CRNNPretrainer or FrozenEstimator, default=None
-        Gives the extractor its first weights. A :class:`CRNNPretrainer` is cloned and
-        fitted on the same clips, with the `extractor` and `gru_units` of the detector,
-        and its `random_state` if it has none of its own. Fitted ones come in a
-        FrozenEstimator, as may a fitted RCRNNDetector, of these or other labels, which
-        gives all weights that fit. None: start from random weights.
+        Where the first weights come from. None starts from random weights. A
+        :class:`CRNNPretrainer` is cloned and fitted on the same clips first, with the
+        `extractor` and `gru_units` of the detector, and gives the extractor its weights. A
+        fitted pre-trainer comes in a FrozenEstimator. So does a fitted RCRNNDetector, of
+        these or other labels, for a warm start: it gives all weights that fit, and the
+        layers that tell labels apart start anew where the labels are others.
     freeze_extractor : bool, default=False
         Keep the extractor as it is, instead of tuning it: as pre-trained, or as the module
         that was given.
@@ -91,8 +66,8 @@ default="crnn_bigru"
         Learning rate of the extractor; None takes `lr`. An extractor that knows much
         already is often tuned at a lower rate than the new layers behind it.
     memory : str, PathLike or joblib.Memory, default=None
-        Where to keep fitted pre-trainers, so that a grid search over `dense_units` fits
-        each one once.
+        Cache of fitted pre-trainers: a grid search over `dense_units`, for example, then
+        fits the pre-trainer only once.
     normalization : "auto", float or "training", default="auto"
         How each band of the features is brought to a mean of 0 and a deviation of 1. A
         number is a length in seconds: the mean and deviation of each frame are measured
@@ -102,32 +77,35 @@ default="crnn_bigru"
     anchor_sizes : sequence of float, default=(1, 2, 4, 8, 16, 32)
         Widths of the anchors in steps of the feature map (by default 8 frames, 186 ms).
     n_proposals : int, default=100
-        Proposals of a clip that reach the classifier.
+        Largest number of proposals of a clip that reach the classifier.
     proposal_nms_threshold : float, default=0.7
-        IoU above which a weaker proposal is dropped.
+        IoU of two proposals above which the one of lower objectness is dropped.
     score_threshold : float, dict of label to float, or name, default=0.5
-        Events under it are not returned; the paper has 0.8, which the scores of the refined
-        recipe seldom reach. ``"sensitive"``, ``"balanced"`` and ``"few false alarms"`` are
-        what the model has in ``thresholds_``. May be changed after ``fit``, by hand or by
-        :class:`TunedThresholdDetectorCV`.
+        Events with a lower score are not returned. The paper has 0.8, which scores seldom
+        reach with the refined recipe. ``"sensitive"``, ``"balanced"`` and ``"few false
+        alarms"`` take the thresholds of that name in ``thresholds_``. May be changed after
+        ``fit``, by hand or by :class:`TunedThresholdDetectorCV`.
     nms_threshold : float, default=0.3
-        IoU above which a weaker event of the same label is dropped. May be changed after
-        ``fit``.
+        IoU of two events of one label above which the one of lower score is dropped. May
+        be changed after ``fit``.
     max_events_per_clip : int, default=None
-        Return only so many of the best events; 1 is the rule of DCASE 2017. May be
-        changed after ``fit``.
+        Largest number of events that are returned for a clip: those with the highest
+        scores. 1 is the rule of DCASE 2017. May be changed after ``fit``.
     recipe : {"refined", "paper"} or Recipe, default="refined"
-        How intervals are matched, coded and refined. ``"paper"`` has the values of Faster
-        R-CNN's time. In ``"refined"`` the classifier regresses onset and offset instead of
-        center and width, is applied once more to the intervals that it has refined, and
-        learns from proposals that overlap no event, too: the paper's time dropped those,
-        which leaves it without any example from clips without event.
+        How intervals are matched, sampled, coded and refined in training. ``"paper"`` has
+        the values of Faster R-CNN and of the code of its time. ``"refined"`` differs in
+        three ways: the classifier regresses onset and offset instead of center and width;
+        it is applied a second time, to the intervals that it has refined; and it also
+        learns from proposals that overlap no event, without which it would see no example
+        from clips without events. Values of a :class:`Recipe` can be set one by one:
+        ``set_params(recipe__focal_gamma=0)``.
     frame_shift : float, default=1024 / 44100
-        Seconds between frames of the features: hop over sample rate.
+        Seconds between frames of the features: the hop divided by the sample rate.
     max_epochs : int, default=30
-        Epochs, at most with `patience`.
+        Number of epochs; with `patience`, the largest number.
     lr : float, default=1e-3
-        Learning rate of Adam, the highest of a cycle (the paper, after pre-training: 1e-5).
+        Learning rate of Adam; of a cycle, the highest one. The paper has 1e-5 after
+        pre-training.
     lr_schedule : {"constant", "one_cycle"}, default="one_cycle"
         ``"one_cycle"`` warms up over a tenth of the steps and then falls to nearly zero by
         `max_epochs`, where the best weights are.
@@ -140,27 +118,33 @@ default="crnn_bigru"
         count 1. ``"balanced"`` weights them by ``n_events / (n_labels * n_events_of_label)``,
         so that rare labels count as much as frequent ones.
     batch_size : int, default=16
-        Clips in a batch, at ``predict`` too.
+        Number of clips in a batch, in training and at ``predict``.
     patience : int, default=None
-        Stop when the validation loss has not improved for so many epochs; the weights of
-        the best epoch are restored. None: never; of use with a constant rate only.
+        Stop when the validation loss has not improved for this number of epochs, and
+        restore the weights of the best one. None trains for all epochs, as a cycle of the
+        learning rate needs it.
     validation_fraction : float, default=0.1
-        Part of the clips set aside for validation, each label in proportion. None: train
-        on all and watch the training loss.
+        Part of the clips that is set aside for validation, each label in proportion. None
+        trains on all clips and watches the training loss.
     gradient_clip : float, default=5.0
-        Largest norm of the gradient. None: any.
+        Largest norm of the gradient; a longer one is scaled down to it. None leaves
+        gradients as they are.
     callbacks : list of skorch callbacks, default=None
         Added to the estimator's own.
     net_params : dict, default=None
-        Any parameter of :class:`skorch.NeuralNet`, over those set here.
+        Parameters of :class:`skorch.NeuralNet`; they take precedence over those that the
+        estimator sets.
     device : str, default="auto"
-        ``"auto"`` is CUDA where there is one; else a name of PyTorch's. May be changed after
-        ``fit``: the network goes there when it next predicts.
+        Name of a PyTorch device; ``"auto"`` is CUDA where there is one, and the CPU
+        elsewhere. May be changed after ``fit``: the network goes there when it next
+        predicts.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of the convolutions. ``"auto"`` trains in bfloat16 where the processor has it and
-        predicts in float32; ``"bfloat16"`` does both in it.
+        Number format of the convolutions. ``"auto"`` trains in bfloat16 where the
+        processor has instructions for it, and predicts in float32; ``"bfloat16"`` trains
+        and predicts in bfloat16.
     random_state : int, RandomState instance or None, default=None
-        Weights, split, order, sampling and dropout.
+        Seed of the first weights, the split, the order of clips, the sampling and the
+        dropout. An integer makes trainings repeatable.
     verbose : int, default=0
         1 shows a progress bar and the losses of each epoch.
 
@@ -171,15 +155,17 @@ default="crnn_bigru"
     net_ : skorch.NeuralNet
         The trained net; ``net_.module_`` is the network.
     pretrainer_ : CRNNPretrainer, RCRNNDetector or None
-        What was fitted before.
+        The fitted estimator that the first weights came from. Absent after :func:`load`.
     thresholds_ : dict of str to dict of label to float
-        By name, of models of the package and of those that ``rcrnn train`` made; absent
-        where nothing chose them.
+        Named score thresholds of each label. Models of the package have them, and those
+        that ``rcrnn train`` made; absent otherwise.
     n_parameters_ : int
-        As the paper counts them in Table 2.
+        Number of parameters, counted as in the paper's Table 2.
     history_ : skorch.history.History
-        Losses by epoch: ``valid_loss`` and its parts ``rpn_cls``, ``rpn_reg``,
-        ``head_cls`` and ``head_reg``, and the same of the training clips.
+        Losses of each epoch: ``valid_loss`` and the parts that it is the sum of, which are
+        ``rpn_cls``, ``rpn_reg``, ``head_cls``, ``head_reg`` and, with a ``step_weight`` in
+        the recipe, ``steps``; ``train_loss`` and, under ``train_rpn_cls`` and so on, its
+        parts. Empty after :func:`load`.
 
     See Also
     --------
@@ -203,7 +189,7 @@ default="crnn_bigru"
     """
 
     _parameter_constraints: dict = {
-        **EventDetector._training_constraints,
+        **RegionPredictions._training_constraints,
         "gru_units": [Interval(Integral, 1, None, closed="left")],
         "dense_units": [Interval(Integral, 1, None, closed="left")],
         "head": [StrOptions(set(HEADS))],
@@ -278,112 +264,6 @@ default="crnn_bigru"
         self.max_events_per_clip = max_events_per_clip
         self.recipe = recipe
 
-    def predict(self, X: Any) -> EventLists:
-        """Detect the events of every clip; those over a minute go through in windows.
-
-        Parameters
-        ----------
-        X : array of shape (n_clips, n_frames, n_bands) or list of (n_frames_i, n_bands)
-
-        Returns
-        -------
-        list of n_clips lists of Event
-            ``(onset, offset, label, score)``, by onset, in seconds, inside the clip.
-        """
-        candidates = self._candidates(X)
-        chosen = select_events(candidates, self._thresholds(), self.max_events_per_clip)
-        return EventLists(chosen)
-
-    def predict_candidates(self, X: Any) -> list[list[Event]]:
-        """All scored events of every clip: non-maximum suppression, but no threshold.
-
-        Parameters
-        ----------
-        X : as for :meth:`predict`
-
-        Returns
-        -------
-        list of n_clips lists of Event, by onset
-        """
-        return [sorted(clip) for clip in self._candidates(X)]
-
-    def predict_proposals(self, X: Any) -> list[NDArray[np.float32]]:
-        """What the region proposal network hands to the classifier.
-
-        Parameters
-        ----------
-        X : as for :meth:`predict`
-
-        Returns
-        -------
-        list of n_clips float32 arrays of shape (n_proposals_i, 3)
-            Onset and offset in seconds, and objectness; by falling objectness.
-        """
-        proposals: dict[int, NDArray[np.float32]] = {}
-        for places, found in self._detect(self._check_clips(X)):
-            times = found.proposals * self._step_seconds()
-            rows = torch.cat([times, found.objectness[..., None]], -1).cpu()
-            for place, row, valid in zip(places, rows, found.valid.cpu(), strict=True):
-                proposals[place] = row[valid].numpy()
-        return [proposals[i] for i in range(len(proposals))]
-
-    def transform(self, X: Any) -> NDArray[np.float32] | list[NDArray[np.float32]]:
-        """Compute the feature map of every clip; those over a minute go through in windows.
-
-        Parameters
-        ----------
-        X : as for :meth:`predict`
-
-        Returns
-        -------
-        float32 array of shape (n_clips, n_steps, n_channels), or list of (n_steps_i, n_channels)
-            A list where the clips have different numbers of steps. A step is 8 frames of
-            the features, or the ``frames_per_step`` of an extractor of your own.
-        """
-        maps = self._feature_maps(self._check_clips(X))
-        stacked = np.stack(maps) if len({len(rows) for rows in maps}) == 1 else maps
-        return with_clock(stacked, self._step_seconds())
-
-    def event_embeddings(self, X: Any, events: Any) -> list[NDArray[np.float32]]:
-        """Compute a vector for each event: what the class layer sees of it.
-
-        Events that sound alike to the network have vectors that are close to each other,
-        whatever their labels: use them to cluster, to search or to review events.
-
-        Parameters
-        ----------
-        X : as for :meth:`predict`
-        events : list of n_clips lists of (onset, offset, label)
-            In seconds, for example what :meth:`predict` returns. Labels do not matter and
-            need not be known to the detector.
-
-        Returns
-        -------
-        list of n_clips float32 arrays of shape (n_events_i, n_units)
-            In the order of `events`. ``n_units`` is `dense_units`, or 7 times the channels
-            of the feature map with ``head="position_sensitive"``.
-
-        See Also
-        --------
-        sklearn_rcrnn.event_embeddings : The same from recordings.
-        """
-        clips = self._check_clips(X)
-        frame = self._frame_seconds()
-        durations = [len(clip) * frame for clip in clips]
-        checked = check_event_lists(events, n_clips=len(clips), durations=durations, name="events")
-        vectors = []
-        maps = self._feature_maps(clips)
-        with self._inference() as network:
-            device = self.net_.device
-            for rows, own in zip(maps, checked, strict=True):
-                times = np.array([event[:2] for event in own], np.float64).reshape(-1, 2)
-                rois = torch.tensor(times / self._step_seconds(), dtype=torch.float32)
-                steps = torch.tensor([len(rows)])
-                feature_map = torch.tensor(rows)[None]
-                inputs = (part.to(device) for part in (feature_map, rois[None], steps))
-                vectors.append(network.head.embed(*inputs)[0].float().cpu().numpy())
-        return vectors
-
     def set_params(self, **params: Any) -> RCRNNDetector:
         """Set parameters, those of a nested recipe or augmentation included.
 
@@ -401,29 +281,6 @@ default="crnn_bigru"
         if isinstance(recipe, str) and any(name.startswith("recipe__") for name in params):
             params["recipe"] = Recipe.named(recipe)
         return super().set_params(**params)
-
-    def _feature_maps(self, clips: Clips) -> list[NDArray[np.float32]]:
-        if self.extractor == PRECOMPUTED:
-            return list(clips)
-        per_step = frames_per_step(self.extractor)
-        return frames_in_windows(
-            self._feature_maps_of, clips, self.frame_shift, frames_per_row=per_step
-        )
-
-    def _feature_maps_of(self, clips: Clips) -> list[NDArray[np.float32]]:
-        maps: list[Any] = [None] * len(clips)
-        per_step = frames_per_step(self.extractor)
-        with self._inference() as network:
-            for places, batch in self._batches(clips):
-                found = network.feature_map(**batch).cpu().numpy()
-                for place, rows in zip(places, found, strict=True):
-                    maps[place] = rows[: n_steps(len(clips[place]), per_step)]
-        return maps
-
-    def _thresholds(self) -> float | Mapping[Label, float]:
-        """The numbers that `score_threshold` stands for."""
-        named = getattr(self, "thresholds_", None)
-        return resolve_threshold(self.score_threshold, named, self.classes_.tolist())
 
     def _check_together(self) -> None:
         """Parameters that contradict each other."""
@@ -447,12 +304,6 @@ default="crnn_bigru"
                 "freeze_extractor=True would keep random weights: give a pretrainer, or a "
                 "module as extractor"
             )
-
-    def _frame_seconds(self) -> float:
-        """Seconds from one row of a clip of `X` to the next."""
-        # Feature maps have the steps of the extractor that made them as their frames.
-        frames = FRAMES_PER_STEP if self.extractor == PRECOMPUTED else 1
-        return frames * self.frame_shift
 
     def _min_bands(self) -> int:
         return MIN_BANDS if isinstance(self.extractor, str) and self.extractor in EXTRACTORS else 1
@@ -493,67 +344,3 @@ default="crnn_bigru"
         if self.extractor_lr is None:
             return {}
         return {"optimizer__param_groups": [("extractor.*", {"lr": self.extractor_lr})]}
-
-    def _step_seconds(self) -> float:
-        """Seconds in a step of the feature map."""
-        return self._frame_seconds() * frames_per_step(self.extractor)
-
-    def _detect(self, clips: Clips) -> Any:
-        """Places in `clips` and network output of each batch."""
-        with self._inference() as network:
-            for places, batch in self._batches(clips):
-                yield places, network(**batch)
-
-    def _check_clips(self, X: Any) -> Clips:
-        check_is_fitted(self)
-        self._validate_params()
-        return self._check_features(X, reset=False)
-
-    def _candidates(self, X: Any) -> list[list[Event]]:
-        """Scored events of each clip; long ones are heard in overlapping windows."""
-        clips = self._check_clips(X)
-        if self.extractor == PRECOMPUTED:
-            return self._candidates_of(clips, self._network())
-        windows = self._windows()
-        network = self._network(windows.length)
-        short = [i for i, clip in enumerate(clips) if len(clip) <= windows.length]
-        found: list[list[Event]] = [[]] * len(clips)
-        if short:
-            scored = self._candidates_of([clips[i] for i in short], network)
-            for i, events in zip(short, scored, strict=True):
-                found[i] = events
-        for i in set(range(len(clips))) - set(short):
-            parts = detect_recording([clips[i]], windows, network)
-            found[i] = merge([e for _, events in parts for e in events], self.nms_threshold)
-        return found
-
-    def _candidates_of(self, clips: Clips, network: WindowedNetwork) -> list[list[Event]]:
-        found: dict[int, list[Event]] = {}
-        batches = list(self._places_of_batches(clips))
-        # One batch alone is computed by all cores together, several by one core each.
-        n_threads = network.n_threads if len(batches) >= network.n_threads else 1
-
-        def work(places: NDArray[np.int64]) -> list[list[Event]]:
-            return network.events_of_batch(self._batch(clips, places))
-
-        for places, events in zip(batches, in_order(work, batches, n_threads), strict=True):
-            found.update(zip(places, events, strict=True))
-        return [found[i] for i in range(len(found))]
-
-    def _windows(self, window: float = WINDOW, margin: float = MARGIN) -> Windows:
-        return Windows(self.frame_shift, window, margin, frames_per_step(self.extractor))
-
-    def _network(self, longest: int = 0, n_threads: int | None = None) -> WindowedNetwork:
-        """The network, ready to predict; `longest` frames go through it in one piece."""
-        with self._inference() as network:
-            params: dict[str, Any] = {
-                "inference": self._precision,
-                "device": self._prediction_device(),
-                "labels": self.classes_.tolist(),
-                "step": self._step_seconds(),
-                "nms_threshold": self.nms_threshold,
-                "n_threads": n_threads or prediction_threads(self._prediction_device()),
-            }
-            if type(network.extractor).forward is CRNN.forward:
-                return SharedConvolutions(network, longest, **params)
-            return WindowedNetwork(network, **params)

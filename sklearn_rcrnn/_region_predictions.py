@@ -1,0 +1,244 @@
+"""What a detector of regions predicts: events, candidates, proposals, feature maps, vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from ._event_detector import EventDetector
+from ._utils.clock import with_clock
+from ._utils.threads import in_order
+from .events import (
+    Event,
+    EventLists,
+    Label,
+    check_event_lists,
+    resolve_threshold,
+    select_events,
+)
+from .inference.merging import merge
+from .inference.networks import SharedConvolutions, WindowedNetwork
+from .inference.recordings import detect_recording
+from .inference.windows import MARGIN, WINDOW, Windows, frames_in_windows
+from .nn.crnn import CRNN, FRAMES_PER_STEP, PRECOMPUTED, frames_per_step, n_steps
+from .training.device import prediction_threads
+from .training.inputs import Clips
+
+
+class RegionPredictions(EventDetector):
+    """Predictions of :class:`RCRNNDetector`, which declares and stores the parameters."""
+
+    extractor: str | torch.nn.Module
+    score_threshold: float | str | dict[Label, float]
+    nms_threshold: float
+    max_events_per_clip: int | None
+
+    def predict(self, X: Any) -> EventLists:
+        """Detect the events of every clip.
+
+        Clips of more than a minute are heard in overlapping windows.
+
+        Parameters
+        ----------
+        X : array of shape (n_clips, n_frames, n_bands) or list of (n_frames_i, n_bands)
+
+        Returns
+        -------
+        list of n_clips lists of Event
+            ``(onset, offset, label, score)``, by onset, in seconds, inside the clip.
+        """
+        candidates = self._candidates(X)
+        chosen = select_events(candidates, self._thresholds(), self.max_events_per_clip)
+        return EventLists(chosen)
+
+    def predict_candidates(self, X: Any) -> list[list[Event]]:
+        """All scored events of every clip, whatever their scores.
+
+        Non-maximum suppression has been applied, but no threshold.
+
+        Parameters
+        ----------
+        X : as for :meth:`predict`
+
+        Returns
+        -------
+        list of n_clips lists of Event, by onset
+        """
+        return [sorted(clip) for clip in self._candidates(X)]
+
+    def predict_proposals(self, X: Any) -> list[NDArray[np.float32]]:
+        """The intervals that the region proposal network hands to the classifier.
+
+        Parameters
+        ----------
+        X : as for :meth:`predict`
+
+        Returns
+        -------
+        list of n_clips float32 arrays of shape (n_proposals_i, 3)
+            Onset and offset in seconds, and objectness; by falling objectness.
+        """
+        proposals: dict[int, NDArray[np.float32]] = {}
+        for places, found in self._detect(self._check_clips(X)):
+            times = found.proposals * self._step_seconds()
+            rows = torch.cat([times, found.objectness[..., None]], -1).cpu()
+            for place, row, valid in zip(places, rows, found.valid.cpu(), strict=True):
+                proposals[place] = row[valid].numpy()
+        return [proposals[i] for i in range(len(proposals))]
+
+    def transform(self, X: Any) -> NDArray[np.float32] | list[NDArray[np.float32]]:
+        """Compute the feature map of every clip.
+
+        Clips of more than a minute go through the network in overlapping windows.
+
+        Parameters
+        ----------
+        X : as for :meth:`predict`
+
+        Returns
+        -------
+        float32 array of shape (n_clips, n_steps, n_channels), or list of (n_steps_i, n_channels)
+            A list where the clips have different numbers of steps. A step is 8 frames of
+            the features, or the ``frames_per_step`` of an extractor of your own.
+        """
+        maps = self._feature_maps(self._check_clips(X))
+        stacked = np.stack(maps) if len({len(rows) for rows in maps}) == 1 else maps
+        return with_clock(stacked, self._step_seconds())
+
+    def event_embeddings(self, X: Any, events: Any) -> list[NDArray[np.float32]]:
+        """Compute a vector for each event: the input of the class layer.
+
+        Events that sound alike to the network have vectors that are close to each other,
+        whatever their labels: use them to cluster, to search or to review events.
+
+        Parameters
+        ----------
+        X : as for :meth:`predict`
+        events : list of n_clips lists of (onset, offset, label)
+            In seconds, for example what :meth:`predict` returns. Labels do not matter and
+            need not be known to the detector.
+
+        Returns
+        -------
+        list of n_clips float32 arrays of shape (n_events_i, n_units)
+            In the order of `events`. ``n_units`` is `dense_units`, or 7 times the channels
+            of the feature map with ``head="position_sensitive"``.
+
+        See Also
+        --------
+        sklearn_rcrnn.event_embeddings : The same from recordings.
+        """
+        clips = self._check_clips(X)
+        frame = self._frame_seconds()
+        durations = [len(clip) * frame for clip in clips]
+        checked = check_event_lists(events, n_clips=len(clips), durations=durations, name="events")
+        vectors = []
+        maps = self._feature_maps(clips)
+        with self._inference() as network:
+            device = self.net_.device
+            for rows, own in zip(maps, checked, strict=True):
+                times = np.array([event[:2] for event in own], np.float64).reshape(-1, 2)
+                rois = torch.tensor(times / self._step_seconds(), dtype=torch.float32)
+                steps = torch.tensor([len(rows)])
+                feature_map = torch.tensor(rows)[None]
+                inputs = (part.to(device) for part in (feature_map, rois[None], steps))
+                vectors.append(network.head.embed(*inputs)[0].float().cpu().numpy())
+        return vectors
+
+    def _frame_seconds(self) -> float:
+        """Seconds from one row of a clip of `X` to the next."""
+        # Feature maps have the steps of the extractor that made them as their frames.
+        frames = FRAMES_PER_STEP if self.extractor == PRECOMPUTED else 1
+        return frames * self.frame_shift
+
+    def _step_seconds(self) -> float:
+        """Seconds in a step of the feature map."""
+        return self._frame_seconds() * frames_per_step(self.extractor)
+
+    def _detect(self, clips: Clips) -> Any:
+        """Places in `clips` and network output of each batch."""
+        with self._inference() as network:
+            for places, batch in self._batches(clips):
+                yield places, network(**batch)
+
+    def _check_clips(self, X: Any) -> Clips:
+        check_is_fitted(self)
+        self._validate_params()
+        return self._check_features(X, reset=False)
+
+    def _candidates(self, X: Any) -> list[list[Event]]:
+        """Scored events of each clip; long ones are heard in overlapping windows."""
+        clips = self._check_clips(X)
+        if self.extractor == PRECOMPUTED:
+            return self._candidates_of(clips, self._network())
+        windows = self._windows()
+        network = self._network(windows.length)
+        short = [i for i, clip in enumerate(clips) if len(clip) <= windows.length]
+        found: list[list[Event]] = [[]] * len(clips)
+        if short:
+            scored = self._candidates_of([clips[i] for i in short], network)
+            for i, events in zip(short, scored, strict=True):
+                found[i] = events
+        for i in set(range(len(clips))) - set(short):
+            parts = detect_recording([clips[i]], windows, network)
+            found[i] = merge([e for _, events in parts for e in events], self.nms_threshold)
+        return found
+
+    def _candidates_of(self, clips: Clips, network: WindowedNetwork) -> list[list[Event]]:
+        found: dict[int, list[Event]] = {}
+        batches = list(self._places_of_batches(clips))
+        # One batch alone is computed by all cores together, several by one core each.
+        n_threads = network.n_threads if len(batches) >= network.n_threads else 1
+
+        def work(places: NDArray[np.int64]) -> list[list[Event]]:
+            return network.events_of_batch(self._batch(clips, places))
+
+        for places, events in zip(batches, in_order(work, batches, n_threads), strict=True):
+            found.update(zip(places, events, strict=True))
+        return [found[i] for i in range(len(found))]
+
+    def _windows(self, window: float = WINDOW, margin: float = MARGIN) -> Windows:
+        return Windows(self.frame_shift, window, margin, frames_per_step(self.extractor))
+
+    def _network(self, longest: int = 0, n_threads: int | None = None) -> WindowedNetwork:
+        """The network, ready to predict; `longest` frames go through it in one piece."""
+        with self._inference() as network:
+            params: dict[str, Any] = {
+                "inference": self._precision,
+                "device": self._prediction_device(),
+                "labels": self.classes_.tolist(),
+                "step": self._step_seconds(),
+                "nms_threshold": self.nms_threshold,
+                "n_threads": n_threads or prediction_threads(self._prediction_device()),
+            }
+            if type(network.extractor).forward is CRNN.forward:
+                return SharedConvolutions(network, longest, **params)
+            return WindowedNetwork(network, **params)
+
+    def _feature_maps(self, clips: Clips) -> list[NDArray[np.float32]]:
+        if self.extractor == PRECOMPUTED:
+            return list(clips)
+        per_step = frames_per_step(self.extractor)
+        return frames_in_windows(
+            self._feature_maps_of, clips, self.frame_shift, frames_per_row=per_step
+        )
+
+    def _feature_maps_of(self, clips: Clips) -> list[NDArray[np.float32]]:
+        maps: list[Any] = [None] * len(clips)
+        per_step = frames_per_step(self.extractor)
+        with self._inference() as network:
+            for places, batch in self._batches(clips):
+                found = network.feature_map(**batch).cpu().numpy()
+                for place, rows in zip(places, found, strict=True):
+                    maps[place] = rows[: n_steps(len(clips[place]), per_step)]
+        return maps
+
+    def _thresholds(self) -> float | Mapping[Label, float]:
+        """The numbers that `score_threshold` stands for."""
+        named = getattr(self, "thresholds_", None)
+        return resolve_threshold(self.score_threshold, named, self.classes_.tolist())
