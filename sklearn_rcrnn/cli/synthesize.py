@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from .._utils.files import complete
 from .._utils.text import counted
 from ._common import JsonLogs, Log, Quiet, app, fail
 
@@ -59,16 +58,14 @@ def synthesize(
 def _synthetic(
     output: Path, clips: int, length: float, presence: float, seed: int
 ) -> tuple[list[Path], Any]:
-    import soundfile
-
     from ..datasets import make_rare_events
+    from ..datasets._writing import write_clip
 
     X, y = make_rare_events(clips, duration=length, event_presence_prob=presence, random_state=seed)
     output.mkdir(parents=True, exist_ok=True)
     paths = [output / f"clip_{i:05}.wav" for i in range(len(X))]
     for path, samples in zip(paths, X, strict=True):
-        with complete(path) as partial:
-            soundfile.write(partial, samples, 44100, subtype="PCM_24", format="WAV")
+        write_clip(path, samples, 44100)
     return paths, y
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .._utils.files import complete
 from .._utils.text import counted
 from ..models import DEFAULT_START, NO_START
 from ._clips import (
@@ -218,7 +219,8 @@ def _write_model(pipe: Any, folder: Path, facts: dict[str, Any], scores: dict[st
 
     save(pipe, folder)
     provenance = provenance_of(pipe[-1])
-    (folder / "scores.json").write_text(json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
+    with complete(folder / "scores.json") as partial:
+        partial.write_text(json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
     lines = [
         f"# {folder.name}",
         "",
@@ -244,4 +246,5 @@ def _write_model(pipe: Any, folder: Path, facts: dict[str, Any], scores: dict[st
             ),
         ]
     lines += ["", "```bash", f"rcrnn detect FILES --model {folder}", "```", ""]
-    (folder / "README.md").write_text("\n".join(lines), encoding="utf-8")
+    with complete(folder / "README.md") as partial:
+        partial.write_text("\n".join(lines), encoding="utf-8")

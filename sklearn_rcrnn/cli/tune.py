@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .._utils.files import complete
 from .._utils.text import counted
 from ..models import DEFAULT_START, NO_START
 from ._clips import (
@@ -83,7 +84,10 @@ def tune(
     if output is not None:
         import csv
 
-        with open(output, "w", newline="", encoding="utf-8") as file:
+        with (
+            complete(output) as partial,
+            open(partial, "w", newline="", encoding="utf-8") as file,
+        ):
             csv.writer(file).writerows([columns, *results])
     log.say("finished", n_settings=len(results))
 

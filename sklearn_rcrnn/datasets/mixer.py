@@ -14,8 +14,8 @@ import yaml
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from .._utils.files import complete
 from ..audio import read_audio
+from ._writing import write_clip
 from .layout import CLASSES, data_folder, read_cv_setup, write_meta
 
 SAMPLE_RATE = 44100
@@ -361,11 +361,7 @@ def synthesize_mixtures(
 
 def _write(mixture: Mixture, folder: Path) -> Path:
     """Write one mixture; under its own name only when it is complete."""
-    import soundfile
-
     path = folder / mixture.recipe["mixture_audio_filename"]
     if not path.exists():
-        samples = mixture.samples()
-        with complete(path) as partial:
-            soundfile.write(partial, samples, SAMPLE_RATE, subtype="PCM_24", format="WAV")
+        write_clip(path, mixture.samples(), SAMPLE_RATE)
     return path

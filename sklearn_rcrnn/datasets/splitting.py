@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from .._utils.files import complete
 from .._utils.text import some
 from .layout import data_folder, read_cv_setup, recording_of
 
@@ -272,7 +273,9 @@ def _write_parts(
             for label, entries in sorted(events.items())
             if (kept := [entry for entry in entries if is_held(label, entry) == bool(second)])
         }
-        (setup / f"events_{part}.yaml").write_text(yaml.safe_dump(own))
+        with complete(setup / f"events_{part}.yaml") as partial:
+            partial.write_text(yaml.safe_dump(own))
         rest = [entry for entry in backgrounds if is_held_background(entry) == bool(second)]
-        (setup / f"bgs_{part}.yaml").write_text(yaml.safe_dump(rest))
+        with complete(setup / f"bgs_{part}.yaml") as partial:
+            partial.write_text(yaml.safe_dump(rest))
     return output

@@ -1,0 +1,66 @@
+"""``rcrnn synthesize`` when it is killed, or the disk is full."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from sklearn_rcrnn.annotations.tables import read_events
+
+RCRNN = Path(sys.executable).with_name("rcrnn")
+SECONDS = 3.0
+
+
+def command(folder, n_clips):
+    return [RCRNN, "synthesize", folder, "--clips", str(n_clips), "--length", str(SECONDS)]
+
+
+def check_whole(folder):
+    for path in folder.glob("*.wav"):
+        assert soundfile.info(path).frames == SECONDS * 44100
+
+
+def test_killed(tmp_path):
+    process = subprocess.Popen(command(tmp_path / "clips", 400))
+    while len(list((tmp_path / "clips").glob("*.wav"))) < 3:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    check_whole(tmp_path / "clips")
+    assert not (tmp_path / "clips" / "events.csv").exists()
+    # Repeated, it leaves nothing but what was asked for.
+    n_clips = len(list((tmp_path / "clips").glob("*.wav"))) + 1
+    subprocess.run(command(tmp_path / "clips", n_clips), check=True, capture_output=True)
+    check_whole(tmp_path / "clips")
+    assert len(list((tmp_path / "clips").iterdir())) == n_clips + 1
+    assert len(read_events(tmp_path / "clips" / "events.csv")) == n_clips
+
+
+def test_full_disk(tmp_path):
+    def little_room():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    out = subprocess.run(
+        command(tmp_path / "clips", 2), capture_output=True, text=True, preexec_fn=little_room
+    )
+    assert out.returncode == 2
+    assert "Traceback" not in out.stderr
+    assert "clip_00000.wav" in out.stderr
+    assert list((tmp_path / "clips").iterdir()) == []
+
+
+@pytest.mark.parametrize("length", ["0", "nan", "x"])
+def test_lengths_that_cannot_be(tmp_path, length):
+    out = subprocess.run(
+        [RCRNN, "synthesize", tmp_path, "--length", length], capture_output=True, text=True
+    )
+    assert out.returncode == 2
+    assert "Traceback" not in out.stderr
