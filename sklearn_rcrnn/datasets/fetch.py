@@ -6,12 +6,18 @@ import os
 import zipfile
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+
+from filelock import FileLock
 
 from .layout import DEVELOPMENT, EVALUATION
 
 _ZENODO = "https://zenodo.org/record/{record}/files/"
 
+# Times that nothing more comes until a download is given up.
+_TRIES = 3
+# Bytes; of a block that breaks off nothing is kept.
+_BLOCK = 1 << 14
 # Name after the package's own, bytes, md5.
 _DEVELOPMENT_FILES = [
     ("doc.zip", 21042, "47c424fe90d2bdc53d9fdd84341c2783"),
@@ -80,6 +86,8 @@ def fetch_dcase2017_rare(
     ------
     ValueError
         For an unknown subset, or an archive whose checksum stays wrong.
+    OSError
+        If a download stops; repeated, it goes on.
 
     Examples
     --------
@@ -102,13 +110,26 @@ def fetch_dcase2017_rare(
     root.mkdir(parents=True, exist_ok=True)
     for name in chosen:
         package, url, _ = packages[name]
-        for file, _, md5 in missing[name]:
-            archive = _download(f"{url}{package}.{file}", root, f"{package}.{file}", md5, verbose)
-            _unpack(archive, root / package)
-            _marker(root, package, file).touch()
-            if not keep_archives:
-                archive.unlink()
+        for file, size, md5 in missing[name]:
+            # A second process that is at it waits, and then finds it done.
+            with FileLock(root / f".{package}.{file}.lock"):
+                if _marker(root, package, file).exists():
+                    continue
+                part = _Part(f"{url}{package}.{file}", root / f"{package}.{file}.part", size)
+                archive = _download(part, f"{package}.{file}", md5, verbose)
+                _unpack(archive, root / package)
+                _marker(root, package, file).touch()
+                if not keep_archives:
+                    archive.unlink()
     return root
+
+
+class _Part(NamedTuple):
+    """A file of known size, of which there may be the beginning."""
+
+    url: str
+    path: Path
+    size: int
 
 
 def _announce(missing: dict[str, list], verbose: int) -> None:
@@ -128,46 +149,90 @@ def _marker(root: Path, package: str, file: str) -> Path:
     return root / package / f".{file}.done"
 
 
-def _download(url: str, root: Path, name: str, md5: str, verbose: int) -> Path:
+def _download(part: _Part, name: str, md5: str, verbose: int) -> Path:
     import pooch
 
-    partial = root / f"{name}.part"
-
     def resume(url: str, output_file: str, _: Any) -> None:
-        _fetch_rest(url, partial, bool(verbose))
-        os.replace(partial, output_file)
+        _fetch_all(part, bool(verbose))
+        os.replace(part.path, output_file)
 
-    path = pooch.retrieve(url, f"md5:{md5}", fname=name, path=root, downloader=resume)
+    path = pooch.retrieve(
+        part.url, f"md5:{md5}", fname=name, path=part.path.parent, downloader=resume
+    )
     return Path(path)
 
 
-def _fetch_rest(url: str, partial: Path, progress: bool) -> None:
-    """Download what is not there yet of a file, by a range request."""
+def _fetch_all(part: _Part, progress: bool) -> None:
+    """Download until all is there; OSError says how far it came."""
+    import requests
+
+    error: Exception | None = None
+    failed, from_scratch = 0, False
+    while (have := _have(part)) < part.size and failed < _TRIES:
+        try:
+            _fetch_rest(part, have, progress)
+        except requests.HTTPError as refused:
+            if refused.response.status_code != 416:
+                raise
+            if from_scratch:  # all of the file is here, and it is too short
+                break
+            # The file there is shorter than what is here: that is the beginning of another.
+            from_scratch = True
+            part.path.unlink()
+        except requests.RequestException as stopped:
+            error = stopped
+        # Another try is worth it as long as something comes.
+        failed = 0 if _have(part) > have else failed + 1
+    if have < part.size:
+        why = "" if error is None else f" ({error})"
+        raise OSError(
+            f"{part.url} stopped after {have} of {part.size} bytes{why}. What is there is kept: "
+            "repeated, the download goes on"
+        ) from error
+
+
+def _have(part: _Part) -> int:
+    """Bytes that are there; more than there should be are of something else, and go."""
+    have = part.path.stat().st_size if part.path.exists() else 0
+    if have > part.size:
+        part.path.unlink()
+        return 0
+    return have
+
+
+def _fetch_rest(part: _Part, have: int, progress: bool) -> None:
+    """Download what is not there yet of a file, by a range request, and no more than that."""
     import requests
     from tqdm.auto import tqdm
 
-    have = partial.stat().st_size if partial.exists() else 0
     headers = {"Range": f"bytes={have}-"} if have else {}
-    with requests.get(url, headers=headers, stream=True, timeout=60) as response:
-        if response.status_code == 416:  # the file was complete already
-            return
+    with requests.get(part.url, headers=headers, stream=True, timeout=60) as response:
         response.raise_for_status()
-        goes_on = response.status_code == 206
-        size = int(response.headers.get("Content-Length", 0)) + (have if goes_on else 0)
+        goes_on = response.status_code == 206 and _begins_at(response, have)
+        have = have if goes_on else 0
         with (
-            open(partial, "ab" if goes_on else "wb") as out,
+            open(part.path, "ab" if goes_on else "wb") as out,
             tqdm(
-                total=size,
-                initial=have if goes_on else 0,
+                total=part.size,
+                initial=have,
                 unit="B",
                 unit_scale=True,
-                desc=partial.stem[-30:],
+                desc=part.path.stem[-30:],
                 disable=not progress,
             ) as bar,
         ):
-            for block in response.iter_content(1 << 20):
-                out.write(block)
+            for block in response.iter_content(_BLOCK):
+                out.write(block[: part.size - have])
                 bar.update(len(block))
+                have += len(block)
+                if have >= part.size:
+                    return
+
+
+def _begins_at(response: Any, start: int) -> bool:
+    """Whether a partial answer is the part that was asked for; some servers do not say."""
+    told = response.headers.get("Content-Range", "")
+    return not told or told.startswith(f"bytes {start}-")
 
 
 def _unpack(archive: Path, folder: Path) -> None:
