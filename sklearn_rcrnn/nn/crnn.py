@@ -20,12 +20,13 @@ from .normalization import Normalization
 
 # The stem, its pooling and stage 2 each halve the time resolution.
 FRAMES_PER_STEP = 8
-# Frames to each side that the convolutions of a step see: 3 of the stem, 2 of the pooling,
-# 4 of each convolution of stage 1 and the first of stage 2, 8 of its others.
+# Number of frames to either side of its center that a step sees through the convolutions: 3
+# through the stem, 2 through the pooling, 4 through each of the four convolutions of stage 1 and
+# the first of stage 2, and 8 through each of the other three of stage 2.
 RECEPTIVE_FIELD = 3 + 2 + 5 * 4 + 3 * 8
 # Fewer bands would leave nothing after the stem, which is unpadded along frequency.
 MIN_BANDS = 11
-# Frames of a batch that go through the convolutions together at prediction on a processor.
+# At prediction on a CPU, no more frames than this go through the convolutions together.
 _FRAMES_AT_ONCE = 4000
 
 
@@ -33,26 +34,26 @@ _Count = TypeVar("_Count", int, Tensor)
 
 
 def n_steps(n_frames: _Count, per_step: int = FRAMES_PER_STEP) -> _Count:
-    """Steps of the feature map of clips of `n_frames` frames: the quotient, rounded up."""
+    """Number of steps that clips of `n_frames` frames have: the quotient, rounded up."""
     return -(-n_frames // per_step)
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:
-    """Compute in float32 inside, whatever autocast says outside."""
-    # An exported graph knows no autocast, and the exporter stumbles over it.
+    """A context in which everything is computed in float32, whatever autocast is around it."""
+    # The exporter of graphs fails on autocast, which a graph does not have anyway.
     exporting = torch.compiler.is_compiling()
     return nullcontext() if exporting else torch.autocast(device.type, enabled=False)
 
 
 class CRNN(nn.Module):
-    """Residual convolutions and a recurrent layer: features to feature map.
+    """The extractor of the paper: residual convolutions and a recurrent layer (Figure 2).
 
     Parameters
     ----------
     n_bands : int
         Mel bands of the input, at least 11.
     gru_units : int, default=50
-        U, the units of the recurrent layer in each direction.
+        The paper's U: units of the recurrent layer in each direction.
     context : int, default=None
         Length of the surroundings, in frames, by which each frame is normalized. None: the
         features are normalized by the training clips only.
@@ -101,7 +102,7 @@ class CRNN(nn.Module):
             self.gru = nn.GRU(self.n_channels, gru_units, batch_first=True, bidirectional=both)
             self.n_channels = gru_units * n_directions
         _initialize(self)
-        # This layout takes two thirds of the time of the default one on a processor.
+        # With this memory layout a CPU needs two thirds of the time.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -220,7 +221,10 @@ class ResidualBlock(nn.Module):
 
 
 class _Validity:
-    """Valid lengths at the present time resolution; nothing to do when all clips are full."""
+    """Valid lengths of the clips at the present time resolution.
+
+    Without lengths all clips are valid to their end, and there is nothing to do.
+    """
 
     def __init__(self, lengths: Tensor | None):
         self.lengths = lengths
@@ -231,7 +235,7 @@ class _Validity:
         return self
 
     def mask(self, x: Tensor) -> Tensor:
-        """Zero what lies behind the end of each clip, as padding of that clip would be."""
+        """Set to zero what lies behind the end of each clip, as a padding layer would."""
         if self.lengths is None:
             return x
         steps = torch.arange(x.shape[2], device=x.device)

@@ -1,8 +1,8 @@
-"""Networks that tell the labels of each frame: the rivals of Table 4 of the paper.
+"""Networks that tell the labels of each frame: the other systems of the paper's Table 4.
 
-Their reports leave details open; what stands here is the kind of system each describes,
-on features and frames of any length. None of them pools along time, so their outputs have
-the time resolution of the features.
+Their reports leave details open. Each network here is of the kind that a report describes,
+and works on any number of bands and frames. None of them pools along time, so that their
+outputs have the time resolution of the features.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Masked(nn.Sequential):
 
 
 class MLP(nn.Module):
-    """Baseline of the challenge: two dense layers of 50 over five frames (design of 2017)."""
+    """The baseline of the challenge of 2017: two dense layers of 50 units over five frames."""
 
     def __init__(self, n_bands: int, units: int = 50, n_layers: int = 2, dropout: float = 0.2):
         super().__init__()
@@ -52,10 +52,11 @@ class MLP(nn.Module):
 
 
 class ContextCNN(nn.Module):
-    """CNN of Phan et al.: filters of several widths, the largest answer around each frame.
+    """CNN of Phan et al.: filters of several widths, and their maxima around each frame.
 
-    96 filters each of 3, 5 and 7 frames over all bands; maximum over the 41 frames around
-    (they classify patches of about a second); a dense layer of 512.
+    There are 96 filters of 3, of 5 and of 7 frames over all bands. Their maximum over 41
+    frames, about a second, which is the length of the patches that Phan et al. classify,
+    goes into a dense layer of 512 units.
     """
 
     def __init__(self, n_bands: int, context: int = 41):
@@ -76,24 +77,24 @@ class ContextCNN(nn.Module):
 
 
 class BandCRNN(nn.Module):
-    """1D-CRNN of Lim et al., first place: convolution over frequency within each frame.
+    """1D-CRNN of Lim et al., first in the challenge: a convolution along frequency.
 
-    128 filters of 32 bands, batch-norm, the maximum over frequency, dropout 0.3; then two
-    forward LSTM layers of 128.
+    Within each frame there are 128 filters of 32 bands, a batch-norm, the maximum over
+    frequency and a dropout of 0.3; two forward LSTM layers of 128 units follow.
     """
 
     def __init__(self, n_bands: int, n_filters: int = 128, units: int = 128):
         super().__init__()
         self.width = min(32, n_bands)
-        # The convolution as a dense layer on each stretch of bands: 0.6 of its time.
+        # A dense layer on each range of bands is a convolution, in 0.6 of its time.
         self.bands = nn.Sequential(nn.Linear(self.width, n_filters), nn.BatchNorm1d(n_filters))
         self.dropout = nn.Dropout(0.3)
         self.lstm = nn.LSTM(n_filters, units, num_layers=2, batch_first=True, dropout=0.3)
         self.n_channels = units
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
-        stretches = x[valid].unfold(1, self.width, 1)
-        answers = self.bands(stretches.flatten(0, 1)).unflatten(0, stretches.shape[:2])
+        ranges = x[valid].unfold(1, self.width, 1)
+        answers = self.bands(ranges.flatten(0, 1)).unflatten(0, ranges.shape[:2])
         largest = x.new_zeros(*valid.shape, answers.shape[2])
         largest[valid] = F.relu(answers.max(1).values).to(x.dtype)  # may be bfloat16
         # Forward in time: padding behind a clip cannot reach back into it.
@@ -101,10 +102,10 @@ class BandCRNN(nn.Module):
 
 
 class SpectrogramCRNN(nn.Module):
-    """CRNN of Çakır and Virtanen, second place: 2-D convolutions, pooled along frequency.
+    """CRNN of Çakır and Virtanen, second in the challenge: 2-D convolutions and a GRU.
 
-    Three times 64 filters of 3 x 3, batch-norm, ReLU, pooling of 4, 2 and 2 bands,
-    dropout 0.25; then a forward GRU of 64.
+    Three layers have 64 filters of 3 x 3, a batch-norm, ReLU, pooling over 4, 2 and 2 bands
+    and a dropout of 0.25; a forward GRU of 64 units follows.
     """
 
     def __init__(self, n_bands: int, n_filters: int = 64, units: int = 64):
@@ -150,12 +151,12 @@ class FrameNetwork(nn.Module):
     n_bands, n_classes : int
     network : {"mlp", "dnn", "cnn", "crnn", "crnn_1d"}
     n_members : int
-        Networks, each with weights of its own, whose probabilities are averaged.
+        Number of networks, each with weights of its own, whose probabilities are averaged.
     foreground_weight : float
         Weight of the loss at frames with an event; 1 elsewhere.
     distance_weight : float
-        Weight of the second task: the distances of a frame with an event to its onset and
-        its offset. 0: no such task.
+        Weight of a second task, which is to tell the distances of a frame with an event to
+        its onset and its offset. 0 leaves the task out.
     context : int, default=None
         Length of the surroundings, in frames, by which each frame is normalized. None: the
         features are normalized by the training clips only.
@@ -215,8 +216,8 @@ class FrameNetwork(nn.Module):
         targets : Targets
             In frames.
         weights : Weights, default=None
-            Of clips and labels; all alike by default. Distances, which belong to no label,
-            are weighted by the clips only.
+            How much each clip and each label counts; all count alike by default.
+            Distances, which belong to no label, are weighted by the clips only.
 
         Returns
         -------
@@ -266,9 +267,10 @@ class FrameNetwork(nn.Module):
 
 
 def _distances(targets: Targets, n_frames: int) -> tuple[Tensor, Tensor]:
-    """Distances to onset and offset over the event's length (n_clips, n_frames, 2), and where.
+    """Distances of frames to the edges of their event, and which frames have an event.
 
-    Where events overlap, those to the one that began last.
+    The distances (n_clips, n_frames, 2) to onset and offset are divided by the length of
+    the event. Where events overlap, they belong to the one that began last.
     """
     time = torch.arange(n_frames, device=targets.mask.device)
     start, end = targets.intervals[..., 0, None], targets.intervals[..., 1, None]

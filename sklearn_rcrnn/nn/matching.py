@@ -1,4 +1,4 @@
-"""Matching of candidate intervals with true events, and sampling of them for training."""
+"""Matching of anchors and RoIs with true events, and sampling of them for training."""
 
 from __future__ import annotations
 
@@ -12,40 +12,43 @@ POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
 
 def match(
     candidates: Tensor,
-    truths: Tensor,
-    truth_mask: Tensor,
+    events: Tensor,
+    event_mask: Tensor,
     *,
     positive_iou: float,
     negative_iou: tuple[float, float],
     usable: Tensor | None = None,
     force_best: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Assign every candidate interval to the true interval that it overlaps most.
+    """Assign every candidate interval to the true event that it overlaps most.
 
     Parameters
     ----------
     candidates : Tensor of shape (n_clips, n, 2) or (n, 2)
-    truths : Tensor of shape (n_clips, m, 2)
-        Padded to the largest number of events in the batch.
-    truth_mask : bool Tensor of shape (n_clips, m)
+        Anchors or RoIs.
+    events : Tensor of shape (n_clips, m, 2)
+        True intervals, padded to the largest number of events in a clip of the batch.
+    event_mask : bool Tensor of shape (n_clips, m)
         False for padding.
     positive_iou : float
-        At or above it a candidate is positive.
+        Candidates with this IoU or more are positive.
     negative_iou : (float, float)
-        From the first (included) to the second (excluded) a candidate is negative.
+        Candidates are negative whose IoU is at least the first value and less than the
+        second.
     usable : bool Tensor of shape (n_clips, n), default=None
-        Candidates that are False are ignored and are nobody's best.
+        Candidates that are False are ignored, and are not the best of any event. By
+        default all are usable.
     force_best : bool, default=False
-        Make the best candidates of each true interval positive whatever their IoU.
+        Make the candidates that overlap an event most positive, whatever their IoU.
 
     Returns
     -------
     labels : int64 Tensor of shape (n_clips, n)
         1 positive, 0 negative, -1 ignored.
     assigned : int64 Tensor of shape (n_clips, n)
-        Index of the true interval; meaningful where positive.
+        Index of the event; it has a meaning for positive candidates only.
     """
-    overlaps = iou(candidates, truths) * truth_mask[:, None]
+    overlaps = iou(candidates, events) * event_mask[:, None]
     if usable is not None:
         overlaps = overlaps * usable[..., None]
     best, assigned = overlaps.max(-1)
@@ -54,11 +57,11 @@ def match(
     labels[(best >= low) & (best < high)] = NEGATIVE
     labels[best >= positive_iou] = POSITIVE
     if force_best:
-        of_truth = overlaps.amax(1, keepdim=True)
-        is_best = (overlaps >= of_truth - 1e-6) & (of_truth > 0)
+        best_of_event = overlaps.amax(1, keepdim=True)
+        is_best = (overlaps >= best_of_event - 1e-6) & (best_of_event > 0)
         forced = is_best.any(-1)
         labels[forced] = POSITIVE
-        # A forced candidate learns the event that it is the best one for.
+        # It learns the event that it is the best candidate of.
         assigned = torch.where(forced, (overlaps * is_best).argmax(-1), assigned)
     if usable is not None:
         labels[~usable.expand_as(labels)] = IGNORED
@@ -71,31 +74,33 @@ def sample(
     positive_fraction: float,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Draw at most `count` positive and negative candidates of each clip at random.
+    """Sample at most `count` positive and negative candidates of each clip at random.
 
-    Positives are at most ``count * positive_fraction``; negatives fill the rest.
+    At most ``count * positive_fraction`` are positive; negatives fill the rest.
 
     Parameters
     ----------
     labels : int64 Tensor of shape (n_clips, n)
         From :func:`match`.
     count : int
+        Largest number of candidates of a clip.
     positive_fraction : float
+        Largest part of `count` that is positive.
     generator : torch.Generator, default=None
         Source of the randomness; PyTorch's global one by default.
 
     Returns
     -------
     indices : int64 Tensor of shape (n_clips, min(count, n))
-    drawn : bool Tensor of the same shape
-        False where fewer candidates were there to be drawn.
+    sampled : bool Tensor of the same shape
+        False where a clip has fewer candidates than that.
     """
     shuffled = torch.rand(labels.shape, device=labels.device, generator=generator)
     positive, negative = labels == POSITIVE, labels == NEGATIVE
     most = int(count * positive_fraction)
     rank = (shuffled + (~positive)).argsort(dim=1).argsort(dim=1)
     positive = positive & (rank < most)
-    # Chosen positives first, then negatives in random order, then all the rest.
+    # Sampled positives come first, then negatives in random order, then all others.
     priority = shuffled + torch.where(positive, 0.0, torch.where(negative, 1.0, 2.0))
     indices = priority.argsort(dim=1)[:, :count]
     return indices, (positive | negative).gather(1, indices)

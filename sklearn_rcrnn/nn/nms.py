@@ -20,34 +20,36 @@ def nms(
 ) -> tuple[Tensor, Tensor]:
     """Greedy non-maximum suppression of every clip of a batch at once.
 
-    Exactly the greedy rule: by falling score, an interval is kept unless its IoU with one
-    kept before it exceeds `threshold`. The work is done in chunks of the sorted list. In
-    a chunk the rule is iterated on all intervals together until nothing changes, which
-    gives the greedy answer because each pass settles at least one more of the first ones;
-    a handful of passes is usual. Chunks stop when every clip has `max_kept` intervals.
+    The greedy rule goes through the intervals by falling score, and keeps one unless its
+    IoU with an interval that was kept before exceeds `threshold`. This function gives the
+    same result. It works through the sorted list in chunks. In a chunk it applies the rule to
+    all intervals together, again and again until nothing changes: each pass settles at
+    least one more interval, and a handful of passes is usual. It stops when every clip has
+    `max_kept` intervals.
 
     Parameters
     ----------
     intervals : Tensor of shape (n_clips, n, 2)
     scores : Tensor of shape (n_clips, n)
     threshold : float
-        IoU above which the lower score is suppressed.
+        IoU above which the interval of lower score is suppressed.
     max_kept : int, default=None
-        Keep at most so many a clip; all of them by default.
+        Largest number of intervals that are kept of a clip. None keeps all.
     valid : bool Tensor of shape (n_clips, n), default=None
-        Intervals that are False are never kept.
+        Intervals that are False are never kept. By default all are valid.
     chunk : int, default=128
+        Number of intervals of a clip that are worked on together.
 
     Returns
     -------
     indices : int64 Tensor of shape (n_clips, k)
-        Of the kept intervals, by falling score (ties: the earlier one first).
+        Places of the kept intervals, by falling score; of equal scores, the earlier first.
     kept : bool Tensor of shape (n_clips, k)
         False where a clip has fewer than ``k`` kept intervals.
 
     References
     ----------
-    Section 2.3 of the paper; the fixed point is that of Cluster-NMS.
+    Section 2.3 of the paper. Cluster-NMS iterates the rule in the same way.
 
     Examples
     --------

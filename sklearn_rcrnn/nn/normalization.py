@@ -1,4 +1,4 @@
-"""How the networks normalize features: by the training clips, or by what is around each frame."""
+"""Normalization of features: by the training clips, or by the frames around each frame."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-# Added to deviations around a frame, in units of log energy: steady bands are not blown up.
+# Added to the deviation around a frame, in units of log energy, so that the noise of a band that
+# hardly changes is not blown up.
 _SOFTENING = 0.3
-# Lowest value of what is normalized by its surroundings: digital silence is far below all else.
+# Lowest normalized value. Digital silence, far below all sounds, would be a huge number.
 _FLOOR = -4.0
 # Differences of log energies between bands that the level of all evens out.
 _LEVEL_SOFTNESS = 4.0
 
 
 class Prior(NamedTuple):
-    """What bands are like before anything is heard, worth so many frames.
+    """An expectation of the bands, which counts like a number of frames.
 
     ``mean`` (n_bands,), up to a level that all bands share, and ``variance`` (n_bands,) of
     features as they come; ``frames`` scalar.
@@ -39,21 +40,22 @@ def normalized_around(
     after: int | None = None,
     prior: Prior | None = None,
 ) -> Tensor:
-    """Take from each band its mean over the frames around, and divide it by their deviation.
+    """Subtract from each band its mean over the frames around, and divide by their deviation.
 
-    Digital silence, where all bands are alike, is not counted: it would drag the mean down
-    from what is heard.
+    Frames of digital silence, in which all bands are equal, do not count: they would pull
+    the mean far below the level of all sounds.
 
     Parameters
     ----------
     features : float Tensor of shape (n_clips, n_frames, n_bands)
     context : int or int64 Tensor
-        Frames around each, itself included; near an end of the clip they are the first or
-        last so many, and of a shorter clip all.
+        Number of frames, the frame itself included, that mean and deviation are taken over.
+        Near an end of the clip they are its first or last frames; a shorter clip is taken
+        whole.
     lengths : int64 Tensor of shape (n_clips,), default=None
         Valid frames of each clip; None when all are.
     after : int, default=None
-        How many of the `context` come after the frame; None: half of them.
+        How many of them come after the frame. None takes half of them.
     prior : Prior, default=None
         Counted beside the frames around, at their level. In a long recording it hardly
         matters. A short file, in which an event would else be normalized by itself, keeps
@@ -75,7 +77,8 @@ def normalized_around(
         shape = (-1, -1, values.shape[2])
         return sums.gather(1, last.expand(shape)) - sums.gather(1, first.expand(shape))
 
-    # About the mean of the clip: long sums of large values would lose their digits.
+    # Sums are of differences from the mean of the clip: long sums of large values would lose
+    # their last digits.
     usual = (features * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True).clamp(min=1)
     centered = (features - usual) * weights
     n = around(weights)
@@ -96,7 +99,7 @@ def normalized_around(
 
 
 class Reach(NamedTuple):
-    """Frames before and after a frame that it is normalized by."""
+    """How many frames before and after it a frame is normalized by."""
 
     before: int
     after: int
@@ -109,8 +112,8 @@ class Normalization(nn.Module):
     ----------
     n_bands : int
     context : int, default=None
-        Frames around each that it is normalized by, before it is by what was measured in
-        training. None: by the latter only.
+        Number of frames around each frame that normalize it, before the mean and scale
+        that were measured in training do. None leaves the former out.
 
     Attributes
     ----------
@@ -146,7 +149,7 @@ class Normalization(nn.Module):
     def forward(
         self, features: Tensor, lengths: Tensor | None = None, reach: Reach | None = None
     ) -> Tensor:
-        """The same shape, normalized; what lies behind the end of a clip does not matter.
+        """Normalized features of the same shape; padding behind the end of a clip does not count.
 
         With a `reach`, a frame is normalized by these frames before and after it.
         """
@@ -165,16 +168,16 @@ class Normalization(nn.Module):
         return Reach(width - 1 - after, after)
 
     def narrow(self, clips: Sequence[NDArray[np.float32]]) -> None:
-        """Let the context be no longer than training clips usually are.
+        """Make the context no longer than the median of the training clips.
 
-        Else a frame would later be normalized by more than it was in training, and events
-        that fill much of a clip would look different in long recordings.
+        Otherwise a frame of a long recording would be normalized by more frames than in
+        training, and events that fill much of a training clip would look different there.
         """
         if self.context is not None:
             self.context.clamp_(max=int(np.median([len(clip) for clip in clips])))
 
     def measure(self, clips: Sequence[NDArray[np.float32]]) -> None:
-        """Set mean and scale by the training clips, over all their frames."""
+        """Set mean and scale to those of all frames of the training clips."""
         n_frames = 0
         total = torch.zeros_like(self.mean, dtype=torch.float64)
         squares = torch.zeros_like(total)
@@ -186,7 +189,7 @@ class Normalization(nn.Module):
         mean = total / n_frames
         variance = (squares / n_frames - mean**2).clamp(min=0)
         self.mean.copy_(mean)
-        # A band that never changes carries nothing; 1 keeps it finite.
+        # A band that never changes tells nothing; dividing by 1 keeps it finite.
         self.scale.copy_(torch.where(variance > 1e-8, variance.sqrt(), 1.0))
 
     def _around(

@@ -1,4 +1,4 @@
-"""The network as one graph from features to events, with the suppression as an ONNX operator."""
+"""The network as one ONNX graph, from features to events, non-maximum suppression included."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from .nms import nms
 from .rcrnn import RCRNN
 
-# Scores under it do not take part in the suppression.
+# Intervals with a lower score take no part in the suppression.
 _NEVER = -1e30
 
 
 @torch.library.custom_op("sklearn_rcrnn::survivors", mutates_args=())
 def survivors(intervals: Tensor, scores: Tensor, threshold: float, most: int) -> Tensor:
-    """Which intervals (n_rows, n, 2) greedy suppression keeps, at most so many of a row."""
+    """Which intervals (n_rows, n, 2) suppression keeps, at most `most` of each row."""
     indices, kept = nms(intervals, scores, threshold, most, scores > _NEVER)
     return torch.zeros_like(scores, dtype=torch.bool).scatter_(1, indices, kept)
 
@@ -29,7 +29,7 @@ def _(intervals: Tensor, scores: Tensor, threshold: float, most: int) -> Tensor:
 
 
 def onnx_survivors(intervals: Any, scores: Any, threshold: float, most: int) -> Any:
-    """The same in the operators of ONNX, for ``custom_translation_table``."""
+    """:func:`survivors` in operators of ONNX, for ``custom_translation_table``."""
     import onnxscript
 
     op: Any = onnxscript.opset18
@@ -60,7 +60,7 @@ def onnx_survivors(intervals: Any, scores: Any, threshold: float, most: int) -> 
 
 @torch.library.custom_op("sklearn_rcrnn::recurrence", mutates_args=())
 def recurrence(x: Tensor, weights: list[Tensor]) -> Tensor:
-    """What a GRU without a first state gives for (1, n_steps, n); four weights a direction."""
+    """A GRU that starts from zero, on (1, n_steps, n), with four weights for each direction."""
     both = len(weights) == 8
     state = x.new_zeros(len(weights) // 4, 1, weights[1].shape[1])
     return torch._VF.gru(x, state, weights, True, 1, 0.0, False, both, True)[0]  # type: ignore[attr-defined]
@@ -72,7 +72,7 @@ def _(x: Tensor, weights: list[Tensor]) -> Tensor:
 
 
 def onnx_recurrence(x: Any, weights: Any) -> Any:
-    """The same in the operators of ONNX, whose gates stand in another order."""
+    """:func:`recurrence` in operators of ONNX, where the gates have another order."""
     import onnxscript
 
     op: Any = onnxscript.opset18
@@ -101,7 +101,7 @@ def onnx_recurrence(x: Any, weights: Any) -> Any:
 
 
 class _Recurrence(nn.Module):
-    """Stands in for a GRU, which the exporter cannot take at a length that is not fixed."""
+    """Takes the place of a GRU, which the exporter can only export for a fixed length."""
 
     def __init__(self, gru: nn.GRU):
         super().__init__()
@@ -120,8 +120,8 @@ TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
 def _suppress(
     intervals: Tensor, scores: Tensor, threshold: float, most: int, valid: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """As :func:`~sklearn_rcrnn.nn.nms.nms`, but always `most` places."""
-    # Clips shorter than that have fewer intervals: pad, since shapes cannot depend on values.
+    """:func:`~sklearn_rcrnn.nn.nms.nms`, with always `most` places in its result."""
+    # Shapes cannot depend on values in a graph, so clips with fewer intervals are padded.
     intervals = F.pad(intervals, (0, 0, 0, most))
     scores = F.pad(scores.masked_fill(~valid, 10 * _NEVER), (0, most), value=10 * _NEVER)
     kept = survivors(intervals, scores, threshold, most)
@@ -131,16 +131,17 @@ def _suppress(
 
 
 class ExportedRCRNN(nn.Module):
-    """From the features of a clip to its scored intervals, by falling score.
+    """A network that turns the features of a clip into its scored intervals.
 
     Parameters
     ----------
     network : RCRNN
-        It is changed: give a copy.
+        It is changed here, so give a copy.
     step : float
         Seconds in a step of the feature map.
     nms_threshold : float or None
-        IoU above which the weaker interval of a label is dropped; None: all are kept.
+        IoU of two intervals of one label above which the one of lower score is dropped.
+        None keeps all.
     """
 
     def __init__(self, network: RCRNN, step: float, nms_threshold: float | None):
@@ -152,7 +153,9 @@ class ExportedRCRNN(nn.Module):
         self.nms_threshold = nms_threshold
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Intervals (n, 2) in seconds, their labels (n,) and scores (n,); 0 where there is none.
+        """Intervals (n, 2) in seconds, their labels (n,) and scores (n,), by falling score.
+
+        All three are 0 in places that hold no interval.
 
         Parameters
         ----------
@@ -164,7 +167,7 @@ class ExportedRCRNN(nn.Module):
         scores = found.scores[0].T * (found.valid & wide)
         n_labels, n = scores.shape
         if self.nms_threshold is not None:
-            # Suppression is within a label: each is a row of its own.
+            # Each label is a row of its own, since suppression is within a label.
             masked = scores.masked_fill(scores <= 0, 10 * _NEVER)
             scores = scores * survivors(intervals, masked, self.nms_threshold, n)
         ordered, places = torch.topk(scores.flatten(), n_labels * n)

@@ -13,7 +13,7 @@ from .losses import LabelLinear, Targets, Weights, masked_mean
 class PresenceHead(nn.Module):
     """Presence of each label in a clip, for pre-training (section 3.2 of the paper).
 
-    The feature map is max-pooled along time: an event is present when some step says so.
+    The feature map is max-pooled along time, so that one step that shows an event is enough.
 
     Parameters
     ----------

@@ -176,7 +176,7 @@ class RCRNN(nn.Module):
             Valid frames of each clip; None when all are.
         targets : Targets
         weights : Weights, default=None
-            Of clips and labels; all alike by default.
+            How much each clip and each label counts; all count alike by default.
 
         Returns
         -------

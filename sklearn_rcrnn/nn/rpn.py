@@ -206,7 +206,7 @@ class RPN(nn.Module):
         generator : torch.Generator, default=None
             Source of the sampling; PyTorch's global one by default.
         weights : Weights, default=None
-            Of clips and labels; all alike by default.
+            How much each clip and each label counts; all count alike by default.
 
         Returns
         -------

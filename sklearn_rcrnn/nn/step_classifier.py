@@ -54,7 +54,7 @@ class StepClassifier(LabelLinear):
         bounds : ClipBounds
         targets : Targets
         weights : Weights, default=None
-            Of clips and labels; all alike by default.
+            How much each clip and each label counts; all count alike by default.
         """
         n_steps = feature_map.shape[1]
         covered = cover(*targets, n_steps, self.out_features)

@@ -1,4 +1,4 @@
-"""The weights that a detector starts from: a pre-trainer, or what was fitted before."""
+"""First weights of a detector: from a pre-trainer, or from an estimator that is fitted already."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SHARED = ("gru_units", "extractor", "normalization", "frame_shift")
 
 
 def shared_params(estimator: Any) -> dict[str, Any]:
-    """Those parameters of a detector or pre-trainer that the other must have, too."""
+    """Parameters in which a detector and the estimator that it starts from must agree."""
     return {name: getattr(estimator, name) for name in _SHARED}
 
 
@@ -38,23 +38,24 @@ def fit_pretrainer(
     seed: int,
     checkpoint: TrainingCheckpoint | None = None,
 ) -> NetworkEstimator | None:
-    """The fitted pre-trainer, or detector, that a detector's parameters ask for.
+    """The fitted pre-trainer or detector that the first weights are taken from, or None.
 
     Parameters
     ----------
     detector : RCRNNDetector
-        With `pretrainer`, `memory` and the extractor that the pre-trainer must have.
+        Its `pretrainer` is fitted here unless it is frozen, with the extractor of the
+        detector, and kept in its `memory`.
     arguments : dict
         Arguments of :meth:`CRNNPretrainer.fit` by name.
     seed : int
-        For a pre-trainer without a random state of its own.
+        Random state of a pre-trainer that has none of its own.
     checkpoint : TrainingCheckpoint, default=None
         That of the detector; the pre-trainer's lies in the same folder.
 
     Raises
     ------
     TypeError, ValueError
-        If what is frozen has no such extractor, or another one.
+        If the frozen estimator has no extractor, or another one than the detector.
     """
     pretrainer = detector.pretrainer
     if pretrainer is None:
@@ -89,10 +90,10 @@ def fit_pretrainer(
 
 
 def copy_weights(network: RCRNN, source: NetworkEstimator, labels: list[Label]) -> None:
-    """Start a network from what was fitted before, as far as it fits.
+    """Give a network the weights of a fitted estimator, as far as they fit.
 
-    Of a pre-trainer that is the extractor. Of a detector it is all but, where the labels
-    are others, what tells them apart.
+    From a pre-trainer it takes the extractor. From a detector it takes all layers of the same
+    sizes, but where the labels are others no :class:`~sklearn_rcrnn.nn.losses.LabelLinear`.
     """
     theirs = source.net_.module_
     if isinstance(theirs, PresenceNetwork):
@@ -114,10 +115,10 @@ def copy_weights(network: RCRNN, source: NetworkEstimator, labels: list[Label]) 
 def cached_fit(
     pretrainer: CRNNPretrainer, arguments: dict[str, Any], memory: Any, checkpoint: Any = None
 ) -> CRNNPretrainer:
-    """Fit, or take from `memory` what was fitted with the same parameters and data.
+    """Fit a pre-trainer, unless `memory` has one with the same parameters and data.
 
-    A lock for each fit keeps workers of a grid search that come to the same pre-training
-    at the same time from doing it twice.
+    A lock keeps workers of a grid search that need the same pre-training at the same time
+    from doing it twice.
     """
     memory = check_memory(os.fspath(memory) if isinstance(memory, os.PathLike) else memory)
     if memory.location is None:
@@ -133,5 +134,5 @@ def cached_fit(
 def _fit(
     name: str, pretrainer: CRNNPretrainer, arguments: dict[str, Any], checkpoint: Any
 ) -> CRNNPretrainer:
-    """`name` stands for all other arguments: the data need not be hashed again."""
+    """Fit; `name` stands for all other arguments, so that they are not hashed again."""
     return pretrainer.fit(**arguments, checkpoint=checkpoint)

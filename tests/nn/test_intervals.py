@@ -93,11 +93,11 @@ def test_clip_to_each_length():
     assert clipped.tolist() == [[[0, 4]], [[2, 20]]]
 
 
-def match_one(candidates, truths, **kwargs):
+def match_one(candidates, events, **kwargs):
     settings = {"positive_iou": 0.7, "negative_iou": (0.0, 0.3), **kwargs}
-    truths = torch.tensor(truths)[None]
-    mask = torch.ones(truths.shape[:2], dtype=torch.bool)
-    return match(torch.tensor(candidates)[None], truths, mask, **settings)
+    events = torch.tensor(events)[None]
+    mask = torch.ones(events.shape[:2], dtype=torch.bool)
+    return match(torch.tensor(candidates)[None], events, mask, **settings)
 
 
 def test_match_labels():
@@ -120,10 +120,10 @@ def test_match_ignores_unusable():
 
 
 def test_match_of_clip_without_event_is_all_negative():
-    truths, mask = torch.zeros(1, 1, 2), torch.zeros(1, 1, dtype=torch.bool)
+    events, mask = torch.zeros(1, 1, 2), torch.zeros(1, 1, dtype=torch.bool)
     labels, _ = match(
         torch.tensor([[[0.0, 1.0]]]),
-        truths,
+        events,
         mask,
         positive_iou=0.7,
         negative_iou=(0.0, 0.3),
