@@ -3,77 +3,35 @@
 from __future__ import annotations
 
 import copy
-import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import partial
-from numbers import Integral
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
+from skorch.callbacks import Callback
 
-from ._prediction import TrainedNetwork
-from ._utils.clock import clocks_of
+from ._training_data import CheckedData, TrainingData
 from ._utils.settings import Settings
-from .clip_stream import ClipStream
-from .events import Event, Label, check_event_lists, labels_of
 from .nn.normalization import Normalization
 from .nn.rcrnn import count_parameters
 from .training.callbacks import callbacks_for, check_monitored
-from .training.checkpoints import TrainingCheckpoint, training_key
-from .training.data import (
-    ClipDataset,
-    StreamDataset,
-    collate_training,
-    loader_params,
-    stratified_split,
-)
+from .training.data import collate_training, loader_params
 from .training.device import resolve_device, use_bfloat16
-from .training.inputs import Clips, check_features, check_weights, label_weights, n_bands
+from .training.inputs import Clips
 from .training.nets import TrainingNet, seeded, train
 from .training.restoring import restore
-from .training.targets import check_known_labels, stream_target, to_target
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 # Seconds around a frame that normalize it, unless training clips are shorter.
 _CONTEXT = 10.0
-# Clips of a stream that are drawn to measure mean and deviation of the bands.
-_MEASURED = 64
 
 
-class TrainingData(NamedTuple):
-    """The checked arguments of ``fit``, and what becomes of them.
-
-    Attributes
-    ----------
-    arguments : dict
-        Arguments of ``fit`` after the checks: `X`, `y`, `X_val`, `y_val`, `sample_weight`.
-    clips : Clips
-        `X`, or some clips of the stream: what normalization is measured by.
-    train_set, valid_set : data sets of clips with their targets; there may be no second one
-    label_weights : list of float, or None
-        How much events of each label count in the losses; None where nothing is weighted.
-    seed : int
-        Of the first weights, the order of clips, and all else that is random.
-    checkpoint : TrainingCheckpoint or None
-    """
-
-    arguments: dict[str, Any]
-    clips: Clips
-    train_set: ClipDataset | StreamDataset
-    valid_set: ClipDataset | None
-    label_weights: list[float] | None
-    seed: int
-    checkpoint: TrainingCheckpoint | None
-
-
-class NetworkEstimator(TrainedNetwork, ABC):
+class NetworkEstimator(CheckedData, ABC):
     """Base of the estimators that train a network; a subclass says which network it is.
 
     Subclasses implement `_network_params` and `_normalization`, and may extend
@@ -158,146 +116,8 @@ class NetworkEstimator(TrainedNetwork, ABC):
         self._become(net)
         return self
 
-    def _training_data(
-        self,
-        given: dict[str, Any],
-        rng: np.random.RandomState,
-        folder: str | os.PathLike[str] | None,
-    ) -> TrainingData:
-        """Check the arguments of ``fit``, set ``classes_``, and split off validation clips."""
-        X, events, weights = given["X"], None, given["sample_weight"]
-        if isinstance(X, ClipStream):
-            clips, labels = self._check_stream(X, given["y"])
-            if weights is not None:
-                raise ValueError("sample_weight weights the clips of X, and a stream has none")
-        else:
-            X = clips = self._check_features(X, reset=True)
-            events = self._check_events(given["y"], clips, "y")
-            labels = labels_of(events)
-            weights = None if weights is None else check_weights(weights, len(clips))
-        if not labels:
-            raise ValueError("y has no event in any clip: there is nothing to learn")
-        self.classes_ = np.asarray(labels)
-        by_label = label_weights(self.class_weight, labels, events)
-        if by_label is None and weights is not None:
-            by_label = [1.0] * len(labels)
-        clips_val, events_val = self._validation_clips(given["X_val"], given["y_val"], labels)
-        checked = {
-            "X": X,
-            "y": events,
-            "X_val": clips_val,
-            "y_val": events_val,
-            "sample_weight": weights,
-        }
-        checkpoint = None
-        if folder is not None:
-            # A stream is known by its first clips.
-            data = {**checked, "X": clips, "labels": labels, "n_clips": len(X)}
-            checkpoint = TrainingCheckpoint(folder, training_key(self, data))
-            if not isinstance(self.random_state, Integral):
-                rng = checkpoint.random_state(rng)
-        sets = self._data_sets(checked, labels, rng)
-        seed = int(rng.randint(np.iinfo(np.int32).max))
-        return TrainingData(checked, clips, *sets, by_label, seed, checkpoint)
-
-    def _validation_clips(
-        self, X_val: Any, y_val: Any, labels: list[Label]
-    ) -> tuple[Clips | None, list[list[Event]] | None]:
-        if X_val is None:
-            if y_val is not None:
-                raise ValueError("y_val was given without X_val: give both or neither")
-            return None, None
-        clips = self._check_features(X_val, reset=False, name="X_val")
-        events = self._check_events(y_val, clips, "y_val")
-        check_known_labels(events, labels, "y_val")
-        return clips, events
-
-    def _data_sets(
-        self, checked: dict[str, Any], labels: list[Label], rng: np.random.RandomState
-    ) -> tuple[ClipDataset | StreamDataset, ClipDataset | None]:
-        """Training set and validation set of the checked arguments of ``fit``."""
-        convert = partial(to_target, labels=labels, step=self._target_seconds())
-        X, events, weights = checked["X"], checked["y"], checked["sample_weight"]
-        valid_set = None
-        if checked["X_val"] is not None:
-            valid_set = ClipDataset(checked["X_val"], checked["y_val"], convert)
-        if events is None:
-            target = partial(
-                stream_target, labels=labels, frame=self._frame_seconds(), convert=convert
-            )
-            return StreamDataset(X, target), valid_set
-        if valid_set is not None or self.validation_fraction is None:
-            return ClipDataset(X, events, convert, weights=weights), valid_set
-        # Clips without event sort before all labels.
-        strata = [(bool(clip), str(clip[0].label) if clip else "") for clip in events]
-        parts = stratified_split(strata, self.validation_fraction, rng)
-        train_set, valid_set = (
-            ClipDataset(X, events, convert, part, weights=weights) for part in parts
-        )
-        return train_set, valid_set
-
-    def _check_stream(self, stream: ClipStream, y: Any) -> tuple[Clips, list[Label]]:
-        """Clips to measure the features by, and the labels, of a stream of features."""
-        if y is not None:
-            raise ValueError("A ClipStream brings the events of its clips: give no y with it")
-        labels = list(stream.labels)
-        if not len(stream) or not labels:
-            raise ValueError(
-                f"The stream has {len(stream)} clips an epoch and the labels {labels}: at "
-                "least one of each is needed"
-            )
-        drawn = [stream.draw(0, i)[0] for i in range(min(len(stream), _MEASURED))]
-        # Labels sort as those of events do, and must be all strings or all integers.
-        probes = [[Event(0.0, 1.0, label)] for label in labels]
-        return self._check_features(drawn, reset=True), labels_of(check_event_lists(probes))
-
-    def _check_features(self, X: Any, *, reset: bool, name: str = "X") -> Clips:
-        """Features as an (n_clips, n_frames, n_bands) array or a list of such clips."""
-        estimator = type(self).__name__
-        self._check_clock(X, name)
-        clips = check_features(X, estimator, name)
-        n = n_bands(clips)
-        if reset:
-            if n < self._min_bands():
-                raise ValueError(f"At least {self._min_bands()} bands are needed; got {n}")
-            self.n_features_in_ = n
-        elif n != self.n_features_in_:
-            raise ValueError(
-                f"{name} has {n} features (bands), but {estimator} is expecting "
-                f"{self.n_features_in_} features as input, as in fit"
-            )
-        return clips
-
-    def _check_clock(self, X: Any, name: str) -> None:
-        """Raise ValueError for features that know that their frames are of another length."""
-        ours = self._frame_seconds()
-        for theirs in clocks_of(X):
-            if not math.isclose(theirs, ours, rel_tol=1e-6):
-                raise ValueError(
-                    f"The frames of {name} are {theirs:.6g} s apart, but with frame_shift="
-                    f"{self.frame_shift:.6g} s {type(self).__name__} takes them to be "
-                    f"{ours:.6g} s apart: times would be wrong. Build pipelines with "
-                    "make_rcrnn_pipeline, or give the estimator the frame_shift of the features"
-                )
-
-    def _check_events(self, y: Any, clips: Clips, name: str) -> list[list[Event]]:
-        durations = [len(clip) * self._frame_seconds() for clip in clips]
-        return check_event_lists(y, n_clips=len(clips), durations=durations, name=name)
-
     def _check_together(self) -> None:
         """Raise ValueError for parameters that contradict each other."""
-
-    def _min_bands(self) -> int:
-        """The fewest bands that the network can work on."""
-        return 1
-
-    def _frame_seconds(self) -> float:
-        """Seconds in a frame of `X`."""
-        return self.frame_shift
-
-    def _target_seconds(self) -> float:
-        """Seconds in the unit that the network counts the times of events in."""
-        return self.frame_shift
 
     @abstractmethod
     def _network_params(self) -> dict[str, Any]:
@@ -375,6 +195,7 @@ class NetworkEstimator(TrainedNetwork, ABC):
             gradient_clip=self.gradient_clip,
             verbose=self.verbose,
             cycle_steps=cycle_steps,
+            scores=self._validation_scores(),
         )
         if "callbacks" not in given:
             check_monitored(list(self.callbacks or []), has_validation)
@@ -389,6 +210,10 @@ class NetworkEstimator(TrainedNetwork, ABC):
         now = copy.copy(self)
         now.net_ = net
         return now._scored_predictions
+
+    def _validation_scores(self) -> list[tuple[str, Callback]]:
+        """Callbacks that score the validation clips after each epoch."""
+        return []
 
     @abstractmethod
     def _scored_predictions(self, X: Any) -> Any:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
+from skorch.callbacks import Callback
+
 from ._base import NetworkEstimator
 from .events import EventLists
 from .training.inputs import check_weights
+from .training.progress import ValidationFScore
 
 
 class EventDetector(NetworkEstimator):
@@ -40,6 +43,9 @@ class EventDetector(NetworkEstimator):
         weights = check_weights(sample_weight, len(found))
         n_true, n_found, n_right, _ = weights @ counts_by_clip(y, found)
         return float(2 * n_right / max(n_true + n_found, 1e-12))
+
+    def _validation_scores(self) -> list[tuple[str, Callback]]:
+        return [("valid_f_score", ValidationFScore())]
 
     def _scored_predictions(self, X: Any) -> EventLists:
         return self.predict(X)

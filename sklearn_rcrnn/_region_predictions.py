@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -237,6 +238,12 @@ class RegionPredictions(EventDetector):
                 for place, rows in zip(places, found, strict=True):
                     maps[place] = rows[: n_steps(len(clips[place]), per_step)]
         return maps
+
+    def _scored_predictions(self, X: Any) -> EventLists:
+        # Thresholds by label or name may be those of labels and models of before.
+        threshold = self.score_threshold if isinstance(self.score_threshold, Real) else 0.5
+        candidates = self._candidates(X)
+        return EventLists(select_events(candidates, float(threshold), self.max_events_per_clip))
 
     def _thresholds(self) -> float | Mapping[Label, float]:
         """The numbers that `score_threshold` stands for."""

@@ -11,9 +11,9 @@ import torch
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from ._base import TrainingData
 from ._parameters import stores_training_parameters
 from ._region_predictions import RegionPredictions
+from ._training_data import TrainingData
 from .events import THRESHOLD_NAMES, Label
 from .nn.crnn import CRNN, EXTRACTORS, MIN_BANDS, PRECOMPUTED, frames_per_step
 from .nn.heads import HEADS
@@ -146,7 +146,8 @@ default="crnn_bigru"
         Seed of the first weights, the split, the order of clips, the sampling and the
         dropout. An integer makes trainings repeatable.
     verbose : int, default=0
-        1 shows a progress bar and the losses of each epoch.
+        1 says the losses and the F-score of each epoch and how long it will take, 2 the parts
+        of the loss as well.
 
     Attributes
     ----------

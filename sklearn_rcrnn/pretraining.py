@@ -86,7 +86,7 @@ class CRNNPretrainer(
     random_state : int, RandomState instance or None, default=None
         Weights, split, order and dropout.
     verbose : int, default=0
-        1 shows a progress bar and the losses of each epoch.
+        1 says the losses of each epoch and how long it will take.
 
     Attributes
     ----------

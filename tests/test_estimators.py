@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 
 import joblib
 import numpy as np
@@ -199,12 +200,25 @@ def test_own_validation_callbacks_and_net_params(small, features):
     assert small.history_[-1, "batches", :, "train_batch_size"] == [8, 8]
 
 
-def test_log_fits_80_columns(small, features, capsys):
-    small.set_params(max_epochs=1, verbose=1).fit(*features)
+def test_log_says_what_it_says(small, features, capsys):
+    small.set_params(max_epochs=2, verbose=1, score_threshold=0.0).fit(*features)
     lines = capsys.readouterr().out.splitlines()
-    header = next(line for line in lines if "valid_loss" in line)
-    assert {"rpn_cls", "rpn_reg", "head_cls", "head_reg", "train_loss"} <= set(header.split())
-    assert max(map(len, lines)) < 80
+    assert "Losses are what the training lowers" in lines[0]
+    header, *rows = lines[-3:]
+    columns = re.split(r"\s{2,}", header.strip())
+    assert columns == ["epoch", "training loss", "validation loss", "F-score", "seconds", "left"]
+    assert [row.split()[0] for row in rows] == ["1/2", "2/2"]
+    assert rows[1].split()[1] == f"{small.history_[-1, 'train_loss']:.3f}"
+    assert rows[1].split()[3] == f"{small.history_[-1, 'valid_f_score']:.2f}"
+    assert rows[1].split()[-1] == "0:00"
+    assert max(map(len, lines)) < 100
+    assert len(lines) == 6  # one line an epoch where no terminal is
+
+
+def test_log_with_parts(small, features, capsys):
+    small.set_params(max_epochs=1, verbose=2).fit(*features)
+    header = capsys.readouterr().out.splitlines()[-2]
+    assert {"rpn_cls", "rpn_reg", "head_cls", "head_reg"} <= set(header.split())
 
 
 def test_no_validation(small, features):

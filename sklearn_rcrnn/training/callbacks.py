@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,6 @@ from skorch.callbacks import (
     EarlyStopping,
     GradientNormClipping,
     LRScheduler,
-    PrintLog,
     ProgressBar,
 )
 
@@ -42,29 +42,6 @@ class LossParts(Callback):
             for name in rows[0][f"{kind}_losses"] if rows else ():
                 values = [row[f"{kind}_losses"][name] for row in rows]
                 net.history.record(prefix + name, float(np.average(values, weights=sizes)))
-
-
-class LossTable(PrintLog):
-    """skorch's log of an epoch in columns that fit a terminal of 80.
-
-    Parts of the training loss are in the history, too; beside the others they clutter.
-    """
-
-    def _sorted_keys(self, keys: Any) -> list[str]:
-        shown = [key for key in keys if key == "train_loss" or not key.startswith("train_")]
-        return super()._sorted_keys(shown)
-
-    def table(self, row: Any) -> str:
-        cells = {
-            key: f"{row[key]:.4f}" if isinstance(row[key], float) else str(row[key])
-            for key in self._sorted_keys(row.keys())
-        }
-        widths = {key: max(len(key), 7) for key in cells}
-        lines = (cells.keys(), ("-" * width for width in widths.values()), cells.values())
-        return "\n".join(
-            " ".join(f"{text:>{width}}" for text, width in zip(line, widths.values(), strict=True))
-            for line in lines
-        )
 
 
 class StopOnDivergence(Callback):
@@ -129,6 +106,7 @@ def callbacks_for(
     gradient_clip: float | None,
     verbose: int,
     cycle_steps: int | None,
+    scores: list[tuple[str, Callback]],
 ) -> list[tuple[str, Callback]]:
     """The callbacks of a training besides those of the net itself.
 
@@ -143,10 +121,13 @@ def callbacks_for(
     verbose : int
     cycle_steps : int or None
         Number of steps of a cycle of the learning rate; None for a constant rate.
+    scores : list of (name, callback)
+        What the estimator measures after each epoch.
     """
     chosen: list[tuple[str, Callback]] = [
         ("next_epoch", NextEpoch()),
         ("divergence", StopOnDivergence()),
+        *scores,
     ]
     if cycle_steps is not None:
         # PyTorch's cycle divides by zero where its first part is one step, and never rises
@@ -165,6 +146,6 @@ def callbacks_for(
     if patience is not None:
         stop = EarlyStopping(monitor=monitor, patience=patience, load_best=True)
         chosen.append(("early_stopping", stop))
-    if verbose:
+    if verbose and sys.stdout is not None and sys.stdout.isatty():
         chosen.append(("progress", ProgressBar()))
     return chosen

@@ -19,9 +19,10 @@ from torch.utils.data import Dataset
 
 from ..nn.losses import Weights
 from .augmentation import Augmentation, augment
-from .callbacks import LossParts, LossTable
+from .callbacks import LossParts
 from .checkpoints import TrainingCheckpoint
 from .data import ClipDataset
+from .progress import Progress
 
 
 class TrainingNet(NeuralNet):
@@ -74,7 +75,7 @@ class TrainingNet(NeuralNet):
         return [
             *(item for item in super()._default_callbacks if item[0] != "print_log"),
             ("loss_parts", LossParts()),
-            ("print_log", LossTable()),
+            ("print_log", Progress()),
         ]
 
     def partial_fit(
