@@ -14,12 +14,13 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.parallel import Parallel, delayed
 
 from ._utils.clock import with_clock
+from ._utils.mel import band_groups, mel_edges, mel_filters
 from ._utils.threads import one_blas_thread
 from .audio import check_clips, load_clip
 from .clip_stream import ClipStream
 
 # Frames that are transformed together: their spectra stay in the processor's cache.
-_BLOCK = 128
+_BLOCK = 64
 
 
 class LFBETransformer(
@@ -115,10 +116,8 @@ class LFBETransformer(
     @property
     def band_frequencies(self) -> NDArray[np.float64]:
         """Center of each mel band in Hz, float64 array of shape (n_mels,)."""
-        import librosa
-
         top = self.sample_rate / 2 if self.f_max is None else self.f_max
-        return librosa.mel_frequencies(self.n_mels + 2, fmin=self.f_min, fmax=top)[1:-1]
+        return mel_edges(self.n_mels, self.f_min, top)[1:-1]
 
     def fit(self, X: Any, y: Any = None) -> LFBETransformer:
         """Check the parameters; there is nothing to learn.
@@ -250,17 +249,10 @@ class LFBETransformer(
 
     def _filters(self) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
         """Window (n_fft,) and mel filters (n_fft // 2 + 1, n_mels)."""
-        import librosa
-
-        window = librosa.filters.get_window("hann", self.n_fft, fftbins=True)
-        mel = librosa.filters.mel(
-            sr=self.sample_rate,
-            n_fft=self.n_fft,
-            n_mels=self.n_mels,
-            fmin=self.f_min,
-            fmax=self.f_max,
-        )
-        return window, np.ascontiguousarray(mel.T, dtype=np.float32)
+        top = self.sample_rate / 2 if self.f_max is None else self.f_max
+        turns = np.arange(self.n_fft) / self.n_fft
+        window = 0.5 - 0.5 * np.cos(2 * np.pi * turns)
+        return window, mel_filters(self.sample_rate, self.n_fft, self.n_mels, self.f_min, top)
 
     def _clocked_clip(self, clip: Any, window: NDArray, mel: NDArray) -> NDArray[np.float32]:
         return with_clock(self._transform_clip(clip, 0, window, mel), self.frame_shift)
@@ -284,19 +276,23 @@ class LFBETransformer(
 
     def _energies(self, padded: NDArray, window: NDArray, mel: NDArray) -> NDArray[np.float32]:
         """Features of all frames that lie in samples whose ends are padded already."""
-        import scipy.fft
-
         frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop_length]
         energies = np.empty((len(frames), self.n_mels), np.float32)
+        groups = band_groups(mel)
+        windowed = np.empty((_BLOCK, self.n_fft))
         # Overflow is reported by the caller, with the clip's name.
         with np.errstate(over="ignore", invalid="ignore"):
             for start in range(0, len(frames), _BLOCK):
+                block = frames[start : start + _BLOCK]
                 # The window is in float64, so the FFT is too: float32 would bury quiet
                 # bands beside loud ones in rounding noise.
-                spectrum = scipy.fft.rfft(frames[start : start + _BLOCK] * window)
+                spectrum = np.fft.rfft(np.multiply(block, window, out=windowed[: len(block)]))
                 power = np.abs(spectrum.astype(np.complex64))
                 power *= power
-                np.matmul(power, mel, out=energies[start : start + _BLOCK])
+                for group in groups:
+                    energies[start : start + _BLOCK, group.bands] = (
+                        power[:, group.bins] @ group.filters
+                    )
             energies += np.float32(self.eps)
             return np.log(energies, out=energies)
 

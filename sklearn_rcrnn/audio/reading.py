@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 import sys
@@ -291,6 +292,8 @@ def resample(samples: NDArray[np.floating], rate: int, sample_rate: int) -> NDAr
     """Resample from `rate` to `sample_rate` (Hz) with librosa's default, high-quality soxr."""
     if rate == sample_rate:
         return samples
-    import librosa
+    import soxr
 
-    return librosa.resample(samples, orig_sr=rate, target_sr=sample_rate)
+    n_samples = math.ceil(len(samples) * sample_rate / rate)
+    resampled = soxr.resample(samples, rate, sample_rate, quality="HQ")[:n_samples]
+    return np.pad(resampled, (0, n_samples - len(resampled)))

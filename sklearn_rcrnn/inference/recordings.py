@@ -96,7 +96,7 @@ def detect_recording(
     events : list of Event
         Scored, in the time of the recording.
     """
-    found = _detect(_Frames(blocks), windows, network, at_once)
+    found = _detect(Frames(blocks), windows, network, at_once)
     while True:
         # Where other threads compute, this one shall not share its work with further ones.
         with one_core() if network.n_threads > 1 else nullcontext():
@@ -107,13 +107,16 @@ def detect_recording(
 
 
 def _detect(
-    frames: _Frames, windows: Windows, network: Network, at_once: int
+    frames: Frames, windows: Windows, network: Network, at_once: int
 ) -> Iterator[tuple[Window, list[Event]]]:
     if not frames.read_to(windows.length + 1):
         whole = Window(0, frames.stop, 0.0, frames.stop * windows.frame_shift)
         yield whole, network.events_of_clip(frames[0 : frames.stop])
         return
-    chunks = _chunks(frames, windows, network, windows.hop if at_once == 1 else windows.length)
+    length = windows.hop if at_once == 1 else windows.length
+    chunks = chunks_with_context(
+        frames, windows.length, length, network.before, network.after, network.frames_per_row
+    )
     cut = _cut(_with_rows(chunks, network), windows, network.frames_per_row)
     for group in _groups(cut, at_once):
         rows = torch.stack([rows for _, rows in group])
@@ -123,24 +126,36 @@ def _detect(
             yield window, windows.own_events(window, events)
 
 
-def _chunks(frames: _Frames, windows: Windows, network: Network, length: int) -> Iterator[Chunk]:
-    """A first chunk as long as a window, and then chunks of `length` frames, to the end."""
-    before, after = network.before, network.after
-    start, stop = 0, windows.length
+def chunks_with_context(
+    frames: Frames, first_length: int, length: int, before: int, after: int, unit: int = 1
+) -> Iterator[Chunk]:
+    """Chunks of a recording with what lies around them, to its end.
+
+    Parameters
+    ----------
+    frames : Frames
+    first_length, length : int
+        Of the first chunk and of the others; multiples of `unit`.
+    before, after : int
+        Frames around a chunk. At the end of the recording, where there are fewer after it,
+        there are so many more before it.
+    unit : int, default=1
+        What is given around a chunk begins at a multiple of it.
+    """
+    start, stop = 0, first_length
     while True:
         # One more frame tells that the recording goes on behind the chunk.
         goes_on = frames.read_to(stop + after + 1)
         stop = stop if goes_on else min(stop, frames.stop)
-        # At the end of a recording, frames are normalized by the last so many.
         first = start - before if goes_on else min(start, frames.stop - after) - before
-        first = max(0, first)
+        first = max(0, first) // unit * unit
         is_last = not goes_on and stop == frames.stop
         context = frames[first : min(stop + after, frames.stop)]
         yield Chunk(context, start - first, stop - start, is_last)
         if is_last:
             return
         start, stop = stop, stop + length
-        frames.forget_before(start - before - after)
+        frames.forget_before(start - before - after - unit)
 
 
 def _with_rows(chunks: Iterable[Chunk], network: Network) -> Iterator[tuple[Chunk, Tensor]]:
@@ -187,7 +202,7 @@ def _groups(
         yield group
 
 
-class _Frames:
+class Frames:
     """The frames of a recording that have been read and may still be needed."""
 
     def __init__(self, blocks: Iterable[NDArray[np.float32]]):

@@ -15,8 +15,8 @@ from .._utils.threads import read_ahead
 from ..audio import open_audio
 from ..detector import RCRNNDetector
 from ..events import Event, select_events
-from ..features import LFBETransformer
 from ..pipeline import split_pipeline
+from .feature_blocks import check_block_features, feature_blocks
 from .merging import UnsettledEvents
 from .recordings import WINDOWS_AT_ONCE, detect_recording
 from .windows import MARGIN, NEVER, WINDOW, Windows
@@ -38,8 +38,9 @@ def detect_stream(
     Parameters
     ----------
     estimator : Pipeline
-        Of an :class:`LFBETransformer` and an :class:`RCRNNDetector`, fitted, with
-        ``max_events_per_clip=None``.
+        Of features and an :class:`RCRNNDetector`, fitted, with
+        ``max_events_per_clip=None``. The features are an :class:`LFBETransformer` or any
+        transformer with a ``sample_rate`` and a ``frame_shift``; see Notes.
     blocks : iterable of float arrays of shape (n_samples_i,) or (n_samples_i, n_channels)
         Of any lengths: from a microphone, a pipe, a socket. Channels are averaged.
     sample_rate : int, default=None
@@ -47,9 +48,10 @@ def detect_stream(
     window, margin : float, default=60, 10
         Seconds: the network looks at windows, and hears a margin to both sides. Shorter
         windows are certain earlier and cost more: an event is yielded at most
-        ``window - margin + 1`` seconds after its end (``window`` seconds with an
-        ``nms_threshold`` under 0.5), or after that of stronger events that overlap it. With
-        other values than these the events may differ from those of ``predict`` a little.
+        ``1.25 * window - margin + 2`` seconds after its end (``1.25 * window + 1`` seconds
+        with an ``nms_threshold`` under 0.5), or after that of stronger events that overlap
+        it; sooner where features are normalized by less than half a window. With other
+        values than these the events may differ from those of ``predict`` a little.
 
     Yields
     ------
@@ -61,6 +63,15 @@ def detect_stream(
     TypeError, ValueError
         For another estimator, or blocks that are not finite or no samples; names the time.
 
+    Notes
+    -----
+    Features of other classes than :class:`LFBETransformer` need a ``sample_rate`` in Hz and
+    a ``frame_shift`` in seconds. Long recordings go through their method
+    ``transform_blocks(blocks)``, which takes an iterable of arrays of samples and yields
+    arrays (n_frames_i, n_bands) that, joined, are the features of the whole recording.
+    Without one, ``transform`` is given half a minute at a time, with five seconds more on
+    either side, and events of a stream come so much later.
+
     Examples
     --------
     >>> import numpy as np
@@ -70,9 +81,10 @@ def detect_stream(
     >>> blocks = (0.01 * rng.normal(size=44100) for second in range(3))
     >>> events = list(detect_stream(pipe, blocks))
     """
-    lfbe, detector = check_streamable(estimator)
+    features, detector = check_streamable(estimator)
     windows = detector._windows(window, margin)
-    return detect_blocks(lfbe, detector, at_rate(blocks, sample_rate, lfbe.sample_rate), windows)
+    samples = at_rate(blocks, sample_rate, features.sample_rate)
+    return detect_blocks(features, detector, samples, windows)
 
 
 def detect_file(estimator: Pipeline, path: str | os.PathLike[str]) -> list[Event]:
@@ -98,29 +110,28 @@ def detect_file(estimator: Pipeline, path: str | os.PathLike[str]) -> list[Event
     --------
     >>> detect_file(load_pretrained(), "night.flac")  # doctest: +SKIP
     """
-    lfbe, detector = check_streamable(estimator, any_number=True)
+    features, detector = check_streamable(estimator, any_number=True)
     windows = detector._windows()
     name = os.fspath(path)
     with open_audio(path) as file:
-        samples = at_rate(file.blocks(), file.sample_rate, lfbe.sample_rate)
+        samples = at_rate(file.blocks(), file.sample_rate, features.sample_rate)
         try:
-            found = list(detect_blocks(lfbe, detector, samples, windows, side_by_side=True))
+            found = list(detect_blocks(features, detector, samples, windows, side_by_side=True))
         except ValueError as error:
             raise error if name in str(error) else ValueError(f"{name!r}: {error}") from error
     return select_events([found], 0.0, detector.max_events_per_clip)[0]
 
 
-def check_streamable(
-    estimator: Any, any_number: bool = False
-) -> tuple[LFBETransformer, RCRNNDetector]:
-    """The two steps, if they are what can be streamed."""
-    lfbe, detector = split_pipeline(estimator)
-    if not isinstance(lfbe, LFBETransformer) or not isinstance(detector, RCRNNDetector):
+def check_streamable(estimator: Any, any_number: bool = False) -> tuple[Any, RCRNNDetector]:
+    """The features and the detector of a pipeline, if they are what can be streamed."""
+    features, detector = split_pipeline(estimator)
+    if features is None or not isinstance(detector, RCRNNDetector):
         steps = tuple(estimator) if isinstance(estimator, Pipeline) else (estimator,)
         raise TypeError(
-            "estimator must be a Pipeline of an LFBETransformer and an RCRNNDetector; got "
-            f"{', '.join(type(step).__name__ for step in steps)}"
+            "estimator must be a Pipeline of features, such as an LFBETransformer, and an "
+            f"RCRNNDetector; got {', '.join(type(step).__name__ for step in steps)}"
         )
+    check_block_features(features)
     check_is_fitted(detector)
     if detector.max_events_per_clip is not None and not any_number:
         raise ValueError(
@@ -128,11 +139,11 @@ def check_streamable(
             "set_params(detector__max_events_per_clip=None)"
         )
     detector._thresholds()  # a wrong one is known before hours of work
-    return lfbe, detector
+    return features, detector
 
 
 def detect_blocks(
-    lfbe: LFBETransformer,
+    features: Any,
     detector: RCRNNDetector,
     blocks: Iterable[NDArray],
     windows: Windows,
@@ -149,7 +160,7 @@ def detect_blocks(
     at_once = WINDOWS_AT_ONCE if side_by_side else 1
     if network.n_threads > 1:
         blocks = read_ahead(blocks)
-    frames = lfbe.transform_blocks(blocks)
+    frames = feature_blocks(features, blocks)
     if network.n_threads > 1:
         frames = read_ahead(frames)
     for window, events in detect_recording(frames, windows, network, at_once=at_once):

@@ -79,10 +79,11 @@ def parts_of(estimator: Pipeline, duration: float, length: float = PART) -> list
     length : float, default=1200
         Of a part, in seconds.
     """
-    lfbe, detector = check_streamable(estimator, any_number=True)
+    features, detector = check_streamable(estimator, any_number=True)
     windows = detector._windows()
-    hop = windows.hop * lfbe.hop_length  # samples between windows
-    rate = lfbe.sample_rate
+    rate = features.sample_rate
+    # Samples between windows.
+    hop = windows.hop * max(1, round(features.frame_shift * rate))
     n_samples = max(1, round(length * rate / hop)) * hop
     n_parts = max(1, math.ceil((duration - 2 * _LEAD) * rate / n_samples))
     if n_parts < 2:
@@ -127,14 +128,14 @@ def work_elsewhere(estimator: Pipeline, job: Job) -> Result:
 
 def _detect(estimator: Pipeline, path: Path, part: Part | None, tick: Tick | None) -> Result:
     """Events of a recording or a part; of a part, before the best of the clip are chosen."""
-    lfbe, detector = check_streamable(estimator, any_number=True)
+    features, detector = check_streamable(estimator, any_number=True)
     name = os.fspath(path)
     with open_audio(path) as file:
-        reading = _Reading(file, lfbe.sample_rate, part, tick)
-        blocks = at_rate(reading.blocks(), reading.rate, lfbe.sample_rate)
+        reading = _Reading(file, features.sample_rate, part, tick)
+        blocks = at_rate(reading.blocks(), reading.rate, features.sample_rate)
         try:
             windows = detector._windows()
-            found = list(detect_blocks(lfbe, detector, blocks, windows, side_by_side=True))
+            found = list(detect_blocks(features, detector, blocks, windows, side_by_side=True))
         except _NothingThere:
             return Result([], None, 0.0)
         except ValueError as error:
@@ -142,7 +143,7 @@ def _detect(estimator: Pipeline, path: Path, part: Part | None, tick: Tick | Non
     if part is None:
         chosen = select_events([found], 0.0, detector.max_events_per_clip)[0]
         return Result(chosen, None, reading.seconds)
-    begin = part.start / lfbe.sample_rate
+    begin = part.start / features.sample_rate
     moved = [e._replace(onset=e.onset + begin, offset=e.offset + begin) for e in found]
     kept = [e for e in moved if part.begin <= (e.onset + e.offset) / 2 < part.end]
     inside = min(begin + reading.seconds, part.end) - part.begin

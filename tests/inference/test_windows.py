@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sklearn_rcrnn import Event
 from sklearn_rcrnn.inference.merging import UnsettledEvents, merge
-from sklearn_rcrnn.inference.recordings import _chunks, _Frames, detect_recording
+from sklearn_rcrnn.inference.recordings import Frames, chunks_with_context, detect_recording
 from sklearn_rcrnn.inference.windows import NEVER, Windows
 
 FRAME = 1024 / 44100
@@ -126,9 +126,9 @@ def test_chunks_groups_and_threads_leave_no_trace(n_threads, at_once, block):
 def test_chunks_cover_a_recording_once_and_with_its_context(n_frames, before, after):
     windows = Windows(FRAME, 20, 5)
     frames = np.arange(n_frames)[:, None]
-    network = Perfect([], before=before, after=after)
     length = windows.hop
-    chunks = list(_chunks(_Frames(np.array_split(frames, 7)), windows, network, length))
+    held = Frames(np.array_split(frames, 7))
+    chunks = list(chunks_with_context(held, windows.length, length, before, after, 8))
     own = [c.features[c.start : c.start + c.n_frames, 0] for c in chunks]
     np.testing.assert_array_equal(np.concatenate(own), frames[:, 0])
     assert [c.is_last for c in chunks] == [False] * (len(chunks) - 1) + [True]
