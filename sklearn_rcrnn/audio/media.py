@@ -37,6 +37,22 @@ def has_av() -> bool:
     return find_spec("av") is not None
 
 
+class _Source:
+    """A file that takes any place for a seek: broken files ask for places before their start."""
+
+    def __init__(self, file: BinaryIO, name: str):
+        self.name = name
+        self.read = file.read
+        self.tell = file.tell
+        self._file = file
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except OSError:
+            return self._file.seek(0, os.SEEK_END)
+
+
 class MediaPart:
     """A recording that FFmpeg decodes; to be used as :class:`Part`.
 
@@ -63,7 +79,10 @@ class MediaPart:
         self._container: Any = None
         self.restart()
         self.sample_rate: int = self._stream.rate or 0
-        self.n_channels: int = self._stream.codec_context.channels or 1
+        self.n_channels: int = self._stream.layout.nb_channels
+        if not self.n_channels or not self.sample_rate:
+            self.close()
+            raise ValueError(f"{name!r} cannot be read as audio: it has no channels or no rate")
         duration = self._stream.duration
         self._promised = 0
         if duration:
@@ -83,14 +102,18 @@ class MediaPart:
         own = [form for suffix, form in _BY_NAME.items() if self.name.lower().endswith(suffix)]
         names = ",".join([*_CERTAIN, *own])
         try:
-            self._container = av.open(self._file, options={"format_whitelist": names})
+            source = _Source(self._file, self.name)
+            self._container = av.open(source, options={"format_whitelist": names})
             streams = self._container.streams.audio
         except Exception as error:  # of many kinds, OSError and ValueError among them
             raise ValueError(f"{self.name!r} cannot be read as audio ({_told(error)})") from error
-        if not streams:
+        known = [stream for stream in streams if stream.codec_context is not None]
+        if not known:
             self.close()
-            raise ValueError(f"{self.name!r} cannot be read as audio: there is no sound in it")
-        self._stream = streams[0]
+            what = "the codec of its sound is not known" if streams else "there is no sound in it"
+            raise ValueError(f"{self.name!r} cannot be read as audio: {what}")
+        self._stream = known[0]
+        self._interleaved = av.AudioResampler("flt", self._stream.layout, self._stream.rate)
 
     def length(self) -> int:
         """How many samples can be read; all are decoded for it, once."""
@@ -111,26 +134,34 @@ class MediaPart:
 
     def _decoded(self, dtype: str, first: int = 0) -> Iterator[NDArray[np.floating]]:
         """Samples of shape (n_samples_i, n_channels) from `first` on."""
-        import av
-
-        same = av.AudioResampler(format="fltp", layout=self._stream.layout, rate=self.sample_rate)
         pending: list[NDArray] = []
         position: int | None = None
         for frame in self._frames(first):
             if position is None:
                 position = self._place(frame) if first else 0
-            parts = same.resample(frame)
-            for part in parts:
-                samples = part.to_ndarray().T
-                skipped = min(max(0, first - position), len(samples))
-                position += len(samples)
-                if skipped < len(samples):
-                    pending.append(samples[skipped:])
+            samples = self._float(frame)
+            skipped = min(max(0, first - position), len(samples))
+            position += len(samples)
+            if skipped < len(samples):
+                pending.append(samples[skipped:])
             if sum(map(len, pending)) * self.n_channels >= _BLOCK:
                 yield np.concatenate(pending).astype(dtype)
                 pending = []
         if pending:
             yield np.concatenate(pending).astype(dtype)
+
+    def _float(self, frame: Any) -> NDArray[np.float32]:
+        """Samples of a frame, of shape (n_samples, n_channels), between -1 and 1."""
+        import av
+
+        try:
+            # Interleaved: PyAV reads planes that are not there if there are more than eight.
+            parts = self._interleaved.resample(frame)
+        except (av.error.FFmpegError, ValueError) as error:
+            self._warn(f"changes its form, and what cannot be understood is left out: {error}")
+            return np.empty((0, self.n_channels), np.float32)
+        joined = [part.to_ndarray().reshape(-1, self.n_channels) for part in parts]
+        return np.concatenate(joined) if joined else np.empty((0, self.n_channels), np.float32)
 
     def _frames(self, first: int) -> Iterator[Any]:
         """Frames from a little before a sample on; what is damaged is left out."""
