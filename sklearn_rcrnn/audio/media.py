@@ -135,6 +135,7 @@ class MediaPart:
     def _decoded(self, dtype: str, first: int = 0) -> Iterator[NDArray[np.floating]]:
         """Samples of shape (n_samples_i, n_channels) from `first` on."""
         pending: list[NDArray] = []
+        n_pending = 0
         position: int | None = None
         for frame in self._frames(first):
             if position is None:
@@ -144,9 +145,10 @@ class MediaPart:
             position += len(samples)
             if skipped < len(samples):
                 pending.append(samples[skipped:])
-            if sum(map(len, pending)) * self.n_channels >= _BLOCK:
+                n_pending += len(samples) - skipped
+            if n_pending * self.n_channels >= _BLOCK:
                 yield np.concatenate(pending).astype(dtype)
-                pending = []
+                pending, n_pending = [], 0
         if pending:
             yield np.concatenate(pending).astype(dtype)
 

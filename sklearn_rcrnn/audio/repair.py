@@ -20,6 +20,7 @@ AHEAD = 2**17
 _JUNK = 4096
 # Programs that cannot know a length write the most that there can be, or nearly.
 _UNKNOWN = 2**31 - 2**16
+_UNFINISHED = "it says that there are no samples; what is there is used"
 # How another recording begins in a file that begins so: people join files with cat.
 _MAGIC = {b"fLaC": b"fLaC", b"OggS": b"OggS\0\x02", b"RIFF": b"RIFF"}
 
@@ -104,8 +105,13 @@ def source_at(file: BinaryIO, start: int) -> Source:
     file.seek(start)
     begin = file.read(12)
     source = Source(file if not start else Spliced(file, [(start, size)]), None)
-    if begin[:4] == b"RIFF" and begin[8:] == b"WAVE":
-        source = _wav(file, start, size)
+    if begin[:4] in (b"RIFF", b"RF64") and begin[8:] == b"WAVE":
+        source = _wav(file, start, size, begin[:4] == b"RF64")
+    elif begin[:4] == b".snd" and begin[8:] == bytes(4):
+        unknown: list[bytes | tuple[int, int]] = [begin[:8] + b"\xff" * 4, (start + 12, size)]
+        source = Source(Spliced(file, unknown), size, _UNFINISHED)
+    elif begin[:4] == b"FORM" and begin[8:] in (b"AIFF", b"AIFC"):
+        source = _aiff(file, start, size) or source
     elif begin[:3] == b"ID3" or begin[:1] == b"\xff":
         layout = mp3.layout(file, start)
         source = source._replace(stop=size)
@@ -160,11 +166,24 @@ def _find(file: BinaryIO, magic: bytes, position: int) -> int | None:
     return None
 
 
-def _wav(file: BinaryIO, start: int, size: int) -> Source:
+def _aiff(file: BinaryIO, start: int, size: int) -> Source | None:
+    """An AIFF whose header was written before its samples, and not after them; None if not."""
+    begin, length = _chunks(file, start + 12, size, b"SSND", ">4sI").get(b"SSND", (size, 0))
+    if length > 8 or size - begin <= _JUNK:
+        return None
+    n_bytes = struct.pack(">I", min(size - begin, 2**32 - 1))
+    pieces: list[bytes | tuple[int, int]] = [(start, begin - 4), n_bytes, (begin, size)]
+    return Source(Spliced(file, pieces), size, _UNFINISHED)
+
+
+def _wav(file: BinaryIO, start: int, size: int, is_long: bool) -> Source:
     """A WAV, or what to read instead if its header says less than there is."""
     chunks = _chunks(file, start + 12, size)
     whole: BinaryIO | Spliced = file if not start else Spliced(file, [(start, size)])
     begin, length = chunks.get(b"data", (size, 0))
+    if is_long and length == 2**32 - 1 and chunks.get(b"ds64", (0, 0))[1] >= 16:
+        file.seek(chunks[b"ds64"][0] + 8)
+        length = struct.unpack("<Q", file.read(8))[0]
     if begin + length >= size:
         return Source(whole, size)
     for padding in {length % 2, 0}:
@@ -181,16 +200,16 @@ def _wav(file: BinaryIO, start: int, size: int) -> Source:
             f"its header says that {length} bytes of samples are there; {size - begin} are, and "
             "are used"
         )
-    return Source(Spliced(file, _wav_pieces(file, start, chunks, size)), size, repaired)
+    return Source(Spliced(file, _wav_pieces(file, start, chunks, size, is_long)), size, repaired)
 
 
 def _wav_pieces(
-    file: BinaryIO, start: int, chunks: dict[bytes, tuple[int, int]], size: int
+    file: BinaryIO, start: int, chunks: dict[bytes, tuple[int, int]], size: int, is_long: bool
 ) -> list[bytes | tuple[int, int]]:
     """The WAV with the sizes that are right, or an RF64 where they are too large for a WAV."""
     begin = chunks[b"data"][0]
     n_bytes = size - begin
-    if size - start < 2**32:
+    if not is_long and size - start < 2**32:
         riff, data = struct.pack("<I", size - start - 8), struct.pack("<I", n_bytes)
         return [b"RIFF" + riff, (start + 8, begin - 4), data, (begin, size)]
     where, length = chunks.get(b"fmt ", (begin, 0))
@@ -202,12 +221,14 @@ def _wav_pieces(
     return [header + b"data\xff\xff\xff\xff", (begin, size)]
 
 
-def _chunks(file: BinaryIO, position: int, size: int) -> dict[bytes, tuple[int, int]]:
+def _chunks(
+    file: BinaryIO, position: int, size: int, last: bytes = b"data", layout: str = "<4sI"
+) -> dict[bytes, tuple[int, int]]:
     """Where the content of each chunk up to the samples begins, and how long it says it is."""
     found: dict[bytes, tuple[int, int]] = {}
-    while position + 8 <= size and b"data" not in found:
+    while position + 8 <= size and last not in found:
         file.seek(position)
-        name, length = struct.unpack("<4sI", file.read(8))
+        name, length = struct.unpack(layout, file.read(8))
         found.setdefault(name, (position + 8, length))
         position += 8 + length + length % 2
     return found

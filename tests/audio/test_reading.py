@@ -121,6 +121,23 @@ class TestLengthsThatHeadersClaim:
         with pytest.warns(UserWarning, match=rf"header says that {claimed} bytes"):
             np.testing.assert_allclose(read_audio(path, RATE), samples, atol=1e-4)
 
+    @pytest.mark.parametrize(
+        ("format", "places"),
+        [("RF64", [(20, 24)]), ("AU", [(8, 4)]), ("AIFF", [(4, 4), (42, 4)])],
+    )
+    def test_headers_that_were_never_finished(self, format, places, samples, tmp_path):
+        content = bytearray(encoded(samples, format))
+        for place, n_bytes in places:
+            content[place : place + n_bytes] = bytes(n_bytes)
+        if format == "AIFF":
+            assert content[38:42] == b"SSND"
+            content[45] = 8
+        path = tmp_path / "unfinished"
+        path.write_bytes(content)
+        assert lengths(path) == N
+        with pytest.warns(UserWarning, match="has a broken header"):
+            np.testing.assert_allclose(read_audio(path, RATE), samples, atol=1e-4)
+
     def test_chunks_behind_the_samples_are_no_samples(self, samples, tmp_path):
         content = encoded(samples, "WAV") + b"LIST" + struct.pack("<I", 6) + b"INFOab"
         path = tmp_path / "tagged.wav"

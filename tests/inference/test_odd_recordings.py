@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 
 import numpy as np
@@ -10,7 +11,8 @@ import soundfile
 
 from sklearn_rcrnn import Event, detect_file, detect_stream, load_pretrained
 from sklearn_rcrnn.annotations.tables import read_events, write_events
-from sklearn_rcrnn.datasets import make_rare_events
+from sklearn_rcrnn.audio import audio_duration
+from sklearn_rcrnn.datasets import cut_recordings, make_rare_events
 from sklearn_rcrnn.inference.files import detect_files
 
 
@@ -72,6 +74,49 @@ def test_a_wav_that_is_cut_short(pipe, clip, tmp_path):
         assert detect_file(pipe, tmp_path / "piped.wav") == detect_file(
             pipe, tmp_path / "whole.wav"
         )
+
+
+def broken(clip):
+    """Recordings whose headers do not say what is there."""
+    whole = {}
+    for format, subtype in (("FLAC", None), ("MP3", None), ("OGG", "VORBIS"), ("WAV", "PCM_16")):
+        file = io.BytesIO()
+        soundfile.write(file, clip, 44100, format=format, subtype=subtype)
+        whole[format] = file.getvalue()
+    yield "cut.mp3", whole["MP3"][: len(whole["MP3"]) * 6 // 10]
+    yield "cut.flac", whole["FLAC"][: len(whole["FLAC"]) * 6 // 10]
+    for name, length in (("zero.flac", 0), ("huge.flac", 2**36 - 1)):
+        content = bytearray(whole["FLAC"])
+        content[21] = content[21] & 0xF0 | length >> 32
+        content[22:26] = (length & 0xFFFFFFFF).to_bytes(4, "big")
+        yield name, content
+    yield "joined.mp3", whole["MP3"] * 2
+    yield "joined.ogg", whole["OGG"] * 2
+    yield "unfinished.wav", whole["WAV"][:40] + bytes(4) + whole["WAV"][44:]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_broken_recordings_have_the_same_events_by_every_door(pipe, clip, tmp_path):
+    paths, seconds = [], {}
+    for name, content in broken(clip):
+        paths.append(tmp_path / name)
+        paths[-1].write_bytes(content)
+        seconds[name] = 4.8 if "cut" in name else 16.0 if "joined" in name else 8.0
+    outcomes = list(detect_files(pipe, paths))
+    for path, expected, outcome in zip(paths, pipe.predict(paths), outcomes, strict=True):
+        assert outcome.error is None
+        assert outcome.duration == pytest.approx(seconds[path.name], abs=0.25)
+        assert audio_duration(path) == pytest.approx(outcome.duration, abs=1e-3)
+        for found in (detect_file(pipe, path), outcome.events):
+            assert [event.label for event in found] == [event.label for event in expected]
+            for own, other in zip(found, expected, strict=True):
+                assert own[:2] == pytest.approx(other[:2], abs=0.05)
+    assert any(outcome.events for outcome in outcomes)
+    # Training cuts them into clips, all of which can be read.
+    X, _, groups = cut_recordings(paths, [[]] * len(paths), clip_length=3.0)
+    assert set(groups.tolist()) == set(range(len(paths)))
+    for excerpt in X:
+        assert len(excerpt.samples()) == round((excerpt.stop - excerpt.start) * 44100)
 
 
 def test_not_a_number(pipe, tmp_path):
