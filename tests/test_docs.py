@@ -8,10 +8,22 @@ from pathlib import Path
 
 import pytest
 
+from sklearn_rcrnn.annotations.formats import FORMATS
+
 REPOSITORY = Path(__file__).parents[1]
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
+@pytest.fixture
+def formats():
+    """The formats of tables as they are, whatever a page registers."""
+    known = dict(FORMATS)
+    yield
+    FORMATS.clear()
+    FORMATS.update(known)
+
+
+@pytest.mark.usefixtures("formats")
 @pytest.mark.parametrize("page", ["docs/extend.md"])
 def test_examples_of_a_page(page):
     # The fences of a code block are no expected output.
