@@ -118,6 +118,11 @@ def check_event_lists(
             f"{name} must hold, for each clip, a list of (onset, offset, label); "
             f"got {type(y).__name__}"
         )
+    if hasattr(y, "columns"):
+        raise TypeError(
+            f"{name} is a frame with a row for each event, and it is not said which clips they are "
+            f"of: {name} = sklearn_rcrnn.annotations.match_files({name}, paths) does so"
+        )
     clips = [_check_clip(clip, f"{name}[{i}]") for i, clip in enumerate(y)]
     if n_clips is not None and len(clips) != n_clips:
         raise ValueError(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._utils.files import complete, files_in, printable
+from .._utils.frames import one_column
 from .._utils.optional import need
 from ..events import Event, check_event
 from .columns import Given, columns_of, number
@@ -271,7 +272,8 @@ def _event(fields: tuple[Any, ...], where: str) -> Event:
 
 
 def match_files(
-    events: Mapping[str, Sequence[Event]], paths: Iterable[str | os.PathLike[str]]
+    events: Mapping[str, Sequence[Event]] | pandas.DataFrame,
+    paths: Iterable[str | os.PathLike[str]],
 ) -> list[list[Event]]:
     """Event lists in the order of recordings, matched by file name, then by its stem.
 
@@ -280,9 +282,10 @@ def match_files(
 
     Parameters
     ----------
-    events : dict of str to list of Event
-        From :func:`read_events`.
+    events : dict of str to list of Event, or pandas.DataFrame
+        From :func:`read_events`; or a frame as for :func:`events_from_frame`.
     paths : iterable of paths
+        A list, a column of a frame, or a frame with one column.
 
     Returns
     -------
@@ -299,7 +302,10 @@ def match_files(
     >>> match_files({"a.wav": [Event(1.0, 2.0, "dog")]}, ["in/a.wav", "in/b.wav"])
     [[Event(onset=1.0, offset=2.0, label='dog', score=1.0)], []]
     """
-    return [[] if name is None else list(events[name]) for name in matching_names(events, paths)]
+    if hasattr(events, "columns"):
+        events = events_from_frame(events)
+    names = matching_names(events, one_column(paths, "paths"))
+    return [[] if name is None else list(events[name]) for name in names]
 
 
 def events_to_frame(events: Mapping[str, Sequence[Event]]) -> pandas.DataFrame:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._utils.frames import one_column
 from .reading import read_audio
 
 _PCM_FULL_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
@@ -23,6 +24,7 @@ def check_clips(X: Any) -> Sequence[Any]:
     Parameters
     ----------
     X : sequence of paths or 1-D arrays, or array of shape (n_clips, n_samples)
+        A frame of pandas with one column is the list in that.
 
     Raises
     ------
@@ -33,8 +35,7 @@ def check_clips(X: Any) -> Sequence[Any]:
     """
     if isinstance(X, (str, bytes, os.PathLike)):
         raise TypeError(f"X must be a list of clips; got the single path {X!r}. Use [path]")
-    if hasattr(X, "iloc"):  # a pandas column of paths
-        X = X.tolist() if getattr(X, "ndim", 1) == 1 else X.to_numpy()
+    X = one_column(X, "X")
     if not hasattr(X, "__getitem__") and hasattr(X, "__array__"):
         X = np.asarray(X)
     if isinstance(X, np.ndarray) and X.dtype.kind not in "OUS" and X.ndim != 2:

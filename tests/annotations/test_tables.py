@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sklearn_rcrnn import Event
+from sklearn_rcrnn import Event, LFBETransformer
 from sklearn_rcrnn.annotations.formats import FORMATS
 from sklearn_rcrnn.annotations.tables import (
     events_from_frame,
@@ -18,6 +20,7 @@ from sklearn_rcrnn.annotations.tables import (
     suffix_of,
     write_events,
 )
+from sklearn_rcrnn.events import check_event_lists
 
 TEXT = st.text(
     st.characters(codec="utf-8", exclude_characters="\t\r\n\x85\x0b\x0c\x1c\x1d\x1e\u2028\u2029\0"),
@@ -201,3 +204,19 @@ def test_malformed_frames():
     frame.loc[0, "file"] = None
     with pytest.raises(ValueError, match="row 0 of the frame: the file is missing"):
         events_from_frame(frame)
+
+
+def test_frames_of_paths_and_of_events(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    paths = pandas.DataFrame({"path": [f"{tmp_path}/{name}.wav" for name in "ab"]})
+    soundfile.write(tmp_path / "a.wav", np.zeros(44100), 44100)
+    soundfile.write(tmp_path / "b.wav", np.zeros(44100), 44100)
+    assert LFBETransformer().transform(paths).shape == (2, 44, 64)
+    rows = [("b.wav", 0.5, 0.9, "dog"), ("a.wav", None, None, None)]
+    frame = pandas.DataFrame(rows, columns=["file", "onset", "offset", "label"])
+    y = match_files(frame, paths)
+    assert y == [[], [Event(0.5, 0.9, "dog")]]
+    with pytest.raises(TypeError, match=r"y = sklearn_rcrnn\.annotations\.match_files\(y, paths"):
+        check_event_lists(frame)
+    with pytest.raises(ValueError, match="X is a frame with the columns 'path', 'scene'"):
+        LFBETransformer().transform(paths.assign(scene="home"))
