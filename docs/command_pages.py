@@ -1,4 +1,4 @@
-"""The page of all commands and their options, made from the parser."""
+"""Pages that are made from the code: all commands with their options, names of columns."""
 
 from __future__ import annotations
 
@@ -24,6 +24,15 @@ def write_commands(path: Path) -> None:
     text = INTRODUCTION + "".join(section(group.get_command(context, c), context) for c in COMMANDS)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")
+
+
+def write_columns(path: Path) -> None:
+    """Write the table of the names that columns may have."""
+    from sklearn_rcrnn.annotations.columns import MEANINGS, NAMES
+
+    rows = [f"| {m} | {', '.join(f'`{name}`' for name in NAMES[m])} |" for m in MEANINGS]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join(["| meaning | names |", "|---|---|", *rows, ""]), encoding="utf-8")
 
 
 def section(command: Any, parent: Any) -> str:

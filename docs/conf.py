@@ -10,7 +10,7 @@ import sklearn_rcrnn
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from command_pages import write_commands  # noqa: E402
+from command_pages import write_columns, write_commands  # noqa: E402
 
 project = "sklearn_rcrnn"
 author = "the sklearn_rcrnn developers"
@@ -43,7 +43,7 @@ autosummary_generate = True
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 autodoc_typehints = "none"
-exclude_patterns = ["_build", "sg_execution_times.rst"]
+exclude_patterns = ["_build", "generated", "sg_execution_times.rst"]
 templates_path = ["_templates"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
@@ -65,3 +65,4 @@ html_theme_options = {
 html_show_sourcelink = False
 
 write_commands(HERE / "commands.md")
+write_columns(HERE / "generated" / "columns.md")
