@@ -11,6 +11,9 @@ import pytest
 from sklearn_rcrnn import LFBETransformer, RCRNNDetector
 from sklearn_rcrnn.datasets import make_rare_events
 
+# A user's script that is checked for its types and never run.
+collect_ignore = ["typed_user.py"]
+
 CORPUS = Path(
     os.environ.get("RCRNN_CORPUS", Path(__file__).parents[1] / ".." / "shared" / "corpus")
 )
