@@ -3,6 +3,7 @@ from . import datasets as datasets
 from . import displays as displays
 from . import evaluation as evaluation
 from . import metrics as metrics
+from ._utils.memory import FileMemory as FileMemory
 from .clip_stream import ClipStream as ClipStream
 from .datasets.augmentation import EventAugmentation as EventAugmentation
 from .detector import RCRNNDetector as RCRNNDetector

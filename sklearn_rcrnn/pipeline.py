@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
+from ._utils.memory import FileMemory
 from .detector import RCRNNDetector
 from .features import LFBETransformer
 from .models.starts import load_start, taken_over
@@ -78,7 +79,8 @@ def make_rcrnn_pipeline(
     n_jobs : int, default=None
         Threads that compute features.
     memory : str, PathLike or joblib.Memory, default=None
-        Where to keep features and pre-trained extractors between fits.
+        Where to keep features and pre-trained extractors between fits. Of a folder a
+        :class:`FileMemory` is made, which notices recordings that have changed.
     **detector_params
         Parameters of :class:`RCRNNDetector`.
 
@@ -119,8 +121,8 @@ def make_rcrnn_pipeline(
             raise ValueError('preset="paper" trains from scratch: give no start with it')
         lfbe = _features_of(model, features, n_jobs)
         detector_params = _from_start(model) | detector_params
-    if isinstance(memory, os.PathLike):
-        memory = os.fspath(memory)  # a Pipeline takes strings only
+    if isinstance(memory, (str, os.PathLike)):
+        memory = FileMemory(os.fspath(memory))
     detector_params["frame_shift"] = lfbe.frame_shift
     detector = RCRNNDetector(memory=memory, **detector_params)
     return Pipeline([("lfbe", lfbe), ("detector", detector)], memory=memory)
