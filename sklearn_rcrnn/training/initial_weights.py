@@ -125,10 +125,19 @@ def cached_fit(
         return _fit("", pretrainer, arguments, checkpoint)
     folder = Path(memory.location)
     folder.mkdir(parents=True, exist_ok=True)
-    name = joblib.hash((pretrainer.get_params(deep=False), arguments))
+    params = pretrainer.get_params(deep=False)
+    name = joblib.hash(({key: _content(value) for key, value in params.items()}, arguments))
     kept = memory.cache(_fit, ignore=["pretrainer", "arguments", "checkpoint"])
     with FileLock(folder / f"pretrainer-{name}.lock"):
         return kept(name, pretrainer, arguments, checkpoint)
+
+
+def _content(value: Any) -> Any:
+    """What a parameter is, for a hash: that of a module differs from process to process."""
+    if not isinstance(value, nn.Module):
+        return value
+    weights = {name: tensor.cpu().numpy() for name, tensor in value.state_dict().items()}
+    return type(value), repr(value), vars(value).get("n_channels"), weights
 
 
 def _fit(

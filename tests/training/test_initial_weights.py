@@ -1,0 +1,90 @@
+"""Warm starts: what is taken over from a fitted estimator, and what is kept in a cache."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from sklearn_rcrnn import CRNNPretrainer, Recipe
+from sklearn_rcrnn.nn.rcrnn import RCRNN
+from sklearn_rcrnn.training.initial_weights import cached_fit, copy_weights
+
+PER_LABEL = {
+    "dense": {"head.classes", "head.regression", "step_classifier"},
+    "position_sensitive": {"head.maps", "step_classifier"},
+}
+
+
+class Fitted:
+    """As much of a fitted detector as a warm start looks at."""
+
+    def __init__(self, network, labels):
+        import numpy as np
+
+        self.classes_ = np.asarray(labels)
+        self.net_ = type("Net", (), {"module_": network})
+
+
+def network(head, n_classes=2, **sizes):
+    sizes = {"gru_units": 4, "dense_units": 8, **sizes}
+    return RCRNN(16, n_classes, head=head, recipe=Recipe.named("refined"), **sizes)
+
+
+def layers_taken(target, source):
+    """Layers of the target with the weights of the source."""
+    theirs = dict(source.named_parameters())
+    return {
+        name.rpartition(".")[0]
+        for name, weights in target.named_parameters()
+        if weights.dim() > 1 and torch.equal(weights, theirs[name])
+    }
+
+
+@pytest.mark.parametrize("head", ["dense", "position_sensitive"])
+@pytest.mark.parametrize("labels", [["a", "b"], ["b", "c"], ["a", "b", "c"]])
+def test_layers_of_labels_start_anew_where_labels_are_others(head, labels):
+    torch.manual_seed(0)
+    source = network(head)
+    target = network(head, len(labels))
+    with_weights = {n.rpartition(".")[0] for n, w in target.named_parameters() if w.dim() > 1}
+    copy_weights(target, Fitted(source, ["a", "b"]), labels)
+    taken = layers_taken(target, source)
+    assert taken == (with_weights if labels == ["a", "b"] else with_weights - PER_LABEL[head])
+
+
+def test_layers_of_another_size_start_anew():
+    torch.manual_seed(0)
+    source, target = network("dense"), network("dense", anchor_sizes=(1, 2))
+    copy_weights(target, Fitted(source, ["a", "b"]), ["a", "b"])
+    taken = layers_taken(target, source)
+    assert "rpn.window" in taken
+    assert not taken & {"rpn.objectness", "rpn.regression"}
+
+
+class Halves(torch.nn.Module):
+    frames_per_step = 2
+    n_channels = 4
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(64, 4)
+
+    def forward(self, features, lengths=None):
+        return self.linear(features[:, ::2])
+
+
+def test_a_cache_knows_an_own_extractor_again(features, tmp_path, monkeypatch):
+    X, y = features
+    calls = []
+    fit = CRNNPretrainer.fit
+    monkeypatch.setattr(
+        CRNNPretrainer, "fit", lambda self, *a, **k: calls.append(self) or fit(self, *a, **k)
+    )
+    extractor = Halves()
+    for module in (extractor, copy.deepcopy(extractor), Halves()):
+        pretrainer = CRNNPretrainer(extractor=module, max_epochs=1, random_state=0)
+        cached_fit(pretrainer, {"X": X, "y": y}, str(tmp_path))
+    # The second has the weights of the first, the third has others.
+    assert [call.extractor is extractor for call in calls] == [True, False]
