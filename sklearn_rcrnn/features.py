@@ -165,9 +165,9 @@ class LFBETransformer(
             return X.map(partial(self._clocked_clip, window=filters[0], mel=filters[1]))
         clips = check_clips(X)
         work = delayed(self._transform_clip)
-        parallel = Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator")
+        parallel = Parallel(n_jobs=self.n_jobs, prefer="threads")
         with one_blas_thread():
-            rows = list(parallel(work(clip, i, *filters) for i, clip in enumerate(clips)))
+            rows = parallel(work(clip, i, *filters) for i, clip in enumerate(clips))
         return with_clock(_stack(rows), self.frame_shift)
 
     def transform_blocks(self, blocks: Iterable[NDArray]) -> Iterator[NDArray[np.float32]]:

@@ -275,7 +275,10 @@ class Mixture:
 def _run(tasks: Any, n_tasks: int, n_jobs: int | None, verbose: int, description: str) -> list[Any]:
     from tqdm.auto import tqdm
 
-    parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")
+    parallel = Parallel(n_jobs=n_jobs, prefer="threads")
+    # Ray's backend, for example, gives lists only; the bar then stands still until the end.
+    if getattr(parallel._backend, "supports_return_generator", False):
+        parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")
     bar = tqdm(parallel(tasks), total=n_tasks, desc=description, disable=not verbose)
     return list(bar)
 

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
+from joblib import parallel_config, register_parallel_backend
+from joblib._parallel_backends import ThreadingBackend
 from small_corpus import RATE, write_subset
 
 from sklearn_rcrnn import LFBETransformer
@@ -285,6 +287,20 @@ def test_fetch_unpacks_once_and_resumes(server, tmp_path, capsys):
     assert not list(target.glob("*.zip"))
     fetch_dcase2017_rare(target, packages=packages, verbose=0)
     assert len(RangeHandler.ranges) == 3
+
+
+def test_backends_of_joblib_that_give_lists_only(root):
+    class Lists(ThreadingBackend):
+        supports_return_generator = False
+
+    register_parallel_backend("lists", Lists)
+    recipes = generate_mixture_recipes(root, "devtest", mixtures_per_class=1)
+    plain, _ = synthesize_mixtures(root, recipes)
+    with parallel_config("lists", n_jobs=2):
+        X, _ = synthesize_mixtures(root, recipes)
+        features = LFBETransformer().transform(X)
+    np.testing.assert_array_equal(X, plain)
+    np.testing.assert_array_equal(features, LFBETransformer().transform(plain))
 
 
 class TestDownload:
