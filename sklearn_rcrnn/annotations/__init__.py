@@ -1,5 +1,6 @@
 """Tables of events as people exchange them, and how they belong to recordings."""
 
+from .bridges import events_from_crowsetta, events_from_soundevent, events_to_soundevent
 from .corrections import Corrected, Correction, apply_corrections, read_corrections
 from .formats import register_format
 from .rows import Format, Row
@@ -19,8 +20,11 @@ __all__ = [
     "Format",
     "Row",
     "apply_corrections",
+    "events_from_crowsetta",
     "events_from_frame",
+    "events_from_soundevent",
     "events_to_frame",
+    "events_to_soundevent",
     "format_events",
     "match_files",
     "read_corrections",

@@ -17,7 +17,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("file", "filename", "file name", "begin path", "begin file", "audio file"),
         *("audiofilename", "audio filename", "audiofile", "filepath", "file path", "path"),
         *("segment id", "in file", "recording", "sound file", "soundfile", "sound files"),
-        *("wav file", "wavfile", "wav"),
+        *("wav file", "wavfile", "wav", "notated path", "source file", "audio path", "audio"),
     ),
     "onset": (
         *("onset", "begin time", "start time", "start", "begin", "starttime", "begintime"),

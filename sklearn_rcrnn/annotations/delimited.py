@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
+from .._utils.files import MEDIA
 from ..events import Event
 from .columns import Given, check_columns, columns_of, has_times, number
 from .rows import HEADER, Format, Row, in_one_line, lines_of
@@ -97,6 +98,8 @@ def _rows(table: Iterator[Fields], given: Given, comma: bool) -> Iterator[Row]:
             yield Row(line, None, None, problem)
             continue
         values = dict(zip(header, (field.strip() for field in fields), strict=False))
+        if "file" not in columns and "file" not in given:
+            columns["file"] = _names_of_recordings(values)
         row = _row(line, values, columns, comma)
         # A selection has a row for each view of Raven, the waveform and the spectrogram.
         if columns.get("selection") and row.values is not None:
@@ -105,6 +108,17 @@ def _rows(table: Iterator[Fields], given: Given, comma: bool) -> Iterator[Row]:
                 continue
             seen.add(key)
         yield row
+
+
+def _names_of_recordings(values: dict[str, str]) -> list[str]:
+    """The column of a row that names a recording, whatever it is called."""
+    found = [name for name, value in values.items() if value.lower().endswith(MEDIA)]
+    if len(set(found)) > 1:
+        raise ValueError(
+            f"the columns {', '.join(found)} name recordings: say which counts, by "
+            "columns={'file': ...}, or --file-column on the command line"
+        )
+    return found
 
 
 def _row(line: int, values: dict[str, str], columns: dict[str, list[str]], comma: bool) -> Row:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import delimited, json_tables, lines
+from . import bridges, delimited, json_tables, lines
 from .columns import Given, columns_of, has_times, known
 from .delimited import header_of
 from .rows import Format
@@ -18,6 +18,7 @@ FORMATS: dict[str, Format] = {
     format.name: format
     for format in (
         json_tables.JAMS,
+        bridges.TEXTGRID,
         json_tables.JSONL,
         lines.RTTM,
         delimited.RAVEN,

@@ -50,6 +50,7 @@ class TestHeaders:
             '[{"file": "a.wav", "start": 1, "end": 2.5, "label": "dog"}]',
             '{"filename": "a.wav", "onset": 1, "duration": 1.5, "species": "dog"}\n',
             "a.wav\toffice\t1.0\t2.5\tdog\n",
+            "label,onset_s,offset_s,what we heard it in\ndog,1,2.5,a.wav\n",
         ],
     )
     def test_meaning_is_certain(self, text, tmp_path):
@@ -94,6 +95,12 @@ class TestHeaders:
             read(tmp_path, text)
         assert columns in str(error.value)
         assert "label" in str(error.value)
+
+    def test_two_columns_of_recordings(self, tmp_path):
+        text = "label,onset,offset,left,right\ndog,1,2.5,a.wav,b.wav\n"
+        with pytest.raises(ValueError, match="the columns left, right name recordings"):
+            read(tmp_path, text)
+        assert read(tmp_path, text, columns={"file": "right"}) == {"b.wav": [DOG]}
 
     def test_prose_beside_tables_is_passed_over_with_a_word(self, tmp_path):
         (tmp_path / "README.txt").write_text("These are tables.\n")
