@@ -4,3 +4,7 @@
 DEFAULT_START = "rare-events"
 # The name of no start: random weights.
 NO_START = "none"
+
+# The file of a model that says what it is. Here, so that models can be listed without
+# scikit-learn and PyTorch, which take seconds to import.
+DESCRIPTION = "model.json"

@@ -6,6 +6,7 @@ import copy
 import json
 import logging
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from .._utils.files import complete
 from .._utils.optional import need
 from ..detector import RCRNNDetector
 from ..features import LFBETransformer
+from ..pipeline import split_pipeline
 
 OPSET = 18
 
@@ -37,8 +39,9 @@ def export_onnx(
 
     Parameters
     ----------
-    estimator : RCRNNDetector, or Pipeline of an LFBETransformer and one
-        Fitted. The parameters of the features go into the metadata of the graph.
+    estimator : RCRNNDetector, or Pipeline of features and one
+        Fitted. The parameters of an LFBETransformer go into the metadata of the graph; what
+        other features do is left out, which a warning and the metadata say.
     path : str or PathLike
         Ends in ``.onnx`` by custom.
     nms : bool, default=True
@@ -57,11 +60,17 @@ def export_onnx(
     TypeError
         For another estimator.
 
+    Warns
+    -----
+    UserWarning
+        If there are features of another class than LFBETransformer.
+
     Notes
     -----
     Key ``sklearn_rcrnn`` of the graph's metadata holds JSON: ``labels``,
     ``score_threshold`` by label, ``nms_threshold``, ``frame_shift``, and of a pipeline
-    ``features``, the parameters of the LFBETransformer. Clips of more than a minute go
+    ``features``, the parameters of the LFBETransformer, or ``left_out``, what else has to
+    be computed before. Clips of more than a minute go
     through in one piece here, and in windows in ``predict``: events differ a little.
 
     Examples
@@ -72,15 +81,11 @@ def export_onnx(
     from ..nn.onnx import TRANSLATIONS, ExportedRCRNN
 
     need("ONNX export needs", "onnx", "onnx", "onnxscript")
-    steps: list[Any] = [estimator]
-    if isinstance(estimator, Pipeline):
-        steps = [step for _, step in estimator.steps]
-    detector, lfbe = steps[-1], steps[:-1]
-    kinds = (LFBETransformer, RCRNNDetector)[-len(steps) :]
-    if len(steps) > 2 or not all(map(isinstance, steps, kinds)):
+    features, detector = split_pipeline(estimator)
+    if not isinstance(detector, RCRNNDetector):
         raise TypeError(
-            "estimator must be an RCRNNDetector, or a Pipeline of an LFBETransformer and one; "
-            f"got {', '.join(type(step).__name__ for step in steps)}"
+            "estimator must be an RCRNNDetector, or a Pipeline that ends with one; it ends with "
+            f"{type(detector).__name__}"
         )
     check_is_fitted(detector)
     network = copy.deepcopy(detector.net_.module_).cpu()
@@ -101,7 +106,7 @@ def export_onnx(
         )
     assert program is not None
     program.model.metadata_props["sklearn_rcrnn"] = json.dumps(
-        _metadata(detector, *lfbe), ensure_ascii=False
+        _metadata(detector, features), ensure_ascii=False
     )
     path = Path(path)
     with complete(path) as partial:
@@ -109,7 +114,7 @@ def export_onnx(
     return path
 
 
-def _metadata(detector: RCRNNDetector, lfbe: LFBETransformer | None = None) -> dict[str, Any]:
+def _metadata(detector: RCRNNDetector, features: Any) -> dict[str, Any]:
     threshold, labels = detector._thresholds(), detector.classes_.tolist()
     by_label = threshold if isinstance(threshold, Mapping) else dict.fromkeys(labels, threshold)
     known: dict[str, Any] = {
@@ -118,10 +123,17 @@ def _metadata(detector: RCRNNDetector, lfbe: LFBETransformer | None = None) -> d
         "nms_threshold": detector.nms_threshold,
         "frame_shift": detector.frame_shift,
     }
-    if lfbe is not None:
-        params = lfbe.get_params()
-        params.pop("n_jobs")
-        known["features"] = params
+    if type(features) is LFBETransformer:
+        known["features"] = features.get_params()
+        known["features"].pop("n_jobs")
+    elif features is not None:
+        name = type(features).__name__
+        known["left_out"] = f"The features, {name}: compute them before, as in training"
+        warnings.warn(
+            f"The graph begins at the features. What {name} does is left out: whoever runs the "
+            "graph has to compute the same features before",
+            stacklevel=3,
+        )
     return known
 
 

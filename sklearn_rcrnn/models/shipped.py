@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sklearn.pipeline import Pipeline
+from . import DESCRIPTION
 
-from .storage import DESCRIPTION, load
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 MODELS = Path(__file__).parent
 # The card of a model, and the figures that it was filled from.
@@ -61,6 +62,8 @@ def load_pretrained(name: str = "rare-events") -> Pipeline:
     >>> len(events)
     1
     """
+    from .storage import load
+
     there = list_pretrained()
     if name not in there:
         raise ValueError(f"There is no model {name!r}; there are {there}")

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.files import clear, complete, is_partial, locked
 from ..events import check_named_thresholds
+from . import DESCRIPTION
 from .description import (
     ESTIMATORS,
     FORMAT,
@@ -35,7 +36,6 @@ from .description import (
 from .history import check_history, describe_history
 from .provenance import check_provenance, provenance_of
 
-DESCRIPTION = "model.json"
 # Parts of the provenance that a model has by where it lies, not by what is written in it.
 _OF_THE_FOLDER = ("name", "weights_sha256")
 # No description is nearly as long.

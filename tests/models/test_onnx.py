@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from sklearn.pipeline import Pipeline
 
 from sklearn_rcrnn import LFBETransformer, RCRNNDetector, export_onnx, load_pretrained
 from sklearn_rcrnn.datasets import make_rare_events
@@ -96,3 +97,20 @@ def test_the_example_runs_without_torch(shipped, clips, tmp_path):
 def test_wrong_estimator(tmp_path):
     with pytest.raises(TypeError, match="must be an RCRNNDetector"):
         export_onnx(LFBETransformer(), tmp_path / "x.onnx")
+
+
+def test_own_features_are_left_out_and_that_is_said(clips, tmp_path):
+    class Louder(LFBETransformer):
+        def transform(self, X):
+            return [clip + 1 for clip in super().transform(X)]
+
+    own = Pipeline([("features", Louder()), ("detector", load_pretrained()[-1])])
+    with pytest.warns(UserWarning, match="What Louder does is left out"):
+        path = export_onnx(own, tmp_path / "own.onnx")
+    session = onnxruntime.InferenceSession(path)
+    known = json.loads(session.get_modelmeta().custom_metadata_map["sklearn_rcrnn"])
+    assert "features" not in known
+    assert "Louder" in known["left_out"]
+    features = own[:-1].transform(clips[:1])[0]
+    expected = max(own[-1].predict_candidates([features])[0], key=lambda event: event.score)
+    assert run(path, features)[2][0] == pytest.approx(expected.score, abs=1e-4)
