@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._utils.frames import one_column
-from .reading import read_audio
+from .reading import read_audio, resample
 
 _PCM_FULL_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
 
@@ -64,7 +65,7 @@ def load_clip(clip: Any, sample_rate: int, where: str) -> NDArray[np.float32]:
 
     Parameters
     ----------
-    clip : path or 1-D array
+    clip : path, 1-D array, or element of a column of sound of Hugging Face's data sets
         Files are read, averaged over channels and resampled. Arrays are taken to have the
         right sample rate; 16- and 32-bit integers are scaled to between -1 and 1.
     sample_rate : int
@@ -78,6 +79,8 @@ def load_clip(clip: Any, sample_rate: int, where: str) -> NDArray[np.float32]:
     """
     if isinstance(clip, (str, os.PathLike)):
         return read_audio(clip, sample_rate)
+    if isinstance(clip, Mapping) or hasattr(clip, "get_all_samples"):
+        return _of_a_data_set(clip, sample_rate, where)
     if isinstance(clip, bytes):
         raise TypeError(f"{where} is bytes; give a path or an array of samples")
     samples = np.asarray(clip)
@@ -101,3 +104,30 @@ def load_clip(clip: Any, sample_rate: int, where: str) -> NDArray[np.float32]:
     if not len(samples):
         raise ValueError(f"{where} is empty: it has 0 samples")
     return np.ascontiguousarray(samples, dtype=np.float32)
+
+
+def _of_a_data_set(clip: Any, sample_rate: int, where: str) -> NDArray[np.float32]:
+    """Samples of an element of a column of sound, decoded or not, of any version of datasets."""
+    if not isinstance(clip, Mapping):  # a decoder of torchcodec
+        decoded = clip.get_all_samples()
+        samples = np.asarray(decoded.data, np.float32).mean(axis=0)
+        return resample(samples, int(decoded.sample_rate), sample_rate)
+    if clip.get("array") is not None and clip.get("sampling_rate"):
+        samples = load_clip(np.asarray(clip["array"]), sample_rate, where)
+        return resample(samples, int(clip["sampling_rate"]), sample_rate)
+    if isinstance(clip.get("bytes"), bytes):
+        suffix = os.path.splitext(clip.get("path") or "")[1]
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, f"clip{suffix}")
+            with open(path, "wb") as file:
+                file.write(clip["bytes"])
+            try:
+                return read_audio(path, sample_rate)
+            except ValueError as error:
+                raise ValueError(f"{where}: {str(error).replace(path, 'its bytes')}") from error
+    if isinstance(clip.get("path"), str):
+        return read_audio(clip["path"], sample_rate)
+    raise TypeError(
+        f"{where} is a mapping with {', '.join(map(str, clip)) or 'nothing in it'}; one of a data "
+        "set has array and sampling_rate, or path, or bytes"
+    )

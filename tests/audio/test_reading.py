@@ -279,3 +279,52 @@ def test_a_stereo_array_says_what_is_meant():
     for samples, axis in ((stereo, 1), (stereo.T, 0)):
         with pytest.raises(ValueError, match=rf"clip 3 .*2 channels.*samples\.mean\(axis={axis}\)"):
             load_clip(samples, RATE, "clip 3")
+
+
+class TestDataSetsOfHuggingFace:
+    """What elements of a column of sound are: decoded before version 4, and with decode=False."""
+
+    @pytest.mark.parametrize("decoded", [True, False])
+    def test_elements(self, decoded, samples, tmp_path):
+        content = encoded(samples, "FLAC", rate=16000)
+        (tmp_path / "a.flac").write_bytes(content)
+        expected = read_audio(tmp_path / "a.flac", RATE)
+        path = str(tmp_path / "a.flac")
+        if decoded:
+            array = soundfile.read(io.BytesIO(content))[0]
+            clips = [{"path": path, "array": array, "sampling_rate": 16000}]
+        else:
+            clips = [{"path": path, "bytes": None}, {"path": "a.flac", "bytes": content}]
+        for clip in clips:
+            found = load_clip(clip, RATE, "clip 0")
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+
+    def test_decoders_of_torchcodec(self, samples):
+        class Decoder:
+            def get_all_samples(self):
+                class Samples:
+                    data = np.stack([samples, 3 * samples])
+                    sample_rate = RATE
+
+                return Samples
+
+        np.testing.assert_allclose(load_clip(Decoder(), RATE, "a"), 2 * samples, atol=1e-6)
+
+    def test_what_is_no_sound(self):
+        with pytest.raises(TypeError, match="clip 3 is a mapping with text; one of a data set has"):
+            load_clip({"text": "dog"}, RATE, "clip 3")
+        with pytest.raises(ValueError, match="clip 3: 'its bytes' cannot be read as audio"):
+            load_clip({"bytes": b"no audio"}, RATE, "clip 3")
+
+    def test_a_real_column(self, samples, tmp_path):
+        datasets = pytest.importorskip("datasets")
+        if not hasattr(datasets, "Dataset"):  # the folder of tests of that name
+            pytest.skip("Hugging Face's datasets is not installed")
+        (tmp_path / "a.wav").write_bytes(encoded(samples, "WAV"))
+        table = datasets.Dataset.from_dict({"audio": [str(tmp_path / "a.wav")] * 2})
+        column = table.cast_column("audio", datasets.Audio(decode=False))["audio"]
+        clips = check_clips(column)
+        assert len(clips) == 2
+        expected = read_audio(tmp_path / "a.wav", RATE)
+        for clip in clips:
+            np.testing.assert_array_equal(load_clip(clip, RATE, "a"), expected)
