@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from pathlib import Path
 from typing import Any, Protocol
 
 from .transport import packed, unpacked
@@ -78,7 +80,11 @@ class Processes:
 
     def __init__(self, estimator: Any, n_workers: int):
         self.n_workers = n_workers
-        self.model = packed(estimator)
+        # In a file: what a process is started with goes through a pipe, and loky waits for
+        # ever if the process dies before it has read more than that holds.
+        self._folder = tempfile.TemporaryDirectory(prefix="rcrnn-")
+        self.model = Path(self._folder.name) / "model"
+        self.model.write_bytes(packed(estimator))
         self._workers: dict[int, Any] = {}
 
     def run(self, jobs: Jobs) -> Iterator[tuple[Job, Result]]:
@@ -116,6 +122,7 @@ class Processes:
     def close(self) -> None:
         while self._workers:
             self._workers.popitem()[1].shutdown(wait=False, kill_workers=True)
+        self._folder.cleanup()
 
     def _submit(self, worker: int, job: Job) -> Future:
         """Each worker is a pool of one: so it is known which job it died over."""
@@ -216,7 +223,7 @@ def _work_on(estimator: Any, job: Job) -> tuple[Job, Result]:
 _ESTIMATOR: Any = None
 
 
-def _become_worker(model: bytes, number: int, n_threads: int, parent: int) -> None:
+def _become_worker(model: Path, number: int, n_threads: int, parent: int) -> None:
     """Load the model, in a process that ends with the one that started it."""
     import torch
 
@@ -225,7 +232,7 @@ def _become_worker(model: bytes, number: int, n_threads: int, parent: int) -> No
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     torch.set_num_threads(n_threads)
-    _ESTIMATOR = unpacked(model)
+    _ESTIMATOR = unpacked(model.read_bytes())
     n_cards = torch.cuda.device_count()
     if n_cards > 1 and _ESTIMATOR[-1].device in ("auto", "cuda"):  # one process a card
         _ESTIMATOR[-1].set_params(device=f"cuda:{number % n_cards}")

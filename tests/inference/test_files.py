@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -258,15 +259,26 @@ def children():
     alive = [
         child
         for child in psutil.Process().children(recursive=True)
-        if child.status() != psutil.STATUS_ZOMBIE
+        if child.is_running() and child.status() != psutil.STATUS_ZOMBIE
     ]
-    commands = {child: " ".join(child.cmdline()) for child in alive}
+    commands = {}
+    for child in alive:
+        with contextlib.suppress(psutil.Error):  # it ends just now
+            commands[child] = " ".join(child.cmdline())
     return [c for c, text in commands.items() if "loky" in text and "tracker" not in text]
 
 
 class TestProcesses:
     def test_that_are_killed_are_replaced(self, pipe, folder, expected):
-        """Two workers of three die in the middle; nothing is lost, nothing is there twice."""
+        """One before it is ready, two at work; nothing is lost, nothing is there twice."""
+
+        def kill_first():  # started with much data, it left the other side waiting for ever
+            end = time.monotonic() + 60
+            while not children() and time.monotonic() < end:
+                time.sleep(0.01)
+            children()[0].kill()
+
+        threading.Thread(target=kill_first).start()
         outcomes = detect_files(
             pipe, paths_in(folder), output_dir=folder / "out", n_jobs=2, ordered=False
         )

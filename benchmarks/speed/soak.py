@@ -1,0 +1,251 @@
+"""An hour of many recordings under fire: is anything lost, or there twice, and does memory grow?
+
+python benchmarks/speed/soak.py [--short 20000] [--long 200] [--kill-every 60] [--jobs 2]
+
+Short recordings, some long ones and some broken ones go through `rcrnn detect`. Every minute a
+worker is killed, and every third time the command itself, which is then repeated. In the end
+each good recording must have one table, the right one, and each broken one a reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+RATE = 44100
+# Recordings that all others are links to: what is in them needs to be found out only once.
+TEMPLATES = 20
+BROKEN = {"empty": b"", "text": b"no audio at all", "header": b"RIFF\x24\x00\x00\x00WAVEfmt "}
+
+
+def write_templates(folder, seconds, n, rng, suffix):
+    """Noise with events, `n` recordings of so many seconds."""
+    import soundfile
+
+    from sklearn_rcrnn.datasets import make_rare_events
+
+    folder.mkdir(parents=True)
+    paths = []
+    for i in range(n):
+        path = folder / f"{i:02}{suffix}"
+        left = seconds
+        with soundfile.SoundFile(path, "w", RATE, 1) as file:
+            while left > 0:
+                length = max(3, min(60, left))
+                seed = int(rng.integers(2**31))
+                X, _ = make_rare_events(1, duration=length, max_events=3, random_state=seed)
+                file.write(X[0])
+                left -= length
+        paths.append(path)
+    return paths
+
+
+def write_recordings(root, args):
+    """The folder of recordings: links to templates; gives names to templates, and broken ones."""
+    rng = np.random.default_rng(args.seed)
+    short = write_templates(root / "templates/short", args.short_seconds, TEMPLATES, rng, ".wav")
+    long = write_templates(root / "templates/long", args.long_seconds, 2, rng, ".flac")
+    source, broken = {}, set()
+    total = args.short + args.long
+    for i in range(total):
+        name = f"{i % 100:02}/{i:06}"
+        folder = root / "in" / name
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if rng.random() < args.broken:
+            kind = sorted(BROKEN)[i % len(BROKEN)]
+            path = folder.with_suffix(".wav")
+            path.write_bytes(BROKEN[kind])
+            broken.add(path)
+            continue
+        # Long ones come evenly among the others.
+        is_long = i * args.long // total != (i + 1) * args.long // total
+        template = long[i % 2] if is_long else short[i % TEMPLATES]
+        path = folder.with_suffix(template.suffix)
+        os.link(template, path)
+        source[path] = template
+    return source, broken
+
+
+class Watch(threading.Thread):
+    """Memory of the command and its workers, once a second, over all its repetitions."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.process = None
+        self.rows = []
+        self.over = threading.Event()
+
+    def run(self):
+        import psutil
+
+        began = time.monotonic()
+        while not self.over.wait(1):
+            try:
+                main = psutil.Process(self.process.pid)
+                own = main.memory_info().rss
+                workers = [c.memory_info().rss for c in main.children(recursive=True)]
+            except (psutil.Error, AttributeError):
+                continue
+            self.rows.append(
+                (time.monotonic() - began, own / 2**20, max(workers, default=0) / 2**20)
+            )
+
+
+def workers_of(process):
+    import psutil
+
+    try:
+        children = psutil.Process(process.pid).children(recursive=True)
+        return [c for c in children if "tracker" not in " ".join(c.cmdline())]
+    except psutil.Error:
+        return []
+
+
+def run(root, args, watch):
+    """Run the command until it ends by itself; what it said, and who was killed."""
+    rng = random.Random(args.seed)
+    killed = Counter()
+    said = []
+    command = [sys.executable, "-c", "from sklearn_rcrnn.cli import main; main()", "detect"]
+    command += [str(root / "in"), "-o", str(root / "out"), "-j", str(args.jobs), "--json"]
+    command += ["--model", args.model, "--summary", str(root / "summary.json")]
+    next_kill = time.monotonic() + args.kill_every
+    while True:
+        log = root / f"log-{len(said)}.jsonl"
+        with open(log, "w") as file:
+            process = watch.process = subprocess.Popen(command, stderr=file)
+            while process.poll() is None:
+                time.sleep(0.2)
+                if time.monotonic() < next_kill:
+                    continue
+                next_kill = time.monotonic() + args.kill_every
+                if sum(killed.values()) % 3 == 2:
+                    killed["command"] += 1
+                    process.kill()
+                elif victims := workers_of(process):
+                    killed["worker"] += 1
+                    rng.choice(victims).kill()
+        said.append([json.loads(line) for line in log.read_text().splitlines() if line[:1] == "{"])
+        if process.returncode in (0, 1):
+            return said, killed
+        if process.returncode != -9:
+            raise RuntimeError(f"the command ended with {process.returncode}: {log.read_text()}")
+
+
+def check(root, source, broken, said, model):
+    """What is missing, wrong, or there twice."""
+    from sklearn_rcrnn import detect_file, list_pretrained, load, load_pretrained
+    from sklearn_rcrnn.annotations import format_events
+
+    pipe = load_pretrained(model) if model in list_pretrained() else load(model)
+    expected = {path: detect_file(pipe, path) for path in sorted(set(source.values()))}
+    missing, wrong = [], []
+    for path, template in source.items():
+        table = root / "out" / path.relative_to(root / "in")
+        table = table.with_name(table.name + ".csv")
+        if not table.exists():
+            missing.append(str(path))
+        elif not same(table.read_text(), format_events({path.name: expected[template]})):
+            wrong.append(str(path))
+    # Long recordings in parts: rounded to a millisecond, times may differ by the last digit.
+    told = Counter(row["file"] for rows in said for row in rows if row["event"] == "detected")
+    errors = {row["file"] for rows in said for row in rows if row["event"] == "error"}
+    extra = len(list((root / "out").rglob("*.csv"))) - len(source) + len(missing)
+    return {
+        "recordings": len(source),
+        "missing": len(missing),
+        "wrong": len(wrong),
+        "tables_too_many": extra,
+        "done_more_than_once": sum(n > 1 for n in told.values()),
+        "broken": len(broken),
+        "broken_without_reason": len({str(path) for path in broken} - errors),
+        "failed_though_good": len(errors & {str(path) for path in source}),
+    }
+
+
+def same(text, expected):
+    """Whether two tables agree to 2 ms and 0.002 of a score."""
+    rows, wanted = (part.splitlines()[1:] for part in (text, expected))
+    if len(rows) != len(wanted):
+        return False
+    for row, other in zip(sorted(rows), sorted(wanted), strict=True):
+        (name, *own), (other_name, *theirs) = row.split(","), other.split(",")
+        if name != other_name or own[2:3] != theirs[2:3]:
+            return False
+        for a, b in zip(own, theirs, strict=True):
+            if a != b and (not a or not b or abs(float(a) - float(b)) > 2.1e-3):
+                return False
+    return True
+
+
+def memory(rows):
+    """MiB of the command and of its largest worker, at the most in each third of the time."""
+    if len(rows) < 3:
+        return {}
+    thirds = np.array_split(np.array(rows), 3)
+    return {
+        "command_MiB_by_third": [round(float(third[:, 1].max())) for third in thirds],
+        "worker_MiB_by_third": [round(float(third[:, 2].max())) for third in thirds],
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--short", type=int, default=20_000)
+    parser.add_argument("--short-seconds", type=float, default=10)
+    parser.add_argument("--long", type=int, default=200)
+    parser.add_argument("--long-seconds", type=float, default=1800)
+    parser.add_argument("--broken", type=float, default=0.01)
+    parser.add_argument("--kill-every", type=float, default=60, help="Seconds.")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--model", default="rare-events")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", help="Empty or new, for some gigabytes; by default temporary.")
+    parser.add_argument("--json", help="Write the figures to this file, too.")
+    args = parser.parse_args()
+    root = Path(args.folder or tempfile.mkdtemp(prefix="soak-"))
+    source, broken = write_recordings(root, args)
+    hours = sum(args.long_seconds if p.suffix == ".flac" else args.short_seconds for p in source)
+    print(
+        f"{len(source)} good and {len(broken)} broken recordings, {hours / 3600:.1f} h", flush=True
+    )
+    watch = Watch()
+    watch.start()
+    started = time.monotonic()
+    said, killed = run(root, args, watch)
+    seconds = time.monotonic() - started
+    watch.over.set()
+    figures = {
+        "seed": args.seed,
+        "jobs": args.jobs,
+        "hours_of_audio": round(hours / 3600, 2),
+        "seconds": round(seconds, 1),
+        "x_real_time": round(hours / seconds, 1),
+        "killed": dict(killed),
+        "runs": len(said),
+        **check(root, source, broken, said, args.model),
+        **memory(watch.rows),
+    }
+    print(json.dumps(figures, indent=1))
+    if args.json:
+        Path(args.json).write_text(json.dumps(figures, indent=1) + "\n")
+    if not args.folder:
+        shutil.rmtree(root)
+    bad = ("missing", "wrong", "tables_too_many", "broken_without_reason", "failed_though_good")
+    sys.exit(1 if any(figures[name] for name in bad) else 0)
+
+
+if __name__ == "__main__":
+    main()
