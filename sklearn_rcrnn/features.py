@@ -207,20 +207,21 @@ class LFBETransformer(
                 stop = (n_frames - 1) * self.hop_length + self.n_fft
                 with one_blas_thread():
                     features = self._energies(rest[:stop], window, mel)
-                yield self._finite(features, n_samples)
+                yield self._finite(features, rest, n_samples)
                 rest = rest[n_frames * self.hop_length :]
         if not n_samples:
             raise ValueError("The recording is empty: it has 0 samples")
         n_frames = (len(rest) + self.n_fft // 2 - self.n_fft) // self.hop_length + 1
         if n_frames > 0:
             padded = np.pad(rest, (0, self.n_fft // 2))
-            yield self._finite(self._energies(padded, window, mel), n_samples)
+            yield self._finite(self._energies(padded, window, mel), rest, n_samples)
 
-    def _finite(self, features: NDArray, n_samples: int) -> NDArray:
+    def _finite(self, features: NDArray, samples: NDArray, n_samples: int) -> NDArray:
         if not np.isfinite(features).all():
             raise ValueError(
-                f"There are NaN or infinite samples before {n_samples / self.sample_rate:.2f} s; "
-                "samples must be finite"
+                f"There are {_what_is_wrong(samples)} samples before "
+                f"{n_samples / self.sample_rate:.2f} s; samples must be finite, and are usually "
+                "between -1 and 1"
             )
         return features
 
@@ -264,7 +265,7 @@ class LFBETransformer(
         samples = load_clip(clip, self.sample_rate, where)
         features = self._lfbe(samples, window, mel)
         if not np.isfinite(features).all():
-            what = "too large to square" if np.isfinite(samples).all() else "NaN or infinite"
+            what = _what_is_wrong(samples)
             raise ValueError(f"{where} has samples that are {what}; samples must be finite")
         return features
 
@@ -305,6 +306,11 @@ class LFBETransformer(
         tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _what_is_wrong(samples: NDArray) -> str:
+    """Of samples whose features are not finite."""
+    return "too large to square" if np.isfinite(samples).all() else "NaN or infinite"
 
 
 def _stack(rows: list[Any]) -> NDArray[np.float32] | list[NDArray[np.float32]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -83,6 +85,10 @@ def detect_stream(
     """
     features, detector = check_streamable(estimator)
     windows = detector._windows(window, margin)
+    if sample_rate is not None and not (
+        isinstance(sample_rate, Real) and math.isfinite(sample_rate) and sample_rate > 0
+    ):
+        raise ValueError(f"sample_rate must be a positive number of Hz; got {sample_rate!r}")
     samples = at_rate(blocks, sample_rate, features.sample_rate)
     return detect_blocks(features, detector, samples, windows)
 
@@ -186,7 +192,14 @@ def at_rate(
                 f"got {samples.dtype} of shape {samples.shape}"
             )
         mono = samples.mean(axis=1) if samples.ndim == 2 else samples
-        mono = np.ascontiguousarray(mono, np.float32)
+        with np.errstate(over="ignore"):
+            narrow = np.ascontiguousarray(mono, np.float32)
+        if np.isfinite(mono).all() and not np.isfinite(narrow).all():
+            raise ValueError(
+                f"There is a sample of {np.abs(mono).max():.3g}, which is more than float32 can "
+                "hold: samples are usually between -1 and 1"
+            )
+        mono = narrow
         yield resampler.resample_chunk(mono) if resampler else mono
     if resampler:
         yield resampler.resample_chunk(np.empty(0, np.float32), last=True)

@@ -117,6 +117,24 @@ def test_the_best_of_a_file(pipe, recording, tmp_path):
 
 
 class TestWrongInput:
+    @pytest.mark.parametrize("rate", [float("nan"), float("inf"), 0, -8000, "44100"])
+    def test_sample_rates_that_cannot_be(self, pipe, rate):
+        with pytest.raises(ValueError, match="sample_rate must be a positive number of Hz"):
+            detect_stream(pipe, [np.zeros(1000)], sample_rate=rate)
+
+    @pytest.mark.parametrize(
+        ("value", "message"),
+        [
+            (1e25, "too large to square samples before"),
+            (1e300, "1e[+]300, which is more than float32 can hold"),
+            (np.nan, "NaN or infinite samples before"),
+            (np.inf, "NaN or infinite samples before"),
+        ],
+    )
+    def test_samples_that_cannot_be(self, pipe, value, message):
+        with pytest.raises(ValueError, match=message):
+            list(detect_stream(pipe, [np.full(44100, value)]))
+
     def test_not_finite(self, pipe):
         block = np.zeros(RATE, np.float32)
         block[5] = np.nan
