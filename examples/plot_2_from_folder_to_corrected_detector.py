@@ -80,8 +80,8 @@ print("error rate", round(event_based_error_rate(true, first.predict(held_out)),
 # %%
 # Look at what it finds
 # ---------------------
-# ``rcrnn report night/ --model first`` writes the page, in which you keep, reject, relabel, move and
-# add events, and then export ``corrections.csv``.
+# ``rcrnn report night/ --model first`` writes the page, in which you keep, reject, relabel, move
+# and add events, and then export ``corrections.csv``.
 
 from sklearn_rcrnn import write_report
 from sklearn_rcrnn.displays import EventsDisplay
