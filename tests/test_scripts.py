@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from small_corpus import RATE, write_subset
 
 from sklearn_rcrnn import LFBETransformer, RCRNNDetector, save
+from sklearn_rcrnn.models.shipped import model_card, model_facts
 
 REPOSITORY = Path(__file__).parents[1]
 CLASSES = {"babycry": 600, "glassbreak": 5000, "gunshot": 150}
@@ -80,6 +81,34 @@ def test_the_conditions_of_a_model(root, tmp_path):
     for row in figures["false alarms an hour"].values():
         assert row["hours"] == pytest.approx(1 / 60)
         assert row["model"]["all"] == 0
+
+    rows = [f"events/{label}/*,someone/sounds,CC0" for label in CLASSES]
+    rows += ["bgs/*,someone/scenes,CC BY 4.0"]
+    (root / "provenance.csv").write_text("\n".join(["file,repository,licence", *rows]) + "\n")
+    figures = ["--figures", tmp_path / "figures.json", "--command", "make deaf"]
+    settings = ["--root", root, "--trained-on", "devtrain", *figures]
+    run("benchmarks/accuracy/model_card.py", tmp_path / "deaf", *settings)
+    card = model_card(str(tmp_path / "deaf"))
+    assert card.startswith("# deaf\n")
+    assert "| babycry | 2 | 2 | someone/sounds | CC0 |" in card
+    assert "3 of 3 events in mixtures as they are were missed" in card
+    assert model_facts(str(tmp_path / "deaf")).error_rate == pytest.approx(1.0)
+
+
+@pytest.mark.slow
+def test_how_many_examples_it_takes(root, tmp_path):
+    sizes = ["--examples", 1, "--clips", 2, "--starts", "none", "--work", tmp_path]
+    options = "--epochs 1 --final-epochs 1 --clip-length 2 --gru-units 4 --dense-units 8 --jobs 1"
+    settings = ["--root", root, "--train", "devtrain", "--test", "devtest", "--options", options]
+    for form in ("files", "mixtures"):
+        printed = run("benchmarks/accuracy/few_examples.py", *sizes, *settings, "--form", form)
+        assert "| start | 1 example | minutes |" in printed
+        (cell,) = json.loads((tmp_path / "few_examples.json").read_text())
+        assert set(cell["labels"]) == set(CLASSES)
+        assert (tmp_path / f"{form}-none-1-0" / "model.json").exists()
+    assert (tmp_path / "few_examples.png").stat().st_size > 0
+    again = run("benchmarks/accuracy/few_examples.py", *sizes, *settings)
+    assert "mixtures-none-1-0:" not in again
 
 
 @pytest.mark.parametrize("mixtures", [["--length", "3"], ["--challenge"]])

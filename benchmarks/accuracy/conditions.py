@@ -262,7 +262,7 @@ def failures(
     for recipe, label, true, found in zip(flat, made_for, y, chosen, strict=True):
         if not true:
             continue
-        right = any(e.label == label and abs(e.onset - true[0].onset) <= COLLAR for e in found)
+        right = any(e.label == label and abs(e.onset - true[0][0]) <= COLLAR for e in found)
         mixed[recipe["event_path"]] += 1
         missed[recipe["event_path"]] += not right
         by_ratio[recipe["ebr"], right] += 1

@@ -53,7 +53,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--examples", type=int, nargs="+", default=[1, 2, 5, 10])
     parser.add_argument("--starts", nargs="+", default=[NO_START, *list_pretrained()])
     parser.add_argument("--form", choices=("mixtures", "files"), default="mixtures")
-    parser.add_argument("--clips", type=int, default=40, help="test mixtures of each label")
+    parser.add_argument("--clips", type=int, default=100, help="test mixtures of each label")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="which examples")
     parser.add_argument("--options", default="", help="more options of rcrnn train, in one text")
     parser.add_argument("--work", type=Path, default=Path("work/few_examples"))

@@ -10,14 +10,30 @@ from sklearn_rcrnn import list_pretrained, load_pretrained
 from sklearn_rcrnn.datasets import generate_mixture_recipes, make_rare_events, synthesize_mixtures
 from sklearn_rcrnn.evaluation import onset_errors
 from sklearn_rcrnn.metrics import event_based_error_rate
-from sklearn_rcrnn.models.shipped import MODELS
+from sklearn_rcrnn.models.shipped import MODELS, model_card, model_facts
 
 
 def test_names_and_sizes():
     assert list_pretrained() == ["rare-events"]
     for folder in (MODELS / name for name in list_pretrained()):
-        assert {path.name for path in folder.iterdir()} == {"model.json", "weights.safetensors"}
+        there = {path.name for path in folder.iterdir()}
+        assert there == {"model.json", "weights.safetensors", "README.md", "figures.json"}
         assert sum(path.stat().st_size for path in folder.iterdir()) < 8 * 2**20
+
+
+@pytest.mark.parametrize("name", list_pretrained())
+def test_the_card_says_what_the_model_is(name):
+    """License, sources, conditions and failures; and nothing that was not filled in."""
+    card, facts = model_card(name), model_facts(name)
+    assert card.startswith(f"# {name}\n")
+    assert facts.license
+    assert f"- licence of the weights: {facts.license}\n" in card
+    for label in facts.labels:
+        assert f"`{label}`" in card
+    for heading in ("What it learnt from", "Thresholds and false alarms", "Where it fails"):
+        assert f"## {heading}" in card
+    assert f"{facts.error_rate:.2f}" in card
+    assert "{" not in card.replace("{lines", "")
 
 
 def test_unknown_name():
