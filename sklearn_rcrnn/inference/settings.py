@@ -34,7 +34,7 @@ def settings_of(estimator: Pipeline) -> dict[str, Any]:
         ``weights``, the beginning of a hash, and parameters of the steps by name. Two
         pipelines with the same settings find the same events.
     """
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = {"steps": [type(step).__name__ for step in estimator]}
     weights = hashlib.sha256()
     for step in estimator:
         for name, value in step.get_params(deep=False).items():

@@ -82,8 +82,10 @@ def parts_of(estimator: Pipeline, duration: float, length: float = PART) -> list
     features, detector = check_streamable(estimator, any_number=True)
     windows = detector._windows()
     rate = features.sample_rate
-    # Samples between windows.
-    hop = windows.hop * max(1, round(features.frame_shift * rate))
+    shift = features.frame_shift * rate
+    if round(shift) < 1 or abs(shift - round(shift)) > 1e-3:
+        return []  # windows begin between samples, where no part can
+    hop = windows.hop * round(shift)  # samples between windows
     n_samples = max(1, round(length * rate / hop)) * hop
     n_parts = max(1, math.ceil((duration - 2 * _LEAD) * rate / n_samples))
     if n_parts < 2:
