@@ -80,7 +80,7 @@ def held_out_mixtures(
     return pipe[-1].predict_candidates(features), check_event_lists([e for _, e in drawn])
 
 
-def go_on(pipe: Any, stream: Any, epochs: int, log: Any) -> Any:
+def go_on(pipe: Any, stream: Any, epochs: int, log: Any, checkpoint: Any) -> Any:
     """The pipeline trained for some epochs more, with its thresholds and what it started from."""
     from sklearn.base import clone
     from sklearn.frozen import FrozenEstimator
@@ -92,7 +92,7 @@ def go_on(pipe: Any, stream: Any, epochs: int, log: Any) -> Any:
         detector__lr=_FINAL_LR * first.lr,
         detector__callbacks=[log],
     )
-    again.fit(stream)
+    again.fit(stream, detector__checkpoint=checkpoint)
     if hasattr(first, "thresholds_"):
         again[-1].thresholds_ = first.thresholds_
     return again

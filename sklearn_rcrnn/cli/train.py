@@ -11,6 +11,7 @@ import typer
 from .._utils.files import complete
 from .._utils.text import counted
 from ..models import DEFAULT_START, NO_START
+from ._advice import advice_on
 from ._clips import (
     ClipLength,
     Clips,
@@ -26,8 +27,19 @@ from ._clips import (
     say_start,
 )
 from ._columns import Columns, with_columns
-from ._common import JsonLogs, Log, Quiet, app, fail, label_scores, rate_text
+from ._common import JsonLogs, Log, Quiet, app, fail, rate_text
 from ._material import fresh_clips, go_on, held_out_mixtures
+from ._run import (
+    SETTINGS,
+    Config,
+    Lr,
+    Overwrite,
+    Resume,
+    Workplace,
+    epoch_log,
+    set_params,
+    settings_of,
+)
 
 # With fewer recordings than this none can be spared: clips are held out instead.
 _FEW_RECORDINGS = 5
@@ -36,6 +48,7 @@ _FEW_RECORDINGS = 5
 @app.command()
 @with_columns
 def train(
+    ctx: typer.Context,
     recordings: Recordings,
     events: Table,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model.")],
@@ -63,8 +76,18 @@ def train(
         ),
     ] = None,
     corrections: Corrections = None,
+    lr: Lr = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--param", "-p", help="A parameter of RCRNNDetector, or of the features as lfbe__..."
+        ),
+    ] = None,
     seed: Seed = 0,
     jobs: Annotated[int, typer.Option(help="Threads that compute features.")] = 2,
+    overwrite: Overwrite = False,
+    resume: Resume = None,
+    config: Config = None,
     quiet: Quiet = False,
     as_json: JsonLogs = False,
     table_columns: Columns = None,
@@ -76,14 +99,22 @@ def train(
     thresholds of each label are chosen on it, and the scores are of it. Then it is learnt
     from, too, for a few epochs.
 
+    A training that was killed goes on when the same command is given again. The options are
+    written beside the model, and --config takes them.
+
     \b
     rcrnn train recordings/ events.csv -o birds
     rcrnn train recordings/ events.csv -o birds --start none --gru-units 100
+    rcrnn train recordings/ events.csv -o birds -p recipe__focal_gamma=1 -p batch_size=4
+    rcrnn train --config birds/settings.yaml -o birds2 --epochs 30
     rcrnn detect night.flac --model birds
     """
+    import yaml
+
     log = Log(quiet, as_json)
     last = epochs // 4 if final_epochs is None else final_epochs
     try:
+        place = Workplace(output, overwrite, resume)
         sizes = _sizes(start, gru_units, dense_units, pretrain_epochs)
         clips = read_clips(
             *(recordings, events, clip_length, empty_ratio, seed, log),
@@ -92,17 +123,25 @@ def train(
         )
         trained, held, by_recording = _split(clips, held_out, seed)
         pipe = new_pipeline(epochs, seed, jobs, start, **sizes)
+        set_params(pipe, param or [], lr)
         say_start(pipe, start, log)
-        pipe.set_params(detector__callbacks=[_epoch_log(log, epochs)])
+        pipe.set_params(detector__callbacks=[epoch_log(log, place)])
         makes: dict[str, Any] = {"length": clip_length, "seed": seed, "jobs": jobs}
-        pipe.fit(fresh_clips(clips, held, **makes))
+        validation = _validation(pipe, clips, held)
+        stream = fresh_clips(clips, held, **makes)
+        pipe.fit(stream, detector__checkpoint=place.checkpoints, **validation)
         scores: dict[str, Any] = {}
         if len(held):
             scores = _choose_and_score(pipe, clips, held, clip_length, seed, log)
         if len(held) and last:
-            pipe = go_on(pipe, fresh_clips(clips, [], **makes), last, _epoch_log(log, last))
+            log.say("final", f"{counted(last, 'epoch')} more with what was held out")
+            more = fresh_clips(clips, [], **makes)
+            pipe = go_on(pipe, more, last, epoch_log(log), place.checkpoints)
     except (OSError, TypeError, ValueError) as error:
         fail(str(error))
+    except KeyboardInterrupt:
+        log.say("interrupted", "interrupted: no model was written; the same command goes on")
+        raise typer.Exit(130) from None
     facts = {
         "recordings": clips.n_recordings,
         "clips trained on": len(trained),
@@ -113,6 +152,9 @@ def train(
         "seed": seed,
     }
     _write_model(pipe, output, facts, scores)
+    settings = yaml.safe_dump(settings_of(ctx), sort_keys=False, allow_unicode=True)
+    (output / SETTINGS).write_text(settings, encoding="utf-8")
+    place.clear()
     log.say("finished", f"{output}: model, README.md, scores.json", folder=str(output), **scores)
 
 
@@ -168,23 +210,19 @@ def _pretrainer(epochs: int) -> Any:
     )
 
 
-def _epoch_log(log: Log, epochs: int) -> Any:
-    from skorch.callbacks import Callback
-
-    class EpochLog(Callback):
-        def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-            row = net.history[-1]
-            loss = float(row["train_loss"])
-            text = f"epoch {row['epoch']:3}/{epochs}  loss {loss:.3f}  {row['dur']:.1f} s"
-            log.say("epoch", text, epoch=row["epoch"], loss=round(loss, 5))
-
-    return EpochLog()
+def _validation(pipe: Any, clips: Clips, held: Any) -> dict[str, Any]:
+    """Arguments of ``fit`` for what was held out, so that each epoch is scored on it."""
+    X, y = clips.take(held)
+    if not any(y):
+        return {}
+    return {"detector__X_val": pipe[:-1].transform(X), "detector__y_val": y}
 
 
 def _choose_and_score(
     pipe: Any, clips: Clips, held: Any, length: float, seed: int, log: Log
 ) -> dict[str, Any]:
     """Set the thresholds of each label, and say what they give on the held-out clips."""
+    from ..evaluation import detection_summary
     from ..events import select_events
     from ..models.thresholds import choose_thresholds
 
@@ -199,7 +237,13 @@ def _choose_and_score(
     named = choose_thresholds([*y, *true], [*candidates, *mixed], labels)
     pipe[-1].thresholds_ = named
     pipe[-1].set_params(score_threshold=named["balanced"])
-    scores = label_scores(y, select_events(candidates, named["balanced"], None), labels)
+    found = select_events(candidates, named["balanced"], None)
+    summary = detection_summary(y, found, labels=labels)
+    kept = ("error_rate", "f_score")
+    scores = {
+        str(label): {"n_events": row["n_true"], **{name: row[name] for name in kept}}
+        for label, row in zip(labels, summary.by_label, strict=True)
+    }
     for label, threshold in named["balanced"].items():
         row = scores[str(label)]
         row["threshold"] = round(threshold, 3)
@@ -209,6 +253,8 @@ def _choose_and_score(
             f"{label}: error rate {rate_text(row['error_rate'], 2)}, F-score "
             f"{row['f_score']:.2f} on {counted(row['n_events'], 'held-out event')}",
         )
+    for advice in advice_on(summary):
+        log.say("advice", advice, advice=advice)
     return scores
 
 

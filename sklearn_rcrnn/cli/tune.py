@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +28,7 @@ from ._clips import (
 )
 from ._columns import Columns, with_columns
 from ._common import JsonLogs, Log, Quiet, app, fail
+from ._run import Config, Lr, parameter_name, parse_values, set_params
 
 
 class Search(str, Enum):
@@ -42,7 +45,11 @@ def tune(
     events: Table,
     param: Annotated[
         list[str],
-        typer.Option("--param", "-p", help="A parameter of RCRNNDetector and values to try."),
+        typer.Option(
+            "--param",
+            "-p",
+            help="A parameter of RCRNNDetector, or of the features as lfbe__..., and values.",
+        ),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="CSV of the results.")
@@ -52,11 +59,13 @@ def tune(
     ),
     folds: Annotated[int, typer.Option(min=2, help="Of the cross-validation, by recording.")] = 3,
     epochs: Epochs = 20,
+    lr: Lr = None,
     clip_length: ClipLength = 10.0,
     empty_ratio: EmptyRatio = 1.0,
     start: Start = DEFAULT_START,
     seed: Seed = 0,
     jobs: Annotated[int, typer.Option(help="Trainings side by side.")] = 1,
+    config: Config = None,
     quiet: Quiet = False,
     as_json: JsonLogs = False,
     table_columns: Columns = None,
@@ -69,17 +78,23 @@ def tune(
     """
     log = Log(quiet, as_json)
     try:
-        grid = _grid(param)
         clips = read_clips(
             *(recordings, events, clip_length, empty_ratio, seed, log), columns=table_columns
         )
         pipe = new_pipeline(epochs, seed, 1, start)
+        set_params(pipe, [], lr)
+        grid = _grid(param, pipe)
         _check_grid(grid, pipe, start)
         say_start(pipe, start, log)
-        results = _search(pipe, clips, grid, search=search, folds=folds, jobs=jobs)
+        results = _search(pipe, clips, grid, search=search, folds=folds, jobs=jobs, log=log)
     except (OSError, TypeError, ValueError) as error:
         fail(str(error))
-    columns = [*grid, "error rate", "spread", "epochs"]
+    columns = [
+        *(name.removeprefix("detector__") for name in grid),
+        "error rate",
+        "spread",
+        "epochs",
+    ]
     _print_table(columns, results)
     if output is not None:
         import csv
@@ -92,37 +107,18 @@ def tune(
     log.say("finished", n_settings=len(results))
 
 
-def _grid(texts: list[str]) -> dict[str, list[Any]]:
-    """Values of each parameter, from texts like ``gru_units=50,100``."""
-    import yaml
-
-    from .. import RCRNNDetector
-
-    known = sorted(RCRNNDetector().get_params())
-    grid = {}
-    for text in texts:
-        name, _, values = text.partition("=")
-        if not values:
-            raise ValueError(f"--param must be like gru_units=50,100; got {text!r}")
-        if name not in known:
-            raise ValueError(f"RCRNNDetector has no parameter {name!r}; it has {', '.join(known)}")
-        # YAML takes 1e-3 for a word.
-        grid[name] = [_number(yaml.safe_load(value)) for value in values.split(",")]
-    return grid
-
-
-def _number(value: Any) -> Any:
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
+def _grid(texts: list[str], pipe: Any) -> dict[str, list[Any]]:
+    """Values of each parameter of the pipeline, from texts like ``gru_units=50,100``."""
+    parsed = [parse_values(text, "gru_units=50,100") for text in texts]
+    return {parameter_name(pipe, name): values for name, values in parsed}
 
 
 def _check_grid(grid: dict[str, list[Any]], pipe: Any, start: str) -> None:
     """Settings that belong to the weights of a start cannot be tried with it."""
     from ..training.initial_weights import shared_params
 
-    fixed = sorted(set(grid) & set(shared_params(pipe[-1])))
+    shared = shared_params(pipe[-1])
+    fixed = [name for name in shared if f"detector__{name}" in grid]
     if start != NO_START and fixed:
         raise ValueError(
             f"{' and '.join(fixed)} cannot be tried with --start {start}, whose weights have "
@@ -139,33 +135,32 @@ def _search(
     search: Search,
     folds: int,
     jobs: int,
+    log: Log,
 ) -> list[list[Any]]:
     """Values, mean error rate over the folds, its deviation and epochs of each setting."""
     from sklearn.experimental import enable_halving_search_cv  # noqa: F401
     from sklearn.model_selection import GridSearchCV, GroupKFold, HalvingGridSearchCV
-
-    from ..metrics import error_rate_scorer
 
     if clips.n_recordings < folds:
         raise ValueError(
             f"{counted(clips.n_recordings, 'recording')} with clips cannot make {folds} folds: "
             "give more recordings with events, or fewer --folds"
         )
+    n_fits = folds * math.prod(map(len, grid.values())) if search is Search.grid else None
     settings: dict[str, Any] = {
-        "scoring": error_rate_scorer,
+        "scoring": FoldScorer(tuple(grid), n_fits if jobs == 1 else None, log.quiet, log.as_json),
         "cv": GroupKFold(folds),
         "refit": False,
         "n_jobs": jobs,
         "error_score": "raise",
     }
     epochs, seed = pipe[-1].max_epochs, pipe[-1].random_state
-    prefixed = {f"detector__{name}": values for name, values in grid.items()}
     if search is Search.grid:
-        chosen = GridSearchCV(pipe, prefixed, **settings)
+        chosen = GridSearchCV(pipe, grid, **settings)
     else:
         chosen = HalvingGridSearchCV(
             pipe,
-            prefixed,
+            grid,
             resource="detector__max_epochs",
             max_resources=epochs,
             min_resources=max(1, epochs // 4),
@@ -177,7 +172,7 @@ def _search(
     results = chosen.cv_results_
     rounds = results.get("n_resources", [epochs] * len(results["params"]))
     rows = [
-        [*(params[name] for name in prefixed), round(-mean, 4), round(spread, 4), int(n)]
+        [*(params[name] for name in grid), round(-mean, 4), round(spread, 4), int(n)]
         for params, mean, spread, n in zip(
             results["params"],
             results["mean_test_score"].tolist(),
@@ -187,6 +182,47 @@ def _search(
         )
     ]
     return sorted(rows, key=lambda row: (-row[-1], row[-3]))
+
+
+class FoldScorer:
+    """The error rate of a fold, as scikit-learn's scorers give it, which says so as it goes.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Parameters that are tried.
+    n_fits : int or None
+        How many trainings there will be; None where that is not known, or where they are in
+        several processes, none of which knows how many are done.
+    quiet, as_json : bool
+        As for the log.
+    """
+
+    def __init__(self, names: tuple[str, ...], n_fits: int | None, quiet: bool, as_json: bool):
+        self.names = names
+        self.n_fits = n_fits
+        self.quiet = quiet
+        self.as_json = as_json
+        self.n_done = 0
+        self.began = time.monotonic()
+
+    def __call__(self, estimator: Any, X: Any, y: Any) -> float:
+        from ..metrics import error_rate_scorer
+        from ..training.progress import clock_text
+
+        score = float(error_rate_scorer(estimator, X, y))
+        self.n_done += 1
+        params = estimator.get_params()
+        tried = {name.removeprefix("detector__"): params[name] for name in self.names}
+        text = ", ".join(f"{name}={value}" for name, value in tried.items())
+        text += f": error rate {-score:.2f} on {counted(len(y), 'clip')}"
+        if self.n_fits is not None:
+            left = (time.monotonic() - self.began) / self.n_done * (self.n_fits - self.n_done)
+            text = f"{self.n_done}/{self.n_fits}  {text}, {clock_text(left)} left"
+        epochs = params["detector__max_epochs"]
+        log = Log.active or Log(self.quiet, self.as_json)
+        log.say("fold", text, **tried, error_rate=-score, epochs=epochs)
+        return score
 
 
 def _print_table(columns: list[str], rows: list[list[Any]]) -> None:

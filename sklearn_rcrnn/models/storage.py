@@ -91,8 +91,7 @@ def save(estimator: BaseEstimator, path: str | PathLike[str]) -> Path:
 
     check_is_fitted(estimator)
     folder = Path(path)
-    if folder.exists() and (not folder.is_dir() or _holds_something_else(folder)):
-        raise FileExistsError(f"{folder} is there already and is no model: give another path")
+    check_folder(folder)
     pipeline = isinstance(estimator, Pipeline)
     steps = estimator.steps if pipeline else [("estimator", estimator)]
     weights: dict[str, Any] = {}
@@ -289,6 +288,12 @@ def _restore(step: Mapping[str, Any], weights: dict[str, Any], extractor: Any) -
         except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{step['name']}: {error}") from error
     return estimator
+
+
+def check_folder(folder: Path) -> None:
+    """Raise FileExistsError where :func:`save` would not write a model, over another or not."""
+    if folder.exists() and (not folder.is_dir() or _holds_something_else(folder)):
+        raise FileExistsError(f"{folder} is there already and is no model: give another path")
 
 
 def _holds_something_else(folder: Path) -> bool:

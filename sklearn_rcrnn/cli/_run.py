@@ -1,0 +1,206 @@
+"""Around a training: its settings in a file, parameters by name, what is written where."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ._common import Log
+
+SETTINGS = "settings.yaml"
+# Options that say where a run writes and how it speaks, not what it does.
+_NOT_SETTINGS = ("output", "overwrite", "resume", "config", "quiet", "as_json")
+
+
+def _read_config(ctx: typer.Context, path: Path | None) -> Path | None:
+    """Let a file give the options that the command line leaves out."""
+    if path is None:
+        return None
+    import yaml
+
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise typer.BadParameter(f"{path} cannot be read: {error}") from error
+    if not isinstance(given, dict):
+        raise typer.BadParameter(f"{path} must hold lines like 'epochs: 20'")
+    known = {str(option.name) for option in ctx.command.params} - {"config"}
+    named = {str(name).replace("-", "_"): value for name, value in given.items()}
+    if unknown := sorted(set(named) - known):
+        raise typer.BadParameter(
+            f"{path} has {', '.join(unknown)}, which is no option of {ctx.info_name}; there are "
+            f"{', '.join(sorted(known))}"
+        )
+    ctx.default_map = {**(ctx.default_map or {}), **named}
+    return path
+
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        help=f"YAML file of options, such as {SETTINGS} of a model; the command line goes first.",
+        callback=_read_config,
+        is_eager=True,
+    ),
+]
+Lr = Annotated[float | None, typer.Option("--lr", min=0, help="Learning rate, the highest.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the model in --output.")]
+Resume = Annotated[
+    bool | None,
+    typer.Option(
+        "--resume/--no-resume",
+        help="Go on where the same command was killed, which it does by itself; with --resume "
+        "it is an error if there is nothing to go on from.",
+    ),
+]
+
+
+def settings_of(ctx: typer.Context) -> dict[str, Any]:
+    """The options of a run as a file holds them."""
+    return {
+        name: _plain(value)
+        for name, value in ctx.params.items()
+        if value is not None and value != () and name not in _NOT_SETTINGS
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, os.PathLike) else value
+
+
+def parse_values(text: str, example: str) -> tuple[str, list[Any]]:
+    """Name and values of a text like ``gru_units=50,100``; values are YAML."""
+    import yaml
+
+    name, _, values = text.partition("=")
+    if not values or not name:
+        raise ValueError(f"--param must be like {example}; got {text!r}")
+    try:
+        return name, [_number(value) for value in yaml.safe_load(f"[{values}]")]
+    except yaml.YAMLError as error:
+        raise ValueError(f"--param {text!r}: the value cannot be read") from error
+
+
+def _number(value: Any) -> Any:
+    # YAML takes 1e-3 for a word.
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def parameter_name(pipe: Any, name: str) -> str:
+    """The name in a pipeline of a detector's parameter, or of one of another step."""
+    full = name if name.split("__")[0] in pipe.named_steps else f"detector__{name}"
+    step, _, own = full.partition("__")
+    known = pipe.named_steps[step].get_params(deep=False)
+    if own.split("__")[0] not in known:
+        raise ValueError(
+            f"{type(pipe.named_steps[step]).__name__} has no parameter {own!r}; it has "
+            f"{', '.join(sorted(known))}. Those of the features are lfbe__..."
+        )
+    return full
+
+
+def set_params(pipe: Any, texts: list[str], lr: float | None) -> None:
+    """Set parameters of a pipeline from texts like ``gru_units=50``."""
+    if lr is not None:
+        texts = [*texts, f"lr={lr}"]
+    for text in texts:
+        name, values = parse_values(text, "batch_size=4")
+        if len(values) != 1:
+            raise ValueError(
+                f"--param {text!r} has {len(values)} values: give one, or a list in brackets"
+            )
+        pipe.set_params(**{parameter_name(pipe, name): values[0]})
+
+
+class Workplace:
+    """Where a training writes: checked before it begins, with its checkpoints beside the model.
+
+    Parameters
+    ----------
+    output : Path
+        Folder for the model.
+    overwrite : bool
+        Whether a model that is there may be replaced.
+    resume : bool or None
+        True: there must be something to go on from. False: start anew. None: as it is.
+
+    Raises
+    ------
+    ValueError
+        If a training would have nowhere to write its model, or nothing to go on from.
+    """
+
+    def __init__(self, output: Path, overwrite: bool, resume: bool | None):
+        from ..models.storage import DESCRIPTION, check_folder
+
+        check_folder(output)
+        if (output / DESCRIPTION).exists() and not overwrite:
+            raise ValueError(
+                f"{output} holds a model: give --overwrite to replace it, or another --output"
+            )
+        parent = output.absolute()
+        while not parent.exists():
+            parent = parent.parent
+        if not os.access(parent, os.W_OK):
+            raise ValueError(f"{output} cannot be written: no right to write in {parent}")
+        self.resume = resume
+        self.checkpoints = output.absolute().with_name(f"{output.absolute().name}.checkpoints")
+        if resume is False:
+            self.clear()
+        if resume and not any(self.checkpoints.glob("*.pt")):
+            raise ValueError(
+                f"--resume: there is no checkpoint in {self.checkpoints}. Without --resume the "
+                "training starts anew"
+            )
+
+    def clear(self) -> None:
+        """Delete the checkpoints, which are of no use once the model is written."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+
+def epoch_log(log: Log, workplace: Workplace | None = None) -> Any:
+    """A callback that says how each epoch went, and where a training goes on."""
+    from ..training.progress import Progress, clock_text, numbers_of
+
+    class EpochLog(Progress):
+        def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+            if self.began_ is None:
+                self._say_begin(net, len(net.history) - 1)
+            super().on_epoch_begin(net, **kwargs)
+
+        def _say_begin(self, net: Any, n_done: int) -> None:
+            if n_done:
+                log.say("resumed", f"going on after epoch {n_done}", epoch=n_done)
+            elif workplace is not None and workplace.resume:
+                raise ValueError(
+                    f"--resume: the checkpoints in {workplace.checkpoints} are of a training of "
+                    "other settings or recordings. Without --resume it starts anew"
+                )
+
+        def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+            row, left = net.history[-1], self.seconds_left(net)
+            numbers = numbers_of(row)
+            text = "  ".join(f"{name} {number}" for name, number in numbers.items())
+            log.say(
+                "epoch",
+                f"epoch {row['epoch']:3}/{net.max_epochs}  {text}  {row['dur']:.1f} s, "
+                f"{clock_text(left)} left",
+                epoch=row["epoch"],
+                loss=round(float(row["train_loss"]), 5),
+                seconds_left=round(left),
+                **{name.replace(" ", "_").lower(): float(n) for name, n in numbers.items()},
+            )
+
+    return EpochLog()

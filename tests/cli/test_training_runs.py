@@ -1,0 +1,178 @@
+"""Around a training on the command line: output, settings, resuming, advice."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sklearn_rcrnn import load, make_rcrnn_pipeline
+from sklearn_rcrnn.cli._advice import advice_on
+from sklearn_rcrnn.cli._run import Workplace, parameter_name, parse_values, set_params
+from sklearn_rcrnn.evaluation import detection_summary
+
+RCRNN = Path(sys.executable).with_name("rcrnn")
+
+
+def rcrnn(*args, **kwargs):
+    return subprocess.run(
+        [RCRNN, *map(str, args)], capture_output=True, text=True, check=False, **kwargs
+    )
+
+
+@pytest.fixture
+def material(tmp_path):
+    out = rcrnn("synthesize", tmp_path / "clips", "--clips", 6, "--length", 3, "--presence", 1)
+    assert out.returncode == 0, out.stderr
+    return tmp_path / "clips", tmp_path / "clips" / "events.csv"
+
+
+class TestWorkplace:
+    def test_a_model_is_not_replaced(self, tmp_path):
+        (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "model.json").write_text("{}")
+        with pytest.raises(ValueError, match="--overwrite"):
+            Workplace(tmp_path / "model", False, None)
+        Workplace(tmp_path / "model", True, None)
+
+    def test_something_else_is_never_replaced(self, tmp_path):
+        (tmp_path / "notes.txt").write_text("mine")
+        with pytest.raises(FileExistsError, match="no model"):
+            Workplace(tmp_path, True, None)
+
+    def test_what_a_killed_save_left_is_taken_up(self, tmp_path):
+        left = make_left_over(tmp_path / "model")
+        Workplace(left, False, None)
+
+    def test_nothing_to_resume(self, tmp_path):
+        with pytest.raises(ValueError, match="no checkpoint"):
+            Workplace(tmp_path / "model", False, True)
+
+    def test_starting_anew(self, tmp_path):
+        folder = tmp_path / "model.checkpoints"
+        folder.mkdir()
+        (folder / "abc.pt").write_bytes(b"")
+        Workplace(tmp_path / "model", False, True)
+        Workplace(tmp_path / "model", False, False)
+        assert not folder.exists()
+
+
+def make_left_over(folder):
+    """What there is of a model when `save` is killed before its last step."""
+    code = (
+        "import os, pathlib, sys\n"
+        "from sklearn_rcrnn import LFBETransformer, save\n"
+        "replace, made = pathlib.Path.replace, []\n"
+        "def killed(self, target):\n"
+        "    if made: os._exit(9)\n"
+        "    made.append(target); return replace(self, target)\n"
+        "pathlib.Path.replace = killed\n"
+        "save(LFBETransformer(), sys.argv[1])\n"
+    )
+    out = subprocess.run([sys.executable, "-c", code, folder], check=False, capture_output=True)
+    assert out.returncode == 9, out.stderr
+    assert not (folder / "model.json").exists()
+    return folder
+
+
+class TestParameters:
+    def test_values(self):
+        name, values = parse_values("lr=1e-3,0.01", "a=1")
+        assert (name, values) == ("lr", [1e-3, 0.01])
+        assert parse_values("anchor_sizes=[1, 2],[3]", "a=1")[1] == [[1, 2], [3]]
+        assert parse_values("class_weight=balanced,null", "a=1")[1] == ["balanced", None]
+        with pytest.raises(ValueError, match="must be like a=1"):
+            parse_values("lr", "a=1")
+
+    def test_names(self):
+        pipe = make_rcrnn_pipeline()
+        assert parameter_name(pipe, "gru_units") == "detector__gru_units"
+        assert parameter_name(pipe, "lfbe__n_mels") == "lfbe__n_mels"
+        with pytest.raises(ValueError, match="no parameter 'units'"):
+            parameter_name(pipe, "units")
+
+    def test_set(self):
+        pipe = make_rcrnn_pipeline()
+        set_params(pipe, ["batch_size=4", "anchor_sizes=[1, 3]", "recipe__focal_gamma=1.5"], 2e-3)
+        detector = pipe["detector"]
+        assert (detector.batch_size, detector.anchor_sizes, detector.lr) == (4, [1, 3], 2e-3)
+        assert detector.recipe.focal_gamma == 1.5
+        with pytest.raises(ValueError, match="2 values"):
+            set_params(pipe, ["batch_size=4,8"], None)
+
+
+class TestAdvice:
+    def advice(self, found, n=12):
+        true = [[(1.0, 2.0, "dog")] for _ in range(n)]
+        return advice_on(detection_summary(true, found, labels=["cat", "dog"]))
+
+    def test_all_well(self):
+        (cat,) = self.advice([[(1.0, 2.0, "dog")]] * 12)
+        assert cat.startswith("cat: none of its events was held out")
+
+    def test_nothing_learnt(self):
+        assert "dog: nothing was learnt (error rate 1.00)" in self.advice([[]] * 12)[1]
+
+    def test_taken_for_another(self):
+        assert (
+            "dog: 12 of 12 events were taken for cat" in self.advice([[(1.0, 2.0, "cat")]] * 12)[1]
+        )
+
+    def test_few(self):
+        assert "only 5 events" in self.advice([[(1.0, 2.0, "dog")]] * 5, n=5)[1]
+        assert "chosen on 2 held-out events" in self.advice([[(1.0, 2.0, "dog")]] * 2, n=2)[1]
+
+
+def test_errors_come_before_the_training(material, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.json").write_text("{}")
+    started = time.monotonic()
+    out = rcrnn("train", *material, "-o", tmp_path / "model")
+    assert out.returncode == 2
+    assert "give --overwrite to replace it" in out.stderr
+    assert "recordings," not in out.stderr  # nothing was read
+    (tmp_path / "wrong.yaml").write_text("epoch: 3\n")
+    out = rcrnn("train", *material, "-o", tmp_path / "other", "--config", tmp_path / "wrong.yaml")
+    assert out.returncode == 2
+    assert "epoch, which is no option" in " ".join(out.stderr.split())
+    assert time.monotonic() - started < 60
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+def test_killed_command_goes_on(material, tmp_path):
+    small = ("--start", "none", "--gru-units", 4, "-p", "dense_units=8", "--clip-length", 1)
+    command = ("train", *material, "--epochs", 3, "--final-epochs", 0, *small, "--jobs", 1)
+    arguments = [RCRNN, *map(str, command), "-o", "model"]
+    process = subprocess.Popen(arguments, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not list(tmp_path.glob("model.checkpoints/*.pt")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "model").exists()
+    out = rcrnn(*command, "-o", "model", "--json", cwd=tmp_path)
+    assert out.returncode == 0, out.stderr
+    rows = [json.loads(line) for line in out.stderr.splitlines()]
+    resumed = [row["epoch"] for row in rows if row["event"] == "resumed"]
+    assert resumed
+    assert {"validation_loss", "f-score"} <= set(next(r for r in rows if r["event"] == "epoch"))
+    assert any(row["event"] == "advice" for row in rows)
+    assert not (tmp_path / "model.checkpoints").exists()
+    settings = yaml.safe_load((tmp_path / "model" / "settings.yaml").read_text())
+    assert settings["epochs"] == 3
+    assert settings["param"] == ["dense_units=8"]
+    out = rcrnn("train", "--config", "model/settings.yaml", "-o", "again", cwd=tmp_path)
+    assert out.returncode == 0, out.stderr
+    first, again = (load(tmp_path / name)["detector"] for name in ("model", "again"))
+    for key, value in first.net_.module_.state_dict().items():
+        assert value.equal(again.net_.module_.state_dict()[key]), key
+    assert len(again.history_) == 3
