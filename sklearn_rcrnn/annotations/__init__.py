@@ -3,10 +3,9 @@
 from .bridges import events_from_crowsetta, events_from_soundevent, events_to_soundevent
 from .corrections import Corrected, Correction, apply_corrections, read_corrections
 from .formats import register_format
+from .frames import events_from_frame, events_to_frame
 from .rows import Format, Row
 from .tables import (
-    events_from_frame,
-    events_to_frame,
     format_events,
     match_files,
     read_events,

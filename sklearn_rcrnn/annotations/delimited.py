@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from .._utils.files import MEDIA
 from ..events import Event
-from .columns import Given, check_columns, columns_of, has_times, number
+from .columns import MEANINGS, Given, check_columns, columns_of, has_times, number
 from .rows import HEADER, Format, Row, in_one_line, lines_of
 
 # What a spreadsheet takes for a formula.
@@ -83,7 +83,7 @@ def _csv_fields(text: str, delimiter: str) -> Iterator[Fields]:
 def _rows(table: Iterator[Fields], given: Given, comma: bool) -> Iterator[Row]:
     header: list[str] | None = None
     columns: dict[str, list[str]] = {}
-    seen: set[tuple[Any, ...]] = set()
+    views = Views()
     for line, fields, problem in table:
         if problem is None and not any(map(_says, fields)):
             continue
@@ -100,14 +100,28 @@ def _rows(table: Iterator[Fields], given: Given, comma: bool) -> Iterator[Row]:
         values = dict(zip(header, (field.strip() for field in fields), strict=False))
         if "file" not in columns and "file" not in given:
             columns["file"] = _names_of_recordings(values)
-        row = _row(line, values, columns, comma)
-        # A selection has a row for each view of Raven, the waveform and the spectrogram.
-        if columns.get("selection") and row.values is not None:
-            key = (values.get(columns["selection"][0]), row.file, *row.values[:2])
-            if key[0] and key in seen:
-                continue
-            seen.add(key)
-        yield row
+        row = row_of(line, values, columns, comma)
+        if views.is_new(row, values, columns):
+            yield row
+
+
+class Views:
+    """Selections that have been seen: Raven has a row for each view, waveform and spectrogram."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[Any, ...]] = set()
+
+    def is_new(
+        self, row: Row, values: Mapping[str, Any], columns: Mapping[str, Sequence[str]]
+    ) -> bool:
+        """Whether this is no further view of the same selection."""
+        selection = _cell(values, columns, "selection")
+        if selection == "" or row.values is None:
+            return True
+        key = (selection, row.file, *row.values[:2])
+        is_new = key not in self._seen
+        self._seen.add(key)
+        return is_new
 
 
 def _names_of_recordings(values: dict[str, str]) -> list[str]:
@@ -121,37 +135,56 @@ def _names_of_recordings(values: dict[str, str]) -> list[str]:
     return found
 
 
-def _row(line: int, values: dict[str, str], columns: dict[str, list[str]], comma: bool) -> Row:
-    def cell(meaning: str) -> str:
-        texts = (values.get(name) or "" for name in columns.get(meaning, ()))
-        return next((text for text in texts if text), "")
+def _cell(values: Mapping[str, Any], columns: Mapping[str, Sequence[str]], meaning: str) -> Any:
+    """What a row has for a meaning, in the best of its columns that says something."""
+    cells = (values.get(name) for name in columns.get(meaning, ()))
+    return next((cell for cell in cells if cell is not None and cell != ""), "")
 
-    file = cell("file") or None
-    if file and cell("folder"):
-        file = f"{cell('folder')}/{file}".replace("//", "/")
-    onset, label, score = cell("onset"), cell("label"), cell("score")
-    end = cell("offset") or cell("duration")
-    if not (onset or end or label) or (label == "nocall" and "selection" in columns):
+
+def row_of(
+    line: Any, values: Mapping[str, Any], columns: Mapping[str, Sequence[str]], comma: bool
+) -> Row:
+    """A row, by what its columns mean.
+
+    Parameters
+    ----------
+    line : int or other index
+        Its number.
+    values : dict of str to text, number or None
+        By column.
+    columns : dict of str to sequence of str
+        From :func:`columns_of`.
+    comma : bool
+        Numbers may have a decimal comma.
+    """
+    cells = {meaning: _cell(values, columns, meaning) for meaning in (*MEANINGS, "folder")}
+    file = str(cells["file"]) or None
+    if file and cells["folder"]:
+        file = f"{cells['folder']}/{file}".replace("//", "/")
+    label = cells["label"]
+    said = [cells[name] for name in ("onset", "offset", "duration", "label")]
+    if all(cell == "" for cell in said) or (label == "nocall" and "selection" in columns):
         return Row(line, file, None)  # of BirdNET, where it found nothing
     try:
-        times = _times(cell, onset, comma)
-        certain = number(score, comma) if score else None
+        times = _times(cells, _cell(values, columns, "file_offset"), comma)
+        score = None if cells["score"] == "" else number(cells["score"], comma)
     except ValueError as error:
         problem = f"onset, offset and score must be numbers; {error} in {list(values.values())}"
         return Row(line, file, None, problem)
-    return Row(line, file, (*times, label, certain))
+    return Row(line, file, (*times, label, score))
 
 
-def _times(cell: Any, onset: str, comma: bool) -> tuple[float, float]:
+def _times(cells: Mapping[str, Any], file_offset: Any, comma: bool) -> tuple[float, float]:
     """Onset and offset in the recording, of whatever a table has instead."""
-    begin = number(onset, comma)
-    end = number(cell("offset"), comma) if cell("offset") else None
-    duration = number(cell("duration"), comma) if end is None else end - begin
+    begin = number(cells["onset"], comma)
+    if cells["offset"] != "":
+        end = number(cells["offset"], comma)
+    else:
+        end = begin + number(cells["duration"], comma)
     # Of several recordings one after the other, times count from the first one's start.
-    if cell("file_offset"):
-        begin = number(cell("file_offset"), comma)
-        end = None
-    return begin, begin + duration if end is None else end
+    if file_offset != "":
+        begin, end = number(file_offset, comma), number(file_offset, comma) + end - begin
+    return begin, end
 
 
 def _write_csv(file: TextIO, events: Mapping[str, Sequence[Event]], safe: bool = False) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TextIO
 
-from ..events import Event
-from .columns import Given
+from ..events import Event, check_event
+from .columns import Given, number
 
 HEADER = ("file", "onset", "offset", "label", "score")
 
@@ -80,3 +80,30 @@ def in_one_line(text: Any, format: str, what: str = "label") -> str:
             "or a line break: write csv or jsonl"
         )
     return str(text)
+
+
+def event_of(fields: tuple[Any, ...], where: str) -> Event:
+    """The event that the values of a row say, checked; errors begin with `where`."""
+    onset, offset, label, *score = fields
+    try:
+        times = number(onset), number(offset)
+        scores = [number(score[0])] if score and score[0] not in (None, "") else []
+    except ValueError as error:
+        raise ValueError(
+            f"{where}: onset, offset and score must be numbers; {error} in {fields!r}"
+        ) from error
+    if scores and not 0 <= scores[0] <= 1:
+        raise ValueError(
+            f"{where}: the score must be between 0 and 1; got {scores[0]:g}. Leave such scores "
+            "out by columns={'score': None}, or --score-column \"\" on the command line"
+        )
+    # Spaces around it would make another label of it.
+    text = label if isinstance(label, int) else "" if label is None else str(label).strip()
+    if text == "":
+        raise ValueError(f"{where}: the label is missing")
+    return check_event((*times, text, *scores), where)
+
+
+def order(event: Event) -> tuple[float, float, str, float]:
+    """By onset; labels may be texts and numbers."""
+    return event.onset, event.offset, str(event.label), event.score

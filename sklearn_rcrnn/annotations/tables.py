@@ -9,16 +9,16 @@ import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from .._utils.files import complete, files_in, printable
 from .._utils.frames import one_column
-from .._utils.optional import need
-from ..events import Event, check_event
-from .columns import Given, columns_of, number
+from ..events import Event
+from .columns import Given
 from .formats import format_named, guess_format, suffixes
+from .frames import events_from_frame
 from .recording_names import matching_names
-from .rows import HEADER
+from .rows import event_of, order
 
 if TYPE_CHECKING:
     import pandas
@@ -101,7 +101,7 @@ def _read_folder(
         beside = table.parent.relative_to(path)
         for given, own in _read_table(table, format, errors, columns).items():
             name = given if beside == Path() else (beside / given).as_posix()
-            joined[name] = sorted([*joined.get(name, []), *own], key=_order)
+            joined[name] = sorted([*joined.get(name, []), *own], key=order)
     if not n_read:
         raise FileNotFoundError(
             f"No tables of events in {path} (looked for {' '.join(suffixes())})"
@@ -126,7 +126,7 @@ def _read_table(
             try:
                 if row.problem is not None:
                     raise _BadRow(f"{where}: {row.problem}")
-                event = None if row.values is None else _event(row.values, where)
+                event = None if row.values is None else event_of(row.values, where)
             except (TypeError, ValueError) as error:
                 if errors == "raise":
                     raise _BadRow(str(error)) from error
@@ -142,15 +142,11 @@ def _read_table(
         warnings.warn(f"{path}: skipped {skipped} malformed row(s)", stacklevel=4)
     if not events:
         return {own_name: []}
-    return {name: sorted(own, key=_order) for name, own in events.items()}
+    return {name: sorted(own, key=order) for name, own in events.items()}
 
 
 class _BadRow(ValueError):
     """A row that cannot be read, with the table and the row in its text."""
-
-
-def _order(event: Event) -> tuple[float, float, str, float]:
-    return event.onset, event.offset, str(event.label), event.score
 
 
 def _text(path: Path) -> str:
@@ -250,27 +246,6 @@ def suffix_of(format: str) -> str:
     return format_named(format).suffix
 
 
-def _event(fields: tuple[Any, ...], where: str) -> Event:
-    onset, offset, label, *score = fields
-    try:
-        times = number(onset), number(offset)
-        scores = [number(score[0])] if score and score[0] not in (None, "") else []
-    except ValueError as error:
-        raise ValueError(
-            f"{where}: onset, offset and score must be numbers; {error} in {fields!r}"
-        ) from error
-    if scores and not 0 <= scores[0] <= 1:
-        raise ValueError(
-            f"{where}: the score must be between 0 and 1; got {scores[0]:g}. Leave such scores "
-            "out by columns={'score': None}, or --score-column \"\" on the command line"
-        )
-    # Spaces around it would make another label of it.
-    text = label if isinstance(label, int) else "" if label is None else str(label).strip()
-    if text == "":
-        raise ValueError(f"{where}: the label is missing")
-    return check_event((*times, text, *scores), where)
-
-
 def match_files(
     events: Mapping[str, Sequence[Event]] | pandas.DataFrame,
     paths: Iterable[str | os.PathLike[str]],
@@ -306,92 +281,3 @@ def match_files(
         events = events_from_frame(events)
     names = matching_names(events, one_column(paths, "paths"))
     return [[] if name is None else list(events[name]) for name in names]
-
-
-def events_to_frame(events: Mapping[str, Sequence[Event]]) -> pandas.DataFrame:
-    """Events of recordings as a data frame of pandas, a row for each.
-
-    Parameters
-    ----------
-    events : dict of str to list of Event
-
-    Returns
-    -------
-    pandas.DataFrame
-        With the columns ``file``, ``onset``, ``offset``, ``label`` and ``score``. A
-        recording without events has one row, in which all but ``file`` is missing:
-        ``frame.dropna()`` has only events.
-
-    Examples
-    --------
-    >>> from sklearn_rcrnn.annotations import events_to_frame
-    >>> frame = events_to_frame({"a.wav": [Event(1.0, 2.0, "dog", 0.5)], "b.wav": []})
-    >>> frame.dropna()
-        file  onset  offset label  score
-    0  a.wav    1.0     2.0   dog    0.5
-    >>> frame.file.tolist()
-    ['a.wav', 'b.wav']
-    """
-    need("Data frames need", "pandas", "pandas")
-    import pandas
-
-    none = (float("nan"), float("nan"), None, float("nan"))
-    rows: list[tuple[Any, ...]] = []
-    for name, own in events.items():
-        rows += [(name, *event) for event in own] or [(name, *none)]
-    return pandas.DataFrame(rows, columns=list(HEADER))
-
-
-def events_from_frame(frame: pandas.DataFrame) -> dict[str, list[Event]]:
-    """Events of recordings from a data frame of pandas.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        With the columns ``file``, ``onset``, ``offset`` and ``label``, and perhaps
-        ``score``, or as others call them: see :func:`read_events`. A row without onset,
-        offset and label says that the file has no events.
-
-    Returns
-    -------
-    dict of str to list of Event
-        Files in the order of the frame, events by onset.
-
-    Raises
-    ------
-    ValueError
-        For a missing column, or a malformed row; names its index.
-
-    Examples
-    --------
-    >>> import pandas
-    >>> from sklearn_rcrnn.annotations import events_from_frame
-    >>> row = {"file": "a.wav", "onset": 1.0, "offset": 2.0, "label": "dog"}
-    >>> events_from_frame(pandas.DataFrame([row]))
-    {'a.wav': [Event(onset=1.0, offset=2.0, label='dog', score=1.0)]}
-    """
-    header = [name for name in frame.columns if isinstance(name, str)]
-    columns = {meaning: names[0] for meaning, names in columns_of(header).items()}
-    missing = [name for name in HEADER[:4] if name not in columns]
-    if missing:
-        raise ValueError(
-            f"The frame lacks the column(s) {', '.join(missing)}; it has "
-            f"{', '.join(map(str, frame.columns))}"
-        )
-    part = frame[[columns[name] for name in HEADER if name in columns]]
-    present = part.astype(object).where(part.notna(), None)
-    events: dict[str, list[Event]] = {}
-    for index, (name, *fields) in zip(present.index, present.to_numpy().tolist(), strict=True):
-        where = f"row {index!r} of the frame"
-        if name is None:
-            raise ValueError(f"{where}: the file is missing")
-        own = events.setdefault(str(name), [])
-        if any(field is not None for field in fields[:3]):
-            fields[2] = _whole(fields[2])
-            own.append(_event(tuple(fields), where))
-    return {name: sorted(own, key=_order) for name, own in events.items()}
-
-
-def _whole(label: Any) -> Any:
-    """A label as it was: pandas makes 3.0 of 3 in a column where one is missing."""
-    return int(label) if isinstance(label, float) and label.is_integer() else label

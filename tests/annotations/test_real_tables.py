@@ -296,6 +296,33 @@ def test_labels_of_frames_keep_their_type():
         assert type(again["a.wav"][0].label) is type(label)
 
 
+def test_frames_are_read_as_tables_are():
+    pandas = pytest.importorskip("pandas")
+    sequence = pandas.DataFrame(
+        {
+            "Selection": [1, 1, 2],
+            "View": ["Waveform 1", "Spectrogram 1", "Spectrogram 1"],
+            "Begin Time (s)": [0.0, 0.0, 30.0],
+            "End Time (s)": [1.5, 1.5, 31.0],
+            "Begin File": ["a.wav", "a.wav", "b.wav"],
+            "File Offset (s)": [1.0, 1.0, 10],
+            "Species": ["dog", "dog", "cat"],
+        }
+    )
+    assert events_from_frame(sequence) == {"a.wav": [DOG], "b.wav": [Event(10.0, 11.0, "cat")]}
+    lasting = pandas.DataFrame(
+        {
+            "path": ["a.wav", "b.wav"],
+            "start": [1, None],
+            "duration": [1.5, None],
+            "class": [3, None],
+        }
+    )
+    assert events_from_frame(lasting) == {"a.wav": [Event(1.0, 2.5, 3)], "b.wav": []}
+    lasting.loc[0, "start"] = 0
+    assert events_from_frame(lasting)["a.wav"] == [Event(0.0, 1.5, 3)]
+
+
 def test_a_format_of_ones_own(tmp_path):
     def rows(text, columns):
         for number, line in enumerate(text.splitlines()[1:], 2):

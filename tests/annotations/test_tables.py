@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from sklearn_rcrnn import Event, LFBETransformer
 from sklearn_rcrnn.annotations.formats import FORMATS
+from sklearn_rcrnn.annotations.frames import events_from_frame, events_to_frame
 from sklearn_rcrnn.annotations.tables import (
-    events_from_frame,
-    events_to_frame,
     match_files,
     read_events,
     suffix_of,

@@ -1,0 +1,111 @@
+"""Events as data frames of pandas, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .._utils.optional import need
+from ..events import Event
+from .columns import columns_of
+from .delimited import Views, row_of
+from .rows import HEADER, event_of, order
+
+if TYPE_CHECKING:
+    import pandas
+
+
+def events_to_frame(events: Mapping[str, Sequence[Event]]) -> pandas.DataFrame:
+    """Events of recordings as a data frame of pandas, a row for each.
+
+    Parameters
+    ----------
+    events : dict of str to list of Event
+
+    Returns
+    -------
+    pandas.DataFrame
+        With the columns ``file``, ``onset``, ``offset``, ``label`` and ``score``. A
+        recording without events has one row, in which all but ``file`` is missing:
+        ``frame.dropna()`` has only events.
+
+    Examples
+    --------
+    >>> from sklearn_rcrnn.annotations import events_to_frame
+    >>> frame = events_to_frame({"a.wav": [Event(1.0, 2.0, "dog", 0.5)], "b.wav": []})
+    >>> frame.dropna()
+        file  onset  offset label  score
+    0  a.wav    1.0     2.0   dog    0.5
+    >>> frame.file.tolist()
+    ['a.wav', 'b.wav']
+    """
+    need("Data frames need", "pandas", "pandas")
+    import pandas
+
+    none = (float("nan"), float("nan"), None, float("nan"))
+    rows: list[tuple[Any, ...]] = []
+    for name, own in events.items():
+        rows += [(name, *event) for event in own] or [(name, *none)]
+    return pandas.DataFrame(rows, columns=list(HEADER))
+
+
+def events_from_frame(frame: pandas.DataFrame) -> dict[str, list[Event]]:
+    """Events of recordings from a data frame of pandas.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        With the columns ``file``, ``onset``, ``offset`` and ``label``, and perhaps
+        ``score``, or as others call them: see :func:`read_events`. A row without onset,
+        offset and label says that the file has no events.
+
+    Returns
+    -------
+    dict of str to list of Event
+        Files in the order of the frame, events by onset.
+
+    Raises
+    ------
+    ValueError
+        For a missing column, or a malformed row; names its index.
+
+    Examples
+    --------
+    >>> import pandas
+    >>> from sklearn_rcrnn.annotations import events_from_frame
+    >>> row = {"file": "a.wav", "onset": 1.0, "offset": 2.0, "label": "dog"}
+    >>> events_from_frame(pandas.DataFrame([row]))
+    {'a.wav': [Event(onset=1.0, offset=2.0, label='dog', score=1.0)]}
+    """
+    header = [name for name in frame.columns if isinstance(name, str)]
+    columns = columns_of(header)
+    missing = [name for name in HEADER[:4] if name not in columns]
+    if "duration" in columns and "offset" in missing:
+        missing.remove("offset")
+    if missing:
+        raise ValueError(
+            f"The frame lacks the column(s) {', '.join(missing)}; it has "
+            f"{', '.join(map(str, frame.columns))}"
+        )
+    part = frame[[name for names in columns.values() for name in names]]
+    present = part.astype(object).where(part.notna(), None)
+    events: dict[str, list[Event]] = {}
+    views = Views()
+    for index, record in zip(present.index, present.to_dict("records"), strict=True):
+        row = row_of(index, record, columns, comma=False)
+        where = f"row {index!r} of the frame"
+        if row.problem is not None:
+            raise ValueError(f"{where}: {row.problem}")
+        if row.file is None:
+            raise ValueError(f"{where}: the file is missing")
+        own = events.setdefault(row.file, [])
+        if row.values is not None and views.is_new(row, record, columns):
+            onset, offset, label, *score = row.values
+            own.append(event_of((onset, offset, _whole(label), *score), where))
+    return {name: sorted(own, key=order) for name, own in events.items()}
+
+
+def _whole(label: Any) -> Any:
+    """A label as it was: pandas makes 3.0 of 3 in a column where one is missing."""
+    label = None if label == "" else label
+    return int(label) if isinstance(label, float) and label.is_integer() else label
