@@ -186,7 +186,8 @@ def _self_seconds(row, cuda):
     """Seconds of the row itself: of kernels on the card, of operators on a processor."""
     from torch.autograd import DeviceType
 
-    if cuda and row.device_type != DeviceType.CUDA:
+    # Spans with a name, as of the optimizer's step, are on the card's list, too.
+    if cuda and (row.device_type != DeviceType.CUDA or row.key.startswith("Optimizer.")):
         return 0.0
     microseconds = row.self_device_time_total if cuda else row.self_cpu_time_total
     return microseconds / 1e6
