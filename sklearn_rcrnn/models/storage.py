@@ -89,9 +89,12 @@ def save(estimator: BaseEstimator, path: str | PathLike[str]) -> Path:
     """
     from safetensors.torch import save as to_bytes
 
+    from ..pipeline import split_pipeline
+
     check_is_fitted(estimator)
     folder = Path(path)
     check_folder(folder)
+    split_pipeline(estimator)  # raises where the clocks of its steps differ
     pipeline = isinstance(estimator, Pipeline)
     steps = estimator.steps if pipeline else [("estimator", estimator)]
     weights: dict[str, Any] = {}

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from sklearn.pipeline import Pipeline
 
 from sklearn_rcrnn import LFBETransformer, RCRNNDetector, export_onnx, load_pretrained
@@ -114,3 +115,28 @@ def test_own_features_are_left_out_and_that_is_said(clips, tmp_path):
     features = own[:-1].transform(clips[:1])[0]
     expected = max(own[-1].predict_candidates([features])[0], key=lambda event: event.score)
     assert run(path, features)[2][0] == pytest.approx(expected.score, abs=1e-4)
+
+
+class Every4(torch.nn.Module):
+    frames_per_step = 4
+    n_channels = 12
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Conv1d(24, 12, 5, stride=4, padding=2)
+
+    def forward(self, features, lengths=None):
+        return self.layer(features.transpose(1, 2)).transpose(1, 2)
+
+
+def test_own_extractor(clips, tmp_path):
+    X, y = make_rare_events(6, duration=4.0, random_state=0)
+    lfbe = LFBETransformer(n_mels=24)
+    detector = RCRNNDetector(
+        extractor=Every4(), anchor_sizes=(2, 8), dense_units=8, max_epochs=1, random_state=0
+    ).fit(lfbe.transform(X), y)
+    path = export_onnx(detector, tmp_path / "own.onnx")
+    for features in lfbe.transform(clips):
+        scores = run(path, np.asarray(features))[2]
+        expected = [event.score for event in detector.predict_candidates([features])[0]]
+        np.testing.assert_allclose(scores[scores > 0], sorted(expected)[::-1], atol=1e-4)
