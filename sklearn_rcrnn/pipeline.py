@@ -63,11 +63,12 @@ def make_rcrnn_pipeline(
         of 1e-3 with batches of 80, then fine-tuned at 1e-5. Parameters that you give take
         precedence.
     start : str, PathLike or fitted Pipeline, default=None
-        Begin with the weights of another model: its name in the package, as for
-        :func:`load_pretrained`, or its folder, or itself. A few examples of new sounds then
-        do. Features, sizes and all else that belongs to the weights are those of the start,
-        and the new model carries its license and attribution. None or ``"none"``: random
-        weights, as for a search over sizes.
+        A model whose weights the training starts from (a warm start): its name in the
+        package, as for :func:`load_pretrained`, its folder, or the model itself. A few
+        examples of each new sound are then enough. Features, sizes and everything else
+        that belongs to the weights are those of the start, and the new model carries its
+        license and attribution. None or ``"none"`` starts from random weights, as a search
+        over sizes needs it.
     sample_rate : int, default=44100
         Rate in Hz at which recordings are analyzed; files are resampled to it.
     n_fft : int, default=2048
@@ -79,8 +80,8 @@ def make_rcrnn_pipeline(
     n_jobs : int, default=None
         Threads that compute features.
     memory : str, PathLike or joblib.Memory, default=None
-        Where to keep features and pre-trained extractors between fits. Of a folder a
-        :class:`FileMemory` is made, which notices recordings that have changed.
+        Cache of features and pre-trained extractors between fits. A folder becomes a
+        :class:`FileMemory`, which notices recordings that have changed.
     **detector_params
         Parameters of :class:`RCRNNDetector`.
 
