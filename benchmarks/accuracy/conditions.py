@@ -155,9 +155,10 @@ def best_thresholds(candidates: Any, y: Any, made_for: list[str]) -> dict[str, f
     return chosen
 
 
-def found_parts(pipe: Any, material: Material, thresholds: Any, seed: int) -> dict[str, Any]:
-    """By surroundings and label, the part of the events that are found; and what was missed."""
-    events = list(material.events())
+def alone(
+    events: list[tuple[str, str, Samples, float, float]], seed: int
+) -> Iterator[tuple[str, list[Samples], list[int]]]:
+    """Each event alone in a clip, by surroundings, and the sample that its own file begins at."""
     rng = np.random.default_rng(seed)
     own = [samples for *_, samples, _, _ in events]
     # The middle of what is left over, give or take two seconds.
@@ -168,12 +169,16 @@ def found_parts(pipe: Any, material: Material, thresholds: Any, seed: int) -> di
         for x, start in zip(own, starts, strict=True)
     ]
     noisy = [x + NOISE * rng.standard_normal(len(x), np.float32) for x in silent]
+    yield "in files of their own", own, [0] * len(own)
+    yield "in 10 s of silence", silent, starts
+    yield "in 10 s of noise at -60 dBFS", noisy, starts
+
+
+def found_parts(pipe: Any, material: Material, thresholds: Any, seed: int) -> dict[str, Any]:
+    """By surroundings and label, the part of the events that are found; and what was missed."""
+    events = list(material.events())
     result = {}
-    for name, clips, shifts in (
-        ("in files of their own", own, [0] * len(own)),
-        ("in 10 s of silence", silent, starts),
-        ("in 10 s of noise at -60 dBFS", noisy, starts),
-    ):
+    for name, clips, shifts in alone(events, seed):
         chosen = select_events(candidates_of(pipe, clips), thresholds, None)
         hits: dict[str, list[bool]] = {label: [] for label in material.labels}
         missed, extra = [], 0
@@ -216,10 +221,10 @@ def error_rates(
     return result
 
 
-def false_alarms(
-    pipe: Any, material: Material, thresholds: dict[str, Any], seed: int
-) -> dict[str, Any]:
-    """Events an hour where there are none, by surroundings, name of thresholds and label."""
+def rows_of_backgrounds(
+    material: Material, seed: int
+) -> Iterator[tuple[str, Samples, list[str], NDArray[np.float64]]]:
+    """Backgrounds one after the other: samples, whose parts they are, and where these end."""
     backgrounds = material.backgrounds()
     names = [entry["filepath"] for entry in material.background_entries]
     size = round(PIECE * RATE)
@@ -229,13 +234,21 @@ def false_alarms(
         for i in range(0, len(x) - size + 1, size)
     ]
     order = np.random.default_rng(seed).permutation(len(pieces))
-    result: dict[str, Any] = {}
     for name, parts in (
         ("in a row", list(zip(names, backgrounds, strict=True))),
         ("with joins every 5 s", [pieces[i] for i in order]),
     ):
         whole = np.concatenate([samples for _, samples in parts])
         ends = np.cumsum([len(samples) for _, samples in parts]) / RATE
+        yield name, whole, [part for part, _ in parts], ends
+
+
+def false_alarms(
+    pipe: Any, material: Material, thresholds: dict[str, Any], seed: int
+) -> dict[str, Any]:
+    """Events an hour where there are none, by surroundings, name of thresholds and label."""
+    result: dict[str, Any] = {}
+    for name, whole, parts, ends in rows_of_backgrounds(material, seed):
         hours = len(whole) / RATE / 3600
         candidates = candidates_of(pipe, [whole])
         result[name] = {"hours": hours}
@@ -243,7 +256,7 @@ def false_alarms(
             found = select_events(candidates, chosen, None)[0]
             labels = pipe[-1].classes_.tolist()
             rates = {label: sum(e.label == label for e in found) / hours for label in labels}
-            heard = Counter(parts[int(np.searchsorted(ends, e.onset))][0] for e in found)
+            heard = Counter(parts[int(np.searchsorted(ends, e.onset))] for e in found)
             result[name][kind] = {
                 "labels": rates,
                 "all": len(found) / hours,

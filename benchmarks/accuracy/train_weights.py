@@ -41,6 +41,28 @@ from sklearn_rcrnn.nn.recipe import RECIPES
 
 N_BANDS = 64
 CONTEXT_SECONDS = 30.0
+# What the weights may be used for, and whose recordings they learnt from.
+PROVENANCE = {
+    "rare-events": {
+        "license": "CC BY-NC 4.0",
+        "attribution": (
+            "Trained on recordings of donateacry-corpus (ODbL/DbCL), ESC-50 (CC BY-NC 3.0), "
+            "UrbanSound8K (CC BY-NC 3.0), CDDA-Soundpacks (CC BY-SA 4.0), ufoai-sound "
+            "(GPL-2+/CC BY-SA 3.0), hedgewars-data (GPL-2), tuxpaint-stamps-default (GPL-2+), "
+            "bucklespring-data (GPL-2+), Red Eclipse (CC BY-SA 4.0), Moodist (Pixabay, CC0) and "
+            "public repositories of unstated license."
+        ),
+    },
+    "general": {
+        "license": "CC BY-SA 4.0",
+        "attribution": (
+            "Trained on recordings of donateacry-corpus (ODbL/DbCL), CDDA-Soundpacks "
+            "(CC BY-SA 4.0), ufoai-sound (GPL-2+/CC BY-SA 3.0), hedgewars-data (GPL-2), "
+            "tuxpaint-stamps-default (GPL-2+), bucklespring-data (GPL-2+) and Red Eclipse "
+            "(CC BY-SA 4.0), and on synthesized sounds."
+        ),
+    },
+}
 # Batches that the features are measured by, and that training begins with.
 _FIRST = 24
 _WEIGHT_DECAY = 0.02
@@ -321,7 +343,7 @@ def step(network: RCRNN, optimizer: torch.optim.Optimizer, batch: Batch) -> dict
 
 
 def export(weights: Path, folder: Path, thresholds: dict[str, float] | float = 0.5) -> Any:
-    """A model that the package loads, from what :func:`train` left."""
+    """A model that the package loads, with its license, from what :func:`train` left."""
     from sklearn.pipeline import Pipeline
 
     from sklearn_rcrnn import LFBETransformer, RCRNNDetector, save
@@ -334,6 +356,7 @@ def export(weights: Path, folder: Path, thresholds: dict[str, float] | float = 0
         score_threshold=thresholds,
     )
     detector._restore_net(np.array(found["labels"]), N_BANDS, found["weights"])
+    detector.provenance_ = PROVENANCE[found["arguments"]["weights"]]
     pipe = Pipeline([("lfbe", LFBETransformer()), ("detector", detector)])
     save(pipe, folder)
     return pipe
