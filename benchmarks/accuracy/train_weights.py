@@ -63,6 +63,8 @@ PROVENANCE = {
         ),
     },
 }
+# Thresholds by name, where nothing was there to choose them on.
+UNCHOSEN = {"sensitive": 0.35, "balanced": 0.5, "few false alarms": 0.65}
 # Batches that the features are measured by, and that training begins with.
 _FIRST = 24
 _WEIGHT_DECAY = 0.02
@@ -342,8 +344,14 @@ def step(network: RCRNN, optimizer: torch.optim.Optimizer, batch: Batch) -> dict
     return {name: part.detach() for name, part in parts.items()}
 
 
-def export(weights: Path, folder: Path, thresholds: dict[str, float] | float = 0.5) -> Any:
-    """A model that the package loads, with its license, from what :func:`train` left."""
+def export(
+    weights: Path, folder: Path, thresholds: dict[str, dict[str, float]] | None = None
+) -> Any:
+    """A model that the package loads, with its license, from what :func:`train` left.
+
+    Thresholds are those of ``choose_thresholds.py``. Without them, each name means the same
+    for all labels.
+    """
     from sklearn.pipeline import Pipeline
 
     from sklearn_rcrnn import LFBETransformer, RCRNNDetector, save
@@ -353,9 +361,12 @@ def export(weights: Path, folder: Path, thresholds: dict[str, float] | float = 0
         gru_units=found["gru_units"],
         dense_units=found["dense_units"],
         normalization=CONTEXT_SECONDS,
-        score_threshold=thresholds,
+        score_threshold="balanced",
     )
     detector._restore_net(np.array(found["labels"]), N_BANDS, found["weights"])
+    detector.thresholds_ = thresholds or {
+        name: dict.fromkeys(found["labels"], threshold) for name, threshold in UNCHOSEN.items()
+    }
     detector.provenance_ = PROVENANCE[found["arguments"]["weights"]]
     pipe = Pipeline([("lfbe", LFBETransformer()), ("detector", detector)])
     save(pipe, folder)

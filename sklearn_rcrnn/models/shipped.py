@@ -28,7 +28,7 @@ def list_pretrained() -> list[str]:
     --------
     >>> from sklearn_rcrnn import list_pretrained
     >>> list_pretrained()
-    ['rare-events']
+    ['general', 'rare-events']
     """
     return sorted(path.parent.name for path in MODELS.glob(f"*/{DESCRIPTION}"))
 

