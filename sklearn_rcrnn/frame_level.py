@@ -30,23 +30,25 @@ def frames_to_events(
     min_duration: float = 0.0,
     min_gap: float = 0.0,
 ) -> list[Event]:
-    """Events of a clip from probabilities of its frames.
+    """Turn the probabilities of the frames of a clip into events.
 
-    Median filter over the frames that reach the threshold, then runs of frames; runs of a
-    label that are closer than the gap are joined, and short ones dropped.
+    Frames that reach the threshold are smoothed by a median filter. Each run of them is an
+    event; events of a label that are closer than the gap are joined, and short ones
+    dropped.
 
     Parameters
     ----------
     probabilities : array of shape (n_frames, n_labels)
     labels : sequence of str or int
-        Of the columns.
+        Labels of the columns.
     frame_shift : float
         Seconds between frames; frame ``i`` is centered at ``i * frame_shift``.
     threshold : float, default=0.5
+        Lowest probability of a frame with an event.
     median_filter : float, default=0.54
-        Seconds; 0 for none.
+        Length of the median filter in seconds; 0 leaves it out.
     min_duration, min_gap : float, default=0
-        Seconds.
+        Shortest event, and shortest gap between two events of a label, in seconds.
 
     Returns
     -------
@@ -83,8 +85,8 @@ def frames_to_events(
 class FrameDetector(EventDetector):
     """Detect sound events frame by frame, as the systems do that R-CRNN was compared with.
 
-    Takes the same `X` and `y` as :class:`RCRNNDetector` and returns the same events.
-    Unlike there, the threshold moves the boundaries of the events.
+    It takes the same `X` and `y` as :class:`RCRNNDetector`, and returns events of the same
+    kind. Unlike there, the threshold moves the boundaries of the events.
 
     Parameters
     ----------
@@ -92,25 +94,28 @@ class FrameDetector(EventDetector):
         ``"crnn"``: Çakır and Virtanen; ``"crnn_1d"``: Lim et al.; ``"cnn"`` and ``"dnn"``:
         Phan et al.; ``"mlp"``: the baseline of the challenge. See Notes.
     n_members : int, default=1
-        Networks whose probabilities are averaged; Lim et al. had up to five.
+        Number of networks whose probabilities are averaged; Lim et al. had up to five.
     foreground_weight : float, default=None
-        Weight of the loss at frames with an event. None: 3 for ``"cnn"`` and ``"dnn"``,
-        which have a weighted loss, else 1.
+        Weight of the loss at frames with an event. None takes 3 for ``"cnn"`` and
+        ``"dnn"``, whose authors have a weighted loss, and 1 otherwise.
     distance_weight : float, default=None
-        Weight of a second task, the distances to onset and offset. None: 1 for ``"cnn"``
-        and ``"dnn"``, else 0.
+        Weight of a second task, which is to tell the distances to onset and offset. None
+        takes 1 for ``"cnn"`` and ``"dnn"``, and 0 otherwise, which leaves the task out.
     frame_threshold : float, default=0.5
-        May be changed after ``fit``, as the next four.
+        Lowest probability of a frame with an event. This parameter and the next four may
+        be changed after ``fit``.
     median_filter : float, default=0.54
-        Seconds.
+        Length of the median filter over frames, in seconds; 0 leaves it out.
     min_duration, min_gap : float, default=0.1
-        Shorter events are dropped, closer ones joined; seconds.
+        In seconds: shorter events are dropped, and events of a label with a shorter gap
+        between them are joined.
     max_events_per_clip : int, default=None
-        Return only so many of the best events; 1 is the rule of DCASE 2017.
+        Largest number of events that are returned for a clip: those with the highest
+        scores. 1 is the rule of DCASE 2017.
     normalization : "auto", float or "training", default="auto"
-        Of the features, as for :class:`RCRNNDetector`.
+        How the features are normalized, as for :class:`RCRNNDetector`.
     frame_shift : float, default=1024 / 44100
-        Seconds between frames of the features: hop over sample rate.
+        Seconds between frames of the features: the hop divided by the sample rate.
     max_epochs, lr, lr_schedule, augmentation, class_weight, \
 batch_size, patience, validation_fraction, \
 gradient_clip, callbacks, net_params, device, precision, random_state, verbose

@@ -32,24 +32,24 @@ class CRNNPretrainer(
 ):
     """Train the CRNN to tell which events are present in a clip.
 
-    The trained network gives :class:`RCRNNDetector` a good start
-    (``RCRNNDetector(pretrainer=CRNNPretrainer())``), or fixed feature maps, as a
-    transformer in front of ``RCRNNDetector(extractor="precomputed")``: the settings of
-    Table 3.
+    The trained network can be the start of a detector
+    (``RCRNNDetector(pretrainer=CRNNPretrainer())``). Or it is a transformer that computes
+    fixed feature maps, in front of ``RCRNNDetector(extractor="precomputed")``. These are the
+    settings of the paper's Table 3.
 
     Parameters
     ----------
     gru_units : int, default=50
-        U, units of the recurrent layer in each direction.
+        The paper's U: units of the recurrent layer in each direction.
     extractor : {"crnn_bigru", "crnn_gru", "cnn"} or torch.nn.Module, default="crnn_bigru"
         The network of Table 1, with a bidirectional, a forward, or no recurrent layer; or a
         module of your own, as for :class:`RCRNNDetector`.
     normalization : "auto", float or "training", default="auto"
-        Of the features, as for :class:`RCRNNDetector`.
+        How the features are normalized, as for :class:`RCRNNDetector`.
     frame_shift : float, default=1024 / 44100
-        Seconds between frames of the features: hop over sample rate.
+        Seconds between frames of the features: the hop divided by the sample rate.
     max_epochs : int, default=100
-        Epochs at most.
+        Largest number of epochs.
     lr : float, default=1e-3
         Learning rate of Adam.
     lr_schedule : {"constant", "one_cycle"}, default="constant"
@@ -64,29 +64,34 @@ class CRNNPretrainer(
         count 1. ``"balanced"`` weights them by ``n_events / (n_labels * n_events_of_label)``,
         so that rare labels count as much as frequent ones.
     batch_size : int, default=32
-        Clips in a batch (the paper: 80).
+        Number of clips in a batch; the paper has 80.
     patience : int, default=10
-        Stop when the validation loss has not improved for so many epochs; the weights of
-        the best epoch are restored. None: never.
+        Stop when the validation loss has not improved for this number of epochs, and
+        restore the weights of the best one. None trains for all epochs.
     validation_fraction : float, default=0.1
-        Part of the clips set aside for validation, each label in proportion. None: train
-        on all and watch the training loss.
+        Part of the clips that is set aside for validation, each label in proportion. None
+        trains on all clips and watches the training loss.
     gradient_clip : float, default=5.0
-        Largest norm of the gradient. None: any.
+        Largest norm of the gradient; a longer one is scaled down to it. None leaves
+        gradients as they are.
     callbacks : list of skorch callbacks, default=None
         Added to the estimator's own.
     net_params : dict, default=None
-        Any parameter of :class:`skorch.NeuralNet`, over those set here.
+        Parameters of :class:`skorch.NeuralNet`; they take precedence over those that the
+        estimator sets.
     device : str, default="auto"
-        ``"auto"`` is CUDA where there is one; else a name of PyTorch's. May be changed after
-        ``fit``: the network goes there when it next predicts.
+        Name of a PyTorch device; ``"auto"`` is CUDA where there is one, and the CPU
+        elsewhere. May be changed after ``fit``: the network goes there when it next
+        predicts.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of the convolutions. ``"auto"`` trains in bfloat16 where the processor has it and
-        predicts in float32; ``"bfloat16"`` does both in it.
+        Number format of the convolutions. ``"auto"`` trains in bfloat16 where the
+        processor has instructions for it, and predicts in float32; ``"bfloat16"`` trains
+        and predicts in bfloat16.
     random_state : int, RandomState instance or None, default=None
-        Weights, split, order and dropout.
+        Seed of the first weights, the split, the order of clips and the dropout. An integer
+        makes trainings repeatable.
     verbose : int, default=0
-        1 says the losses of each epoch and how long it will take.
+        1 prints the losses of each epoch and how long the training will take.
 
     Attributes
     ----------
@@ -95,11 +100,11 @@ class CRNNPretrainer(
     net_ : skorch.NeuralNet
         The trained net.
     history_ : skorch.history.History
-        Losses by epoch.
+        Losses of each epoch, ``train_loss`` and ``valid_loss``.
     n_parameters_ : int
-        As the paper counts them.
+        Number of parameters, counted as in the paper's Table 2.
     n_features_in_ : int
-        Bands of the features.
+        Number of bands of the features.
 
     See Also
     --------

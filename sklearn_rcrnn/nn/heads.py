@@ -195,8 +195,8 @@ class RegionHead(nn.Module):
                 entropy, labels != IGNORED, positive, self.recipe.focal_gamma, weight=weight
             )
             regression = regression + masked_mean(distance, positive, weight=weight)
-            # The next stage learns from what this one makes of its RoIs: of a positive one
-            # the interval of its true class, else that of the likeliest.
+            # The next stage learns from the intervals that this one makes of its RoIs: that
+            # of the true class of a positive RoI, and that of the likeliest class of others.
             with torch.no_grad():
                 likeliest = torch.where(positive, classes, logits[..., 1:].argmax(-1))
                 rois = of_class(self.refine(deltas, rois, bounds), likeliest)
@@ -235,14 +235,14 @@ class DenseHead(RegionHead):
         self.dense = nn.Sequential(
             nn.Linear(ROI_BINS * n_channels, dense_units),
             nn.ReLU(),
-            nn.Dropout(0.5),
+            nn.Dropout(0.5),  # section 2.3 of the paper
             nn.Linear(dense_units, dense_units),
             nn.ReLU(),
             nn.Dropout(0.5),
         )
         self.classes = LabelLinear(dense_units, n_classes + 1)
         self.regression = LabelLinear(dense_units, 2 * n_classes)
-        nn.init.normal_(self.regression.weight, std=0.001)
+        nn.init.normal_(self.regression.weight, std=0.001)  # as in Fast R-CNN
         nn.init.zeros_(self.regression.bias)
 
     def forward(self, feature_map: Tensor, rois: Tensor, n_steps: Tensor) -> tuple[Tensor, Tensor]:

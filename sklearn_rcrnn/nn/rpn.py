@@ -100,11 +100,12 @@ class RPN(nn.Module):
         self.n_proposals = n_proposals
         self.nms_threshold = nms_threshold
         n_anchors = len(self.anchor_sizes)
+        # 128 units over a window of three steps: section 2.2 of the paper.
         self.window = nn.Conv1d(n_channels, 128, 3, padding=1)
         self.objectness = nn.Linear(128, n_anchors)
         self.regression = nn.Linear(128, 2 * n_anchors)
         for layer in (self.objectness, self.regression):
-            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.normal_(layer.weight, std=0.01)  # as in Faster R-CNN
             nn.init.zeros_(layer.bias)
 
     def forward(self, feature_map: Tensor) -> tuple[Tensor, Tensor]:
