@@ -27,6 +27,7 @@ from .inference.networks import SharedConvolutions, WindowedNetwork
 from .inference.recordings import detect_recording
 from .inference.windows import MARGIN, WINDOW, Windows, frames_in_windows
 from .nn.crnn import CRNN, FRAMES_PER_STEP, PRECOMPUTED, frames_per_step, n_steps
+from .postprocessing import EventRules, Seconds, apply_rules
 from .training.device import prediction_threads
 from .training.inputs import Clips
 
@@ -37,6 +38,9 @@ class RegionPredictions(EventDetector):
     extractor: str | torch.nn.Module
     score_threshold: float | str | dict[Label, float]
     nms_threshold: float
+    merge_gap: Seconds
+    min_duration: Seconds
+    max_duration: Seconds
     max_events_per_clip: int | None
 
     def predict(self, X: Any) -> EventLists:
@@ -53,9 +57,9 @@ class RegionPredictions(EventDetector):
         list of n_clips lists of Event
             ``(onset, offset, label, score)``, by onset, in seconds, inside the clip.
         """
-        candidates = self._candidates(X)
-        chosen = select_events(candidates, self._thresholds(), self.max_events_per_clip)
-        return EventLists(chosen)
+        self._rules()  # wrong ones are known before hours of work
+        chosen = select_events(self._candidates(X), self._thresholds())
+        return EventLists(self._finished(chosen))
 
     def predict_candidates(self, X: Any) -> list[list[Event]]:
         """All scored events of every clip, whatever their scores.
@@ -244,6 +248,17 @@ class RegionPredictions(EventDetector):
         threshold = self.score_threshold if isinstance(self.score_threshold, Real) else 0.5
         candidates = self._candidates(X)
         return EventLists(select_events(candidates, float(threshold), self.max_events_per_clip))
+
+    def _rules(self) -> EventRules:
+        """How events are joined and kept, checked."""
+        rules = EventRules(self.merge_gap, self.min_duration, self.max_duration)
+        rules.check(self.classes_.tolist())
+        return rules
+
+    def _finished(self, chosen: list[list[Event]]) -> list[list[Event]]:
+        """Events above the thresholds, joined, of the right length, and the best of them."""
+        joined = apply_rules(chosen, self._rules())
+        return select_events(joined, 0.0, self.max_events_per_clip)
 
     def _thresholds(self) -> float | Mapping[Label, float]:
         """The numbers that `score_threshold` stands for."""

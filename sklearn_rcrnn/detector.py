@@ -20,6 +20,7 @@ from .nn.heads import HEADS
 from .nn.normalization import Normalization
 from .nn.rcrnn import RCRNN
 from .nn.recipe import RECIPES, Recipe
+from .postprocessing import Seconds
 from .pretraining import CRNNPretrainer
 from .training.augmentation import Augmentation
 from .training.initial_weights import copy_weights, fit_pretrainer
@@ -88,6 +89,12 @@ default="crnn_bigru"
     nms_threshold : float, default=0.3
         IoU of two events of one label above which the one of lower score is dropped. May
         be changed after ``fit``.
+    merge_gap : float or dict of label to float, default=None
+        Events of one label that are at most so many seconds apart are joined to one, with
+        the higher score. May be changed after ``fit``, as may the next two. Labels that a
+        dict leaves out are left as they are.
+    min_duration, max_duration : float or dict of label to float, default=None
+        Events that are shorter or longer, in seconds, after they were joined, are dropped.
     max_events_per_clip : int, default=None
         Largest number of events that are returned for a clip: those with the highest
         scores. 1 is the rule of DCASE 2017. May be changed after ``fit``.
@@ -208,6 +215,9 @@ default="crnn_bigru"
             StrOptions(set(THRESHOLD_NAMES)),
         ],
         "nms_threshold": [Interval(Real, 0, 1, closed="both")],
+        "merge_gap": [Interval(Real, 0, None, closed="left"), dict, None],
+        "min_duration": [Interval(Real, 0, None, closed="left"), dict, None],
+        "max_duration": [Interval(Real, 0, None, closed="left"), dict, None],
         "max_events_per_clip": [Interval(Integral, 1, None, closed="left"), None],
         "recipe": [StrOptions(set(RECIPES)), Recipe],
     }
@@ -230,6 +240,9 @@ default="crnn_bigru"
         proposal_nms_threshold: float = 0.7,
         score_threshold: float | str | dict[Label, float] = 0.5,
         nms_threshold: float = 0.3,
+        merge_gap: Seconds = None,
+        min_duration: Seconds = None,
+        max_duration: Seconds = None,
         max_events_per_clip: int | None = None,
         recipe: str | Recipe = "refined",
         frame_shift: float = 1024 / 44100,
@@ -262,6 +275,9 @@ default="crnn_bigru"
         self.proposal_nms_threshold = proposal_nms_threshold
         self.score_threshold = score_threshold
         self.nms_threshold = nms_threshold
+        self.merge_gap = merge_gap
+        self.min_duration = min_duration
+        self.max_duration = max_duration
         self.max_events_per_clip = max_events_per_clip
         self.recipe = recipe
 

@@ -13,6 +13,7 @@ from ._utils.optional import need
 from .events import Event, Label, check_event_lists, labels_of, select_events
 from .matching import COUNTS, event_counts, rates_of
 from .metrics import check_hours, counts_by_clip, event_based_error_rate, event_based_f_score
+from .postprocessing import EventRules, apply_rules
 from .summary import detection_summary as detection_summary
 
 # Thresholds at which curves are computed unless told otherwise.
@@ -27,6 +28,7 @@ def threshold_curves(
     labels: Sequence[Label] | None = None,
     max_events: int | None = None,
     durations: Sequence[float] | None = None,
+    rules: EventRules | None = None,
     **criteria: Any,
 ) -> Bunch:
     """Error rate, F-score, precision and recall of each label over the score threshold.
@@ -43,6 +45,9 @@ def threshold_curves(
         Events of a clip at most, as ``max_events_per_clip`` of the detector.
     durations : sequence of n_clips floats, default=None
         Seconds of each clip, for the false alarms an hour.
+    rules : EventRules, default=None
+        How events above the threshold are joined and kept, as `merge_gap`, `min_duration` and
+        `max_duration` of the detector.
     **criteria
         ``t_collar``, ``evaluate_onset``, ``evaluate_offset`` and
         ``percentage_of_length``, as for :func:`event_based_error_rate`.
@@ -68,11 +73,14 @@ def threshold_curves(
     true = check_event_lists(y_true, name="y_true")
     candidates = check_event_lists(y_candidates, n_clips=len(true), name="y_candidates")
     labels = labels_of(true) if labels is None else list(labels)
+    rules = rules or EventRules()
+
+    def found_at(threshold: float) -> list[list[Event]]:
+        joined = apply_rules(select_events(candidates, threshold), rules)
+        return select_events(joined, 0.0, max_events)
+
     counts = np.array(
-        [
-            event_counts(true, select_events(candidates, t, max_events), labels=labels, **criteria)
-            for t in thresholds
-        ]
+        [event_counts(true, found_at(t), labels=labels, **criteria) for t in thresholds]
     )
     by_label = counts.swapaxes(0, 1)
     curves = Bunch(thresholds=np.asarray(thresholds, float), labels=labels, **rates_of(by_label))

@@ -198,6 +198,7 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
             thresholds=_check_thresholds(self.thresholds).tolist(),
             labels=labels,
             max_events=detector.max_events_per_clip,
+            rules=detector._rules(),
             durations=None if limit is None else clip_durations(innermost(self.estimator_), X),
         )
         self.best_threshold_, self.best_score_ = {}, {}

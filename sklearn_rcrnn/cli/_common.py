@@ -54,6 +54,20 @@ Threshold = Annotated[
         "default the model's own. Again with LABEL=NUMBER for a label of its own."
     ),
 ]
+MergeGap = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Join events of a label that are at most so many seconds apart; label=0.5 for one."
+    ),
+]
+MinDuration = Annotated[
+    list[str] | None,
+    typer.Option(help="Drop events that are shorter, in seconds; label=0.5 for one label."),
+]
+MaxDuration = Annotated[
+    list[str] | None,
+    typer.Option(help="Drop events that are longer, in seconds; label=0.5 for one label."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 JsonLogs = Annotated[bool, typer.Option("--json", help="Logs as JSON lines, on standard error.")]
 
@@ -190,6 +204,32 @@ def set_threshold(pipe: Any, given: list[str] | None) -> None:
         for label in labels
     }
     pipe[-1].set_params(score_threshold=thresholds)
+
+
+def set_rules(pipe: Any, **given: list[str] | None) -> None:
+    """Set parameters in seconds, from numbers and texts ``LABEL=NUMBER``."""
+    labels = {str(label): label for label in pipe[-1].classes_.tolist()}
+    for name, texts in given.items():
+        usual, by_label = None, {}
+        option = f"--{name.replace('_', '-')}"
+        for text in texts or []:
+            label, is_of_label, number = text.rpartition("=")
+            try:
+                value = float(number)
+            except ValueError:
+                value = math.nan
+            if not 0 <= value < math.inf:
+                fail(f"{option} must be seconds, or LABEL=SECONDS; got {text!r}")
+            if is_of_label and label not in labels:
+                fail(f"{option} {text}: the model knows {', '.join(labels)}")
+            if is_of_label:
+                by_label[labels[label]] = value
+            else:
+                usual = value
+        if by_label and usual is not None:
+            by_label = dict.fromkeys(labels.values(), usual) | by_label
+        if texts:
+            pipe[-1].set_params(**{name: by_label or usual})
 
 
 def recordings_in(paths: list[Path]) -> list[Path]:

@@ -19,6 +19,9 @@ from .._utils.text import counted
 from ._common import (
     JsonLogs,
     Log,
+    MaxDuration,
+    MergeGap,
+    MinDuration,
     Model,
     Quiet,
     TableFormat,
@@ -27,6 +30,7 @@ from ._common import (
     fail,
     load_model,
     recordings_in,
+    set_rules,
     set_threshold,
 )
 from ._following import Follower, conclusion
@@ -71,6 +75,9 @@ def detect(
         ),
     ] = None,
     threshold: Threshold = None,
+    merge_gap: MergeGap = None,
+    min_duration: MinDuration = None,
+    max_duration: MaxDuration = None,
     output: Annotated[
         str,
         typer.Option(
@@ -160,6 +167,7 @@ def detect(
     log = Log(quiet, as_json)
     pipe = load_model(model)
     set_threshold(pipe, threshold)
+    set_rules(pipe, merge_gap=merge_gap, min_duration=min_duration, max_duration=max_duration)
     _set(pipe, device=device, batch_size=batch_size)
     if raw is not None:
         if given != [_STDIN] or output != "-":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..audio import audio_duration
-from ..events import Event, select_events
+from ..events import Event
 from .claims import Claims
 from .engines import Engine, engine_for
 from .output import HIDDEN, Found, Output, Recording, Tables, table_keys
@@ -276,8 +276,7 @@ class _Run:
             return
         events = [event for own in known for event in own.events]
         if len(known) > 1:
-            best = self.estimator[-1].max_events_per_clip
-            events = select_events([events], 0.0, best)[0]
+            events = self.estimator[-1]._finished([events])[0]
         duration = math.fsum(own.duration for own in known)
         self._finish(place, events, duration)
 

@@ -62,6 +62,11 @@ class UnsettledEvents:
         self.events = [*waiting, *self.given]
         return chosen
 
+    def next_onset(self, earliest: Earliest) -> float:
+        """Seconds before which no event begins that is given out later."""
+        given = self.given
+        return min([earliest.onset, *(e.onset for e in self.events if e not in given)])
+
     def _certain(self, earliest: Earliest) -> set[Event]:
         """Events whose fate does not hang on one that is not settled, however indirectly."""
         open_ = [event for event in self.events if not self._is_settled(event, earliest)]

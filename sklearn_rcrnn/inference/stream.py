@@ -18,6 +18,7 @@ from ..audio import open_audio
 from ..detector import RCRNNDetector
 from ..events import Event, select_events
 from ..pipeline import split_pipeline
+from ..postprocessing import EventJoiner, EventRules
 from .feature_blocks import check_block_features, feature_blocks
 from .merging import UnsettledEvents
 from .recordings import WINDOWS_AT_ONCE, detect_recording
@@ -90,7 +91,7 @@ def detect_stream(
     ):
         raise ValueError(f"sample_rate must be a positive number of Hz; got {sample_rate!r}")
     samples = at_rate(blocks, sample_rate, features.sample_rate)
-    return detect_blocks(features, detector, samples, windows)
+    return detect_blocks(features, detector, samples, windows, rules=detector._rules())
 
 
 def detect_file(estimator: Pipeline, path: str | os.PathLike[str]) -> list[Event]:
@@ -125,7 +126,7 @@ def detect_file(estimator: Pipeline, path: str | os.PathLike[str]) -> list[Event
             found = list(detect_blocks(features, detector, samples, windows, side_by_side=True))
         except ValueError as error:
             raise error if name in str(error) else ValueError(f"{name!r}: {error}") from error
-    return select_events([found], 0.0, detector.max_events_per_clip)[0]
+    return detector._finished([found])[0]
 
 
 def check_streamable(estimator: Any, any_number: bool = False) -> tuple[Any, RCRNNDetector]:
@@ -144,6 +145,7 @@ def check_streamable(estimator: Any, any_number: bool = False) -> tuple[Any, RCR
             "The best events of a stream are known only at its end: "
             "set_params(detector__max_events_per_clip=None)"
         )
+    detector._rules()
     detector._thresholds()  # a wrong one is known before hours of work
     return features, detector
 
@@ -154,14 +156,18 @@ def detect_blocks(
     blocks: Iterable[NDArray],
     windows: Windows,
     side_by_side: bool = False,
+    rules: EventRules | None = None,
 ) -> Iterator[Event]:
     """Events of a recording in blocks of samples, each as soon as it is certain.
+
+    Without rules they are neither joined nor dropped: that is for who has all of them.
 
     Side by side: reading, features and network work in threads of their own, and several
     windows go through the recurrence together.
     """
     network = detector._network(windows.length, None if side_by_side else 1)
     found = UnsettledEvents(detector.nms_threshold)
+    joiner = EventJoiner(rules or EventRules())
     thresholds = detector._thresholds()
     at_once = WINDOWS_AT_ONCE if side_by_side else 1
     if network.n_threads > 1:
@@ -171,8 +177,15 @@ def detect_blocks(
         frames = read_ahead(frames)
     for window, events in detect_recording(frames, windows, network, at_once=at_once):
         found.add(select_events([events], thresholds)[0])
-        yield from found.settle(windows.earliest_after(window))
-    yield from found.settle(NEVER)
+        earliest = windows.earliest_after(window)
+        settled = found.settle(earliest)
+        if rules is None:
+            yield from settled
+            continue
+        joiner.add(settled)
+        yield from joiner.take(found.next_onset(earliest))
+    joiner.add(found.settle(NEVER))
+    yield from joiner.take(math.inf)
 
 
 def at_rate(

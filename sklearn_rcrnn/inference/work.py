@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from ..audio import open_audio
-from ..events import Event, select_events
+from ..events import Event
 from .stream import at_rate, check_streamable, detect_blocks
 from .windows import WINDOW
 
@@ -143,7 +143,7 @@ def _detect(estimator: Pipeline, path: Path, part: Part | None, tick: Tick | Non
         except ValueError as error:
             raise error if name in str(error) else ValueError(f"{name!r}: {error}") from error
     if part is None:
-        chosen = select_events([found], 0.0, detector.max_events_per_clip)[0]
+        chosen = detector._finished([found])[0]
         return Result(chosen, None, reading.seconds)
     begin = part.start / features.sample_rate
     moved = [e._replace(onset=e.onset + begin, offset=e.offset + begin) for e in found]

@@ -288,6 +288,7 @@ def _restore(step: Mapping[str, Any], weights: dict[str, Any], extractor: Any) -
                 estimator.thresholds_ = check_named_thresholds(named, step["classes"])
             if hasattr(estimator, "_thresholds"):
                 estimator._thresholds()
+                estimator._rules()
         except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{step['name']}: {error}") from error
     return estimator

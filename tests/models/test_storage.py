@@ -153,6 +153,7 @@ def edit_step(folder, **changes):
         ({"params": {"gru_units": "8"}}, "gru_units"),
         ({"params": {"dense_units": 10**9}}, "dense_units=1000000000"),
         ({"params": {"anchor_sizes": [1, 2]}}, "anchor_sizes"),
+        ({"params": {"merge_gap": {"type": "dict", "value": [["x", 1]]}}}, "merge_gap"),
         ({"params": {"anchor_sizes": "wide"}}, "anchor_sizes"),
         ({"params": {"anchor_sizes": [1] * 10**5}}, "anchor_sizes has 100000 values"),
         ({"params": {"n_proposals": 10**12}}, "n_proposals must not be larger"),
