@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .repair import endless_flac, next_start, source_at
+from .repair import Source, Spliced, end_of_part, endless_flac, source_at
 
 # Samples of all channels together that are read at once: memory does not grow with the
 # number of channels or the sample rate.
@@ -49,7 +49,7 @@ class Part:
         self.start = start
         self._file = file
         self._source = source_at(file, start)
-        self._used = self._is_all = False
+        self._used = self._is_all = self._is_bounded = False
         self._sound = self._decoder()
         self.sample_rate: int = self._sound.samplerate
         self.n_channels: int = self._sound.channels
@@ -145,9 +145,21 @@ class Part:
         self.restart()
         return self._skip(sample)
 
+    def _bound(self) -> None:
+        """Let the decoder see this recording alone, before it looks for a place in it."""
+        self._is_bounded = True
+        if self._source.stop is None:
+            stop = end_of_part(self._file, self.start)
+            if stop is not None:
+                self._source = Source(Spliced(self._file, [(self.start, stop)]), stop)
+                self._used = True
+                self.restart()
+
     def _seek(self, sample: int) -> bool:
         import soundfile
 
+        if not self._is_bounded:
+            self._bound()
         self._used = True
         try:
             return sample < self._sound.frames and self._sound.seek(sample) == sample
@@ -196,7 +208,7 @@ class Part:
         if self._sound.format != "FLAC" or self._promised >= _UNKNOWN_LENGTH or self._is_all:
             return False
         self._is_all = True
-        if n_behind < _READ_AHEAD or next_start(self._file, self.start, None) is not None:
+        if n_behind < _READ_AHEAD or end_of_part(self._file, self.start) is not None:
             return False
         stated, self._source = self._source, endless_flac(self._file, self.start)
         self.restart()

@@ -8,6 +8,7 @@ the file itself is left as it is.
 from __future__ import annotations
 
 import io
+import mmap
 import os
 import struct
 from typing import BinaryIO, NamedTuple
@@ -21,8 +22,6 @@ _JUNK = 4096
 # Programs that cannot know a length write the most that there can be, or nearly.
 _UNKNOWN = 2**31 - 2**16
 _UNFINISHED = "it says that there are no samples; what is there is used"
-# How another recording begins in a file that begins so: people join files with cat.
-_MAGIC = {b"fLaC": b"fLaC", b"OggS": b"OggS\0\x02", b"RIFF": b"RIFF"}
 
 
 class Spliced(io.RawIOBase):
@@ -132,7 +131,7 @@ def endless_flac(file: BinaryIO, start: int) -> Source:
 
 
 def next_start(file: BinaryIO, start: int, stop: int | None) -> int | None:
-    """Where behind a recording another begins, in files that were joined.
+    """Where behind a recording that was read another begins, in files that were joined.
 
     Parameters
     ----------
@@ -143,26 +142,62 @@ def next_start(file: BinaryIO, start: int, stop: int | None) -> int | None:
     stop : int or None
         Byte at which it ends, if that is known.
     """
-    size = os.fstat(file.fileno()).st_size
+    if stop is not None:
+        return stop if stop < os.fstat(file.fileno()).st_size else None
     position = file.tell()
     file.seek(start)
-    magic = _MAGIC.get(file.read(4))
-    found = None
-    if magic is not None and stop != size:
-        found = _find(file, magic, max(start + 4, stop or position - AHEAD))
+    magic = file.read(4)
     file.seek(position)  # the decoder's, too
-    return found
+    return _following(file, magic, start, position - AHEAD)
 
 
-def _find(file: BinaryIO, magic: bytes, position: int) -> int | None:
-    kept = b""
-    file.seek(position)
-    while data := file.read(2**20):
-        found = (kept + data).find(magic)
-        if found >= 0:
-            return position - len(kept) + found
-        position += len(data)
-        kept = (kept + data)[-len(magic) + 1 :]
+def end_of_part(file: BinaryIO, start: int) -> int | None:
+    """Where another recording begins behind that at `start`, whatever has been read of it.
+
+    The whole file is looked through, once in a process. Decoders that look for a place in it
+    would else find the same place of another recording.
+    """
+    status = os.fstat(file.fileno())
+    key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, start)
+    if key not in _ENDS:
+        position = file.tell()
+        file.seek(start)
+        magic = file.read(4)
+        file.seek(position)
+        if len(_ENDS) >= 10_000:
+            _ENDS.clear()
+        _ENDS[key] = _following(file, magic, start, start)
+    return _ENDS[key]
+
+
+_ENDS: dict[tuple[int, ...], int | None] = {}
+
+
+def _following(file: BinaryIO, magic: bytes, start: int, position: int) -> int | None:
+    """The first FLAC from `position` on, or the next Ogg, behind one of its kind."""
+    if magic not in (b"OggS", b"fLaC"):
+        return None
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if magic == b"OggS":
+            return _next_ogg(data, start)
+        place = max(start + 4, position)
+        while (place := data.find(magic, place)) >= 0:
+            # A block of 34 bytes that describes the stream comes first, alone or not.
+            if data[place + 4 : place + 8] in (b"\0\0\0\x22", b"\x80\0\0\x22"):
+                return place
+            place += 4
+    return None
+
+
+def _next_ogg(data: mmap.mmap, start: int) -> int | None:
+    """Where a stream begins behind another; streams of one recording begin side by side."""
+    is_within, place = False, start
+    while (place := data.find(b"OggS\0", place)) >= 0 and place + 5 < len(data):
+        begins = bool(data[place + 5] & 2)
+        if begins and is_within:
+            return place
+        is_within |= not begins
+        place += 5
     return None
 
 

@@ -14,6 +14,7 @@ import pytest
 import soundfile
 
 from sklearn_rcrnn.audio import audio_duration, check_clips, load_clip, open_audio, read_audio
+from sklearn_rcrnn.audio.repair import end_of_part
 
 RATE = 8000
 N = 20 * RATE
@@ -181,6 +182,33 @@ class TestJoined:
         part = read_audio(path, RATE, start=22, stop=24)
         assert len(part) == 2 * RATE
         np.testing.assert_allclose(part, read[22 * RATE : 24 * RATE], atol=1e-6)
+
+    def test_long_ones(self, samples, tmp_path):
+        """Where decoders jump to and fro in the file, and read ahead."""
+        for format in ("OGG", "FLAC", "MP3"):
+            sound = np.tile(samples, 10)[: 15 * 44100]
+            content = [encoded(k * sound, format, rate=44100) for k in (0.5, 1.0, 0.25)]
+            assert len(content[0]) > 2**16
+            path = tmp_path / "long"
+            path.write_bytes(b"".join(content))
+            assert audio_duration(path) == pytest.approx(45, abs=0.2)
+            assert len(in_blocks(path)) == pytest.approx(45 * 44100, abs=8000)
+            assert len(read_audio(path, 44100, start=31, stop=44)) == 13 * 44100
+            for start, loud in ((2, 0.5), (12, 0.5), (17, 1.0), (32, 0.25), (43, 0.25)):
+                part = read_audio(path, 44100, start=start, stop=start + 1)
+                assert part.std() == pytest.approx(0.1 * loud, rel=0.1)
+
+    def test_streams_side_by_side_are_one_recording(self, samples, tmp_path):
+        content = encoded(samples, "OGG")
+        skeleton = b"OggS\0\x02" + bytes(8) + b"\x07" + bytes(11) + b"\x01\x08fishead\0"
+        path = tmp_path / "a.ogg"
+        path.write_bytes(content + skeleton[:6] + b"nonsense")
+        with pytest.warns(UserWarning, match="is left out"):
+            assert len(in_blocks(path)) == N
+        with open(path, "wb") as file:
+            file.write(skeleton + content)
+        with open(path, "rb") as file:
+            assert end_of_part(file, 0) is None
 
     def test_with_tags_between(self, samples, tmp_path):
         tag = b"ID3\x03\0\0" + bytes([0, 0, 0x10, 0]) + b"\xff" * 2048
