@@ -119,7 +119,12 @@ class EventJoiner:
 
     def take(self, earliest: float) -> list[Event]:
         """Events that one which begins at `earliest` or later cannot join; in seconds."""
-        done = [e for e in self.waiting if e.offset + self.rules.of(e.label)[0] < earliest]
+        gaps = [self.rules.of(event.label)[0] for event in self.waiting]
+        done = [
+            event
+            for event, gap in zip(self.waiting, gaps, strict=True)
+            if gap < 0 or event.offset + gap < earliest
+        ]
         self.waiting = [event for event in self.waiting if event not in done]
         return sorted(event for event in done if self.rules.keeps(event))
 

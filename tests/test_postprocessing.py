@@ -65,6 +65,14 @@ def test_streams_give_what_clips_give(seed, gap):
     assert sorted(given_out) == apply_rules([events], rules)[0]
 
 
+def test_what_is_not_joined_does_not_wait():
+    joiner = EventJoiner(EventRules(merge_gap={"a": 1.0}))
+    joiner.add([Event(0, 1, "a"), Event(0, 1, "b")])
+    assert joiner.take(0.0) == [Event(0, 1, "b")]
+    assert joiner.take(1.9) == []
+    assert joiner.take(2.1) == [Event(0, 1, "a")]
+
+
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
