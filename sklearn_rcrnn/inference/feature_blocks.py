@@ -121,8 +121,8 @@ class _Chunked:
             n_samples += len(block)
             if not np.isfinite(block).all():
                 raise ValueError(
-                    f"There are NaN or infinite samples before {n_samples / self.rate:.2f} s; "
-                    "samples must be finite"
+                    f"There are samples before {n_samples / self.rate:.2f} s that are NaN or "
+                    "infinite; samples must be finite, and are usually between -1 and 1"
                 )
             if len(block):
                 yield block

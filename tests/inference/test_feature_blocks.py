@@ -132,5 +132,5 @@ class TestWhatCannotBe:
         with pytest.raises(ValueError, match="0 samples"):
             list(feature_blocks(Levels(), []))
         wrong = np.full(RATE, np.nan, np.float32)
-        with pytest.raises(ValueError, match=r"NaN or infinite samples before 2\.00 s"):
+        with pytest.raises(ValueError, match=r"before 2\.00 s that are NaN or infinite"):
             list(feature_blocks(Levels(), [np.zeros(RATE, np.float32), wrong]))

@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline
 
 from sklearn_rcrnn import LFBETransformer, detect_file, detect_stream, make_rcrnn_pipeline
 from sklearn_rcrnn.datasets import make_rare_events
+from sklearn_rcrnn.events import select_events
 
 RATE = 8000
 
@@ -88,6 +89,22 @@ def test_events_come_while_the_stream_goes_on(pipe, recording):
     assert early > 3
 
 
+def test_a_longer_window_is_not_cut_again(pipe, recording):
+    """A recording of less than a window is heard as one clip."""
+    part = recording[: 110 * RATE]
+    frames = pipe[:-1].transform([part])[0]
+    detector = pipe[-1]
+    scored = detector._network(len(frames)).events_of_clip(np.asarray(frames))
+    expected = select_events([scored], detector.score_threshold)[0]
+    found = list(detect_stream(pipe, blocks_of(part, np.random.default_rng(0)), window=120))
+    np.testing.assert_allclose([e[:2] for e in found], [e[:2] for e in expected], atol=1e-3)
+    # The first window is of 120 s: what it hears is not what two of 60 s hear.
+    early = [e for e in detect_stream(pipe, [recording], window=120) if e.offset < 90]
+    np.testing.assert_allclose(
+        [e[:2] for e in early], [e[:2] for e in expected if e.offset < 90], atol=0.02
+    )
+
+
 def test_files_at_any_rate_and_with_two_channels(pipe, recording, tmp_path):
     path = tmp_path / "a b\n.wav"
     soundfile.write(path, np.stack([recording, recording], 1), RATE, subtype="FLOAT")
@@ -140,6 +157,11 @@ class TestWrongInput:
         block[5] = np.nan
         with pytest.raises(ValueError, match=r"before 3\.00 s"):
             list(detect_stream(pipe, [np.ones(2 * RATE, np.float32), block]))
+
+    def test_window_and_margin_that_are_no_numbers(self, pipe):
+        for spans in ({"window": float("nan")}, {"margin": float("inf")}):
+            with pytest.raises(ValueError, match="must be finite"):
+                detect_stream(pipe, [np.zeros(RATE, np.float32)], **spans)
 
     def test_nothing(self, pipe):
         with pytest.raises(ValueError, match="0 samples"):
