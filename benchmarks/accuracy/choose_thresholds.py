@@ -23,6 +23,7 @@ import numpy as np
 from conditions import (
     COLLAR,
     RATE,
+    RECORDERS,
     Material,
     alone,
     candidates_of,
@@ -38,7 +39,7 @@ from sklearn_rcrnn.evaluation import by_own_mixtures, threshold_curves
 # alarm an hour.
 PRICES = {
     "sensitive": (2.0, 0.5, 0.002),
-    "balanced": (1.0, 1.0, 0.005),
+    "balanced": (1.0, 1.0, 0.002),
     "few false alarms": (0.5, 1.5, 0.02),
 }
 THRESHOLDS = np.round(np.arange(0.1, 0.96, 0.025), 3)
@@ -65,11 +66,15 @@ class Evidence:
         return price + false * np.mean(self.false, axis=0) + alarm * np.mean(self.alarms, axis=0)
 
 
-def gather(pipe: Any, root: str, subset: str, clips: int, seed: int) -> dict[str, Evidence]:
+def gather(
+    pipe: Any, root: str, subset: str, *, clips: int, seed: int, recorders: list[str]
+) -> dict[str, Evidence]:
     """What a subset says about each label."""
     material = Material(root, subset, pipe[-1].classes_.tolist())
     evidence = {label: Evidence() for label in material.labels}
-    candidates, y, made_for = mixture_candidates(pipe, root, subset, material.labels, clips, seed)
+    candidates, y, made_for = mixture_candidates(
+        pipe, root, subset, material.labels, n_clips=clips, seed=seed, recorders=recorders
+    )
     for recorder, scored in candidates.items():
         for label, (true, own) in by_own_mixtures(y, scored, made_for).items():
             curve = threshold_curves(true, own, labels=[label], max_events=1, thresholds=THRESHOLDS)
@@ -118,14 +123,15 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="of the judge")
     parser.add_argument("--root", type=Path, default=Path("work/judge-split"))
     parser.add_argument("--clips", type=int, default=60, help="mixtures of each label and subset")
+    parser.add_argument("--recorders", nargs="+", choices=list(RECORDERS), default=list(RECORDERS))
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--json", type=Path, default=Path("work/thresholds.json"))
     parser.add_argument("--into", type=Path, help="folder of the model that gets the thresholds")
     args = parser.parse_args()
     pipe = load(args.model)
+    settings = {"clips": args.clips, "seed": args.seed, "recorders": args.recorders}
     subsets = {
-        subset: gather(pipe, str(args.root), subset, args.clips, args.seed)
-        for subset in ("hold", "foreign")
+        subset: gather(pipe, str(args.root), subset, **settings) for subset in ("hold", "foreign")
     }
     chosen: dict[str, dict[str, float]] = {}
     figures: dict[str, Any] = {}

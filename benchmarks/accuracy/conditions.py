@@ -26,7 +26,7 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -133,16 +133,23 @@ def recipes_of(root: str, subset: str, labels: list[str], n_clips: int, seed: in
 
 
 def mixture_candidates(
-    pipe: Any, root: str, subset: str, labels: list[str], n_clips: int, seed: int
+    pipe: Any,
+    root: str,
+    subset: str,
+    labels: list[str],
+    *,
+    n_clips: int,
+    seed: int,
+    recorders: Iterable[str] = RECORDERS,
 ) -> tuple[dict[str, list[Any]], list[Any], list[str]]:
     """Candidates of each recorder, true events, and the label each mixture was made for."""
     recipes = recipes_of(root, subset, labels, n_clips, seed)
     mixtures, y = synthesize_mixtures(root, recipes, lazy=True)
-    found: dict[str, list[Any]] = {name: [] for name in RECORDERS}
+    found: dict[str, list[Any]] = {name: [] for name in recorders}
     for i in range(0, len(mixtures), 16):
         clips = [np.asarray(mixture) for mixture in mixtures[i : i + 16]]
-        for name, change in RECORDERS.items():
-            found[name] += candidates_of(pipe, [change(x) for x in clips])
+        for name in found:
+            found[name] += candidates_of(pipe, [RECORDERS[name](x) for x in clips])
     return found, y, [label for label, own in recipes.items() for _ in own]
 
 
@@ -299,7 +306,9 @@ def measure(
     material = Material(root, subset, known)
     if not material.labels:
         raise SystemExit(f"{subset} of {root} has no events of the model's labels, {known}")
-    candidates, y, made_for = mixture_candidates(pipe, root, subset, material.labels, clips, seed)
+    candidates, y, made_for = mixture_candidates(
+        pipe, root, subset, material.labels, n_clips=clips, seed=seed
+    )
     thresholds = pipe[-1]._thresholds()
     if best:
         default = thresholds if isinstance(thresholds, dict) else dict.fromkeys(known, 0.5)

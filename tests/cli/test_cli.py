@@ -191,7 +191,7 @@ def test_help_loads_nothing_heavy():
 def test_shipped_models():
     out = rcrnn("models")
     assert "rare-events: babycry, glassbreak, gunshot" in out.stdout
-    assert "CC BY-NC 4.0, 5.0 MB, error rate 0." in out.stdout
+    assert "CC BY-NC 4.0, 7.2 MB, error rate 0." in out.stdout
     assert rcrnn("models", "rare-events").stdout.startswith("# rare-events\n")
     out = rcrnn("models", "birds")
     assert out.returncode == 2
