@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
 
 from .._utils.optional import need
 from ..events import Label
-from ..pipeline import PipelineParts, split_pipeline
+from ..pipeline import split_pipeline
 
 _ROUND_HERTZ = (500, 1000, 2000, 4000, 8000, 16000, 32000)
 
@@ -35,15 +36,15 @@ def colors_of(labels: Sequence[Label]) -> dict[Label, Any]:
     return {label: colors(i % colors.N) for i, label in enumerate(labels)}
 
 
-def parts_of(estimator: Any) -> PipelineParts:
+def parts_of(estimator: Any) -> tuple[Pipeline, Any]:
     """Feature steps and detector of a pipeline, whose clocks agree."""
-    parts = split_pipeline(estimator)
-    if parts.features is None:
+    if not isinstance(estimator, Pipeline):
         raise TypeError(
             f"estimator must be a Pipeline from recordings to events; got "
             f"{type(estimator).__name__}. Use from_predictions for a detector alone"
         )
-    return parts
+    split_pipeline(estimator)  # raises where the clocks differ
+    return estimator[:-1], estimator[-1]
 
 
 def hertz_ticks(band_frequencies: NDArray[np.floating]) -> list[tuple[float, str]]:
