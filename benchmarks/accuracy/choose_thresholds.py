@@ -168,7 +168,7 @@ def set_thresholds(folder: Path, chosen: dict[str, dict[str, float]]) -> None:
     """Names for all, and "balanced" for who says nothing."""
     pipe = load(folder)
     pipe[-1].thresholds_ = chosen
-    pipe[-1].set_params(score_threshold="balanced")
+    pipe[-1].set_params(score_threshold=chosen["balanced"])
     save(pipe, folder)
 
 

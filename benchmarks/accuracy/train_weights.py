@@ -357,16 +357,17 @@ def export(
     from sklearn_rcrnn import LFBETransformer, RCRNNDetector, save
 
     found = torch.load(weights, map_location="cpu")
+    named = thresholds or {
+        name: dict.fromkeys(found["labels"], threshold) for name, threshold in UNCHOSEN.items()
+    }
     detector = RCRNNDetector(
         gru_units=found["gru_units"],
         dense_units=found["dense_units"],
         normalization=CONTEXT_SECONDS,
-        score_threshold="balanced",
+        score_threshold=named["balanced"],
     )
     detector._restore_net(np.array(found["labels"]), N_BANDS, found["weights"])
-    detector.thresholds_ = thresholds or {
-        name: dict.fromkeys(found["labels"], threshold) for name, threshold in UNCHOSEN.items()
-    }
+    detector.thresholds_ = named
     detector.provenance_ = PROVENANCE[found["arguments"]["weights"]]
     pipe = Pipeline([("lfbe", LFBETransformer()), ("detector", detector)])
     save(pipe, folder)
