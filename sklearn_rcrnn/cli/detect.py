@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from enum import Enum
@@ -271,6 +272,9 @@ def _ends_by_signal() -> Iterator[None]:
     def terminate(*_: Any) -> None:
         raise Terminated
 
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread hears signals
+        return
     before = signal.signal(signal.SIGTERM, terminate)
     try:
         yield

@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 import time
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 
@@ -143,7 +144,11 @@ def _told(claim: Path) -> dict | None:
 
 
 def _this_process() -> dict:
-    pid = os.getpid()
+    return _described(os.getpid())
+
+
+@cache
+def _described(pid: int) -> dict:
     try:  # containers may share the name of their host, and count processes each anew
         space = os.readlink("/proc/self/ns/pid")
     except OSError:

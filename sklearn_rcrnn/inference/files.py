@@ -216,7 +216,7 @@ class _Run:
         """Whether a recording that was just claimed was not done by another meanwhile."""
         assert self.output is not None
         recording = self.recordings[place]
-        self.output.refresh()
+        self.output.refresh(recording)
         error = self.output.failure(recording)
         if error is None and self.output.is_done(recording):
             self._release(recording)

@@ -17,6 +17,8 @@ from .settings import differences, settings_id
 
 # In the folder of the output; hidden, so that nobody takes its files for tables of events.
 HIDDEN = ".rcrnn"
+# Seconds after which it is looked up what others have failed on.
+_FAILURES = 5.0
 
 
 class Recording(NamedTuple):
@@ -50,8 +52,8 @@ class Output(Protocol):
     def check(self, recordings: Sequence[Recording]) -> None:
         """Raise ValueError if something there must not be mixed or overwritten."""
 
-    def refresh(self) -> None:
-        """Take in what other processes have done since."""
+    def refresh(self, recording: Recording | None = None) -> None:
+        """Take in what other processes have done since; with a recording, at least of it."""
 
     def is_done(self, recording: Recording) -> bool:
         """Whether the events of the recording are there, by this model and settings."""
@@ -90,6 +92,8 @@ class Journal:
         """Lines that were not seen yet, of all processes; broken ends are left for later."""
         for path in sorted(self.folder.glob("*.jsonl")):
             seen = self._read.get(path, 0)
+            if path.stat().st_size == seen:
+                continue
             with open(path, "rb") as file:
                 file.seek(seen)
                 text = file.read()
@@ -129,6 +133,7 @@ class Tables:
         self.lines: dict[str, dict[str, Any]] = {}
         self.failures: dict[str, str] = {}
         self._introduced = False
+        self._refreshed = 0.0
         self.refresh()
 
     def check(self, recordings: Sequence[Recording]) -> None:
@@ -141,7 +146,12 @@ class Tables:
                     "overwrite (--overwrite) to detect anew what is in this one"
                 )
 
-    def refresh(self) -> None:
+    def refresh(self, recording: Recording | None = None) -> None:
+        # If nobody has done it, failures of others may wait.
+        lately = time.monotonic() - self._refreshed < _FAILURES
+        if recording is not None and lately and not self._table(recording).exists():
+            return
+        self._refreshed = time.monotonic()
         for line in self.journal.news():
             if "settings" in line:
                 self.runs[line["run"]] = line["settings"]

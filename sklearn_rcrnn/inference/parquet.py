@@ -83,7 +83,7 @@ class ParquetDataset:
                     "or give another folder"
                 )
 
-    def refresh(self) -> None:
+    def refresh(self, recording: Recording | None = None) -> None:
         from pyarrow import parquet
 
         for path in sorted(self.folder.glob("*.parquet")):
