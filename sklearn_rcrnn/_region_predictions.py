@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.utils import TransformerTags
 from sklearn.utils.validation import check_is_fitted
 
 from ._event_detector import EventDetector
@@ -264,3 +265,9 @@ class RegionPredictions(EventDetector):
         """The numbers that `score_threshold` stands for."""
         named = getattr(self, "thresholds_", None)
         return resolve_threshold(self.score_threshold, named, self.classes_.tolist())
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        # It has `transform`, too.
+        tags.transformer_tags = TransformerTags(preserves_dtype=[])
+        return tags

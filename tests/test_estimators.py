@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import re
+from functools import partial
+from unittest import mock
 
 import joblib
 import numpy as np
@@ -14,17 +16,23 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline
+from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from skorch.callbacks import EpochTimer
 
-from sklearn_rcrnn import CRNNPretrainer, Event, LFBETransformer, RCRNNDetector, make_rcrnn_pipeline
+from sklearn_rcrnn import (
+    CRNNPretrainer,
+    Event,
+    FrameDetector,
+    LFBETransformer,
+    RCRNNDetector,
+    TunedThresholdDetectorCV,
+    make_rcrnn_pipeline,
+)
 
 PATHS_AND_CLIPS = "X may be a list of paths or of clips of unequal length"
 STATELESS = "stateless: fit reads no samples; transform checks them"
-
-# Checks of scikit-learn that cannot apply to LFBETransformer, each with its reason. Of the
-# two others scikit-learn itself leaves out all that need 2-D input or a label for each
-# sample, because of their tags; the same promises are tested below.
+# Checks of scikit-learn that cannot apply to LFBETransformer, each with its reason.
 CANNOT_APPLY = {
     "check_estimators_dtypes": "64-bit integers are no PCM format: an error, not silence",
     "check_estimator_sparse_array": PATHS_AND_CLIPS,
@@ -39,11 +47,101 @@ CANNOT_APPLY = {
 
 
 @parametrize_with_checks(
-    [LFBETransformer(), CRNNPretrainer(), RCRNNDetector()],
-    expected_failed_checks=lambda e: CANNOT_APPLY if isinstance(e, LFBETransformer) else {},
+    [LFBETransformer()],
+    expected_failed_checks=lambda e: CANNOT_APPLY,
 )
 def test_scikit_learn(estimator, check):
     check(estimator)
+
+
+NEEDS_2D = "fits an array of shape (n_samples, n_features)"
+NEEDS_1D = "gives y one label a sample; here it is a list of events"
+# Checks that cannot apply to the estimators that train on (n_clips, n_frames, n_bands) and
+# lists of events, each with its reason. The same promises are tested below and in
+# test_fit.py, on such data.
+CANNOT_APPLY_TO_NETWORKS = {
+    **dict.fromkeys(
+        [
+            "check_array_api_input",
+            "check_complex_data",
+            "check_dtype_object",
+            "check_estimators_dtypes",
+            "check_estimators_empty_data_messages",
+            "check_estimators_nan_inf",
+            "check_f_contiguous_array_estimator",
+            "check_fit1d",
+            "check_fit2d_1feature",
+            "check_fit2d_1sample",
+            "check_fit2d_predict1d",
+            "check_n_features_in",
+            "check_positive_only_tag_during_fit",
+            "check_transformer_data_not_an_array",
+            "check_transformer_general",
+        ],
+        NEEDS_2D,
+    ),
+    **dict.fromkeys(
+        [
+            "check_all_zero_sample_weights_error",
+            "check_dict_unchanged",
+            "check_dont_overwrite_parameters",
+            "check_estimators_fit_returns_self",
+            "check_estimators_overwrite_params",
+            "check_estimators_pickle",
+            "check_fit_check_is_fitted",
+            "check_fit_idempotent",
+            "check_fit_score_takes_y",
+            "check_methods_sample_order_invariance",
+            "check_methods_subset_invariance",
+            "check_pipeline_consistency",
+            "check_readonly_memmap_input",
+            "check_requires_y_none",
+            "check_sample_weight_equivalence_on_dense_data",
+            "check_sample_weight_equivalence_on_sparse_data",
+            "check_sample_weights_list",
+            "check_sample_weights_not_an_array",
+            "check_sample_weights_not_overwritten",
+            "check_sample_weights_pandas_series",
+            "check_sample_weights_shape",
+        ],
+        f"{NEEDS_2D}, and {NEEDS_1D}",
+    ),
+}
+SPARSE = ("check_estimator_sparse_array", "check_estimator_sparse_matrix")
+NETWORKS = [
+    CRNNPretrainer(),
+    RCRNNDetector(),
+    FrameDetector(),
+    TunedThresholdDetectorCV(RCRNNDetector()),
+]
+
+
+def checks_of_a_table_estimator():
+    """Each network with each check that scikit-learn would run if it took 2-D arrays."""
+    for estimator in NETWORKS:
+        kind = type(estimator)
+        own_tags = kind.__sklearn_tags__
+
+        def tags_of_tables(self, own_tags=own_tags):
+            tags = own_tags(self)
+            tags.input_tags.two_d_array, tags.input_tags.three_d_array = True, False
+            tags.target_tags.one_d_labels = True
+            return tags
+
+        with mock.patch.object(kind, "__sklearn_tags__", tags_of_tables):
+            checks = list(estimator_checks._yield_all_checks(estimator, legacy=True))
+        for check in checks:
+            name = (check.func if isinstance(check, partial) else check).__name__
+            yield pytest.param(estimator, check, name, id=f"{kind.__name__}-{name}")
+
+
+@pytest.mark.parametrize(("estimator", "check", "name"), checks_of_a_table_estimator())
+def test_scikit_learn_on_networks(estimator, check, name):
+    if name in CANNOT_APPLY_TO_NETWORKS:
+        pytest.skip(CANNOT_APPLY_TO_NETWORKS[name])
+    if name in SPARSE and isinstance(estimator, TunedThresholdDetectorCV):
+        pytest.skip(NEEDS_1D)
+    check(type(estimator).__name__, estimator)
 
 
 def as_tuples(events):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 from numpy.typing import NDArray
 
 from ..events import Event, Label
@@ -36,6 +37,8 @@ def check_features(X: Any, estimator: str, name: str = "X") -> Clips:
         If the clips are no features, are empty, differ in their bands, or hold NaN.
     """
     clips: Clips
+    if scipy.sparse.issparse(X):
+        raise TypeError(f"Sparse data was passed as {name}, but {estimator} needs dense features")
     if isinstance(X, np.ndarray) and X.dtype != object:
         clips = _check_array(X, estimator, name)
     elif isinstance(X, (str, bytes)) or not hasattr(X, "__len__"):

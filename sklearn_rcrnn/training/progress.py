@@ -46,6 +46,10 @@ class Progress(PrintLog):
         self.began_: float | None = None
         return self
 
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: when it began and what it has said are of this process alone."""
+        return {}
+
     def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         if self.began_ is None:
             self.began_ = time.monotonic()
