@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from conditions import Material, measure
+from few_examples import table as start_table
 
 from sklearn_rcrnn import load
 from sklearn_rcrnn.datasets import read_sources
 from sklearn_rcrnn.datasets.layout import recording_of
 from sklearn_rcrnn.events import THRESHOLD_NAMES
+from sklearn_rcrnn.models import NO_START
 from sklearn_rcrnn.models.provenance import provenance_lines, provenance_of
 from sklearn_rcrnn.models.shipped import CARD, FIGURES
 
@@ -61,7 +63,7 @@ its onset is within 0.5 s.
 
 {found}
 
-## Thresholds and false alarms
+{few_examples}## Thresholds and false alarms
 
 By name, as `rcrnn detect --threshold NAME` and
 `set_params(detector__score_threshold=NAME)` take them:
@@ -124,6 +126,19 @@ def data_table(root: str, subsets: list[str], classes: list[Any], without: list[
     return table(["label", "clips", "recordings", "source", "license"], rows)
 
 
+def few_examples(path: Path | None, name: str) -> str:
+    """A section on the model as a start, from the JSON of few_examples.py; empty without one."""
+    if path is None:
+        return ""
+    cells = [c for c in json.loads(path.read_text()) if c["start"] in (name, NO_START)]
+    return (
+        "## As a start for sounds of your own\n\n"
+        "Mean error rate of five office sounds after `rcrnn train` with so many examples of each "
+        f'(`benchmarks/accuracy/few_examples.py`); "{NO_START}" is from scratch:\n\n'
+        f"{start_table(cells)}\n\n"
+    )
+
+
 def fill(args: argparse.Namespace, pipe: Any, figures: dict[str, Any]) -> str:
     """The template with everything in it."""
     detector = pipe[-1]
@@ -181,6 +196,7 @@ def fill(args: argparse.Namespace, pipe: Any, figures: dict[str, Any]) -> str:
                 for name, row in alarms.items()
             ],
         ),
+        few_examples=few_examples(args.few_examples, args.model.name),
         notes=f"{args.note}\n\n" if args.note else "",
         missed=failed["missed or misplaced"],
         events=failed["events"],
@@ -218,6 +234,7 @@ def main() -> None:
     parser.add_argument("--purpose", default="Weights for `load_pretrained` and `--start`.")
     parser.add_argument("--note", default="", help="on failures, in a person's words")
     parser.add_argument("--figures", type=Path, help="JSON of conditions.py, instead of measuring")
+    parser.add_argument("--few-examples", type=Path, help="JSON of few_examples.py")
     parser.add_argument("--clips", type=int, default=80, help="mixtures of each label")
     args = parser.parse_args()
     pipe = load(args.model)

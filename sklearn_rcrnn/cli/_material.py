@@ -92,6 +92,8 @@ def go_on(pipe: Any, stream: Any, epochs: int, log: Any, checkpoint: Any) -> Any
         detector__lr=_FINAL_LR * first.lr,
         detector__callbacks=[log],
     )
+    if first.extractor_lr is not None:
+        again.set_params(detector__extractor_lr=_FINAL_LR * first.extractor_lr)
     again.fit(stream, detector__checkpoint=checkpoint)
     if hasattr(first, "thresholds_"):
         again[-1].thresholds_ = first.thresholds_

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
-from sklearn_rcrnn import LFBETransformer, RCRNNDetector, load, save
+from sklearn_rcrnn import LFBETransformer, RCRNNDetector, load, make_rcrnn_pipeline, save
 from sklearn_rcrnn.datasets import make_rare_events
 from sklearn_rcrnn.models.provenance import provenance_lines, provenance_of
 
@@ -95,3 +97,42 @@ class TestThresholdsByName:
             from_start(features).set_params(score_threshold="balanced").predict(features[0])
         with pytest.raises(ValueError, match="score_threshold"):
             detector.set_params(score_threshold="low").predict(features[0])
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    X, y = make_rare_events(4, duration=3.0, random_state=0)
+    settings = {**SMALL, "n_mels": 40, "hop_length": 2048, "normalization": 2.0}
+    pipe = make_rcrnn_pipeline(**settings, random_state=0).fit(X, y)
+    return save(pipe, tmp_path_factory.mktemp("starts") / "geese")
+
+
+def test_features_and_sizes_are_those_of_the_start(start):
+    X, y = make_rare_events(4, duration=3.0, random_state=1)
+    y = [[(onset, offset, "swan") for onset, offset, _ in clip] for clip in y]
+    pipe = make_rcrnn_pipeline(start=start, max_epochs=1, validation_fraction=None)
+    assert pipe["lfbe"].n_mels == 40
+    assert pipe["detector"].frame_shift == pipe["lfbe"].frame_shift == 2048 / 44100
+    assert (pipe["detector"].gru_units, pipe["detector"].normalization) == (4, 2.0)
+    fitted = clone(pipe).fit(X, y)
+    assert provenance_of(fitted[-1])["started_from"][0]["name"] == "geese"
+    # What is new learns ten times as fast as what is not, so it is hardly changed.
+    before, after = (p[-1].net_.module_.state_dict() for p in (load(start), fitted))
+    name = next(key for key in before if key.startswith("extractor") and "weight" in key)
+    assert not torch.equal(before[name], after[name])
+    assert torch.allclose(before[name], after[name], atol=1e-2)
+
+
+def test_what_cannot_be_had_with_a_start(start):
+    with pytest.raises(ValueError, match="trained with n_mels=40; n_mels=80 cannot be had"):
+        make_rcrnn_pipeline(start=start, n_mels=80)
+    with pytest.raises(ValueError, match="trains from scratch"):
+        make_rcrnn_pipeline(start=start, preset="paper")
+    with pytest.raises(FileNotFoundError, match="start must be a folder of a model, or one of"):
+        make_rcrnn_pipeline(start="no-such-model")
+    with pytest.raises(TypeError, match="got RCRNNDetector"):
+        make_rcrnn_pipeline(start=load(start)[-1])
+
+
+def test_none_is_from_scratch():
+    assert make_rcrnn_pipeline(start="none")["detector"].pretrainer is None
