@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import warnings
 from collections import deque
@@ -286,7 +287,9 @@ class _Run:
             try:
                 for written in self.output.put(Found(recording, events, duration)):
                     self._release(written)
-            except ValueError as error:  # a label that the format cannot hold
+            except (OSError, ValueError) as error:  # a label that the format cannot hold
+                if isinstance(error, OSError) and error.errno != errno.ENAMETOOLONG:
+                    raise  # of a full disk, for example: nothing else would fare better
                 self._release(recording)
                 self._fail(place, str(error))
                 return

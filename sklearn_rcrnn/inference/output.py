@@ -169,7 +169,7 @@ class Tables:
             return False
         if self.overwrite and line["time"] < self.journal.began:
             return False
-        return self._table(recording).exists()
+        return os.path.exists(self._table(recording))
 
     def failure(self, recording: Recording) -> str | None:
         return self.failures.get(recording.key)
@@ -211,7 +211,7 @@ class Tables:
 
     def _conflict(self, recording: Recording) -> str | None:
         """Why the table that is there can be neither kept nor overwritten; None if it can."""
-        if not self._table(recording).exists():
+        if not os.path.exists(self._table(recording)):
             return None
         line = self.lines.get(recording.key)
         if line is None:

@@ -396,3 +396,16 @@ def test_order_and_one_path_twice(pipe, folder):
 
 def test_hosts_are_named():
     assert _this_process()["host"] == socket.gethostname()
+
+
+def test_a_name_too_long_for_its_table_stops_no_other(pipe, folder):
+    """250 bytes and `.wav`: with `.jsonl` it is more than file systems take."""
+    good, long = folder / "in" / "00.wav", folder / "in" / ("n" * 246 + ".wav")
+    soundfile.write(long, soundfile.read(good)[0], RATE)
+    outcomes = detect_files(pipe, [long, good], output_dir=folder / "out", format="jsonl")
+    by_name = {outcome.path.name: outcome for outcome in outcomes}
+    assert "too long" in by_name[long.name].error
+    assert by_name["00.wav"].error is None
+    assert [p.name for p in (folder / "out").glob("*.jsonl")] == ["00.wav.jsonl"]
+    (outcome,) = detect_files(pipe, [long], output_dir=folder / "csv", format="csv")
+    assert outcome.error is None
