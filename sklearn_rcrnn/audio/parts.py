@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .repair import Source, Spliced, end_of_part, endless_flac, source_at
+from .repair import Source, Spliced, end_of_part, endless_flac, ogg_has_end, source_at
 
 # Samples of all channels together that are read at once: memory does not grow with the
 # number of channels or the sample rate.
@@ -179,12 +179,14 @@ class Part:
         import soundfile
 
         self._used = True
-        # Where decoding breaks off, what came before lies in the buffer.
-        buffer = np.full((count, self.n_channels), np.nan, dtype)
+        buffer = np.empty((count, self.n_channels), dtype)
+        breaks_off = self._sound.format == "FLAC"
+        if breaks_off:  # within a block, and what came before then lies in the buffer
+            buffer.fill(np.nan)
         try:
             return self._sound.read(out=buffer), None
         except (soundfile.SoundFileError, OSError) as error:
-            unset = np.isnan(buffer).any(axis=1)
+            unset = np.isnan(buffer).any(axis=1) if breaks_off else np.ones(count, bool)
             return buffer[: int(unset.argmax()) if unset.any() else count], error
 
     def _behind_damage(self, sample: int) -> int | None:
@@ -232,6 +234,8 @@ class Part:
 
     def _warn_of_header(self) -> None:
         """libsndfile reads a WAV as far as it goes, and tells only its log of what is wrong."""
+        if self._sound.format == "OGG" and not self.start and not ogg_has_end(self._file):
+            self._warn("seems to be cut short: its last page is not marked so. All of it is used")
         if self._source.repaired:
             self._warn(f"has a broken header: {self._source.repaired}")
         told = re.search(r"^data : (\d+) \(should be (\d+)\)", self._sound.extra_info, re.MULTILINE)

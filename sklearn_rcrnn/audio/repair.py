@@ -189,6 +189,16 @@ def _following(file: BinaryIO, magic: bytes, start: int, position: int) -> int |
     return None
 
 
+def ogg_has_end(file: BinaryIO) -> bool:
+    """Whether the last page of an Ogg file is marked as the last one of its stream."""
+    position = file.tell()
+    file.seek(max(0, os.fstat(file.fileno()).st_size - 2**17))  # no page is longer
+    content = file.read()
+    file.seek(position)
+    last = content.rfind(b"OggS\0")
+    return last < 0 or len(content) < last + 6 or bool(content[last + 5] & 4)
+
+
 def _next_ogg(data: mmap.mmap, start: int) -> int | None:
     """Where a stream begins behind another; streams of one recording begin side by side."""
     is_within, place = False, start

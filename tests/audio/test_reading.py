@@ -66,6 +66,17 @@ class TestCutShort:
         clean = soundfile.read(io.BytesIO(whole), dtype="float32")[0]
         np.testing.assert_allclose(read, clean[:n_samples], atol=1e-6)
 
+    def test_an_ogg_is_told_by_its_last_page(self, samples, tmp_path):
+        whole = encoded(samples, "OGG")
+        path = tmp_path / "cut.ogg"
+        path.write_bytes(whole[: len(whole) * 6 // 10])
+        with pytest.warns(UserWarning, match=r"cut\.ogg' seems to be cut short"):
+            assert 0.5 * N < len(read_audio(path, RATE)) < 0.65 * N
+        path.write_bytes(whole)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert len(read_audio(path, RATE)) == N
+
     def test_a_piece_of_an_mp3_has_no_stale_memory(self, samples, tmp_path):
         path = tmp_path / "cut.mp3"
         path.write_bytes(encoded(samples, "MP3")[:4000])
