@@ -123,10 +123,14 @@ def test_what_defaults_are_worth(mixtures, root, tmp_path):
 def test_a_table_of_the_paper_goes_on_where_it_was(root, tmp_path):
     sizes = "--table 4 --minutes 0.01 --train-clips 3 --valid-clips 2 --test-clips 2 --classes all"
     settings = [*sizes.split(), "--root", root, "--work", tmp_path]
+    cost = run("benchmarks/accuracy/paper_tables.py", *settings, "--systems", "DNN", "--cost")
+    assert "1 cells are left; training them takes about 0.0 h here" in cost
+    assert not (tmp_path / "cells").exists()
     first = run("benchmarks/accuracy/paper_tables.py", *settings, "--systems", "DNN")
     assert "DNN, all, seed 0" in first
     ours = ("R-CRNN", "R-CRNN (refined)")
     again = run("benchmarks/accuracy/paper_tables.py", *settings, "--systems", "DNN", *ours)
+    assert "2 cells are left" in again
     assert "DNN, all, seed 0" not in again
     assert all(f"{name}, all, seed 0" in again for name in ours)
     with open(tmp_path / "table4.csv", newline="") as file:

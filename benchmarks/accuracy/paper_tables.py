@@ -8,10 +8,11 @@ second gives every system the same minutes of one core on the same fresh mixture
 seconds, which is how systems compare where time is short.
 
 Detectors of single classes as in the paper, and of all classes at once beside them
-("all"). Cells that are done are kept in --work and not done again, so that the command can
-be interrupted and repeated; the tables are written anew after each cell. Thresholds, and
-the sizes of Table 2, are chosen on held-out recordings of devtrain, and so are the median
-filters of systems that judge frames.
+("all"). Before it begins, the command says how long it may take here; with --cost, no more than
+that. Cells that are done are kept in --work and not done again, and one that was interrupted goes
+on after its last epoch when the command is repeated; the tables are written anew after each
+cell. Thresholds, and the sizes of Table 2, are chosen on held-out recordings of devtrain, and so
+are the median filters of systems that judge frames.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import time
 from pathlib import Path
 
 import joblib
 import numpy as np
 import torch
+from paper_cost import say_cost
 from paper_results import CLASSES, PAPER, write_tables
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
@@ -71,6 +74,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--systems", nargs="+", help="only these rows, by name")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--jobs", type=int, default=2, help="threads for features")
+    parser.add_argument("--cost", action="store_true", help="say what it would cost, and end")
     parser.add_argument("--work", type=Path, default=Path("work/paper_tables"))
     return parser.parse_args()
 
@@ -240,7 +244,7 @@ def predictions(estimator, X, label):
     )
 
 
-def run_cell(args, target, seed, estimator, data):
+def run_cell(args, target, seed, estimator, data, checkpoint):
     """Train, choose thresholds on held-out recordings, score each class on devtest."""
     started = time.time()
     train = of_class(data["train"], target)
@@ -254,11 +258,12 @@ def run_cell(args, target, seed, estimator, data):
         if args.minutes:
             within(pretrainer, *own, args.minutes / 5)
             minutes = 4 * args.minutes / 5
-        fitted = cached_fit(pretrainer, (*own, *held), estimator.memory)
+        given = dict(zip(("X", "y", "X_val", "y_val"), (*own, *held), strict=True))
+        fitted = cached_fit(pretrainer, given, estimator.memory, checkpoint)
         estimator.set_params(pretrainer=FrozenEstimator(fitted))
     if args.minutes:
         within(estimator, *train, minutes)
-    estimator.fit(*train, X_val=held[0], y_val=held[1])
+    estimator.fit(*train, X_val=held[0], y_val=held[1], checkpoint=checkpoint)
     trained = time.time() - started
     tried = settings_to_try(estimator)
     scores, chosen, held_out = {}, {}, []
@@ -296,12 +301,36 @@ def key(args, estimator, settings, target, seed):
     return f"{target}-seed{seed}-{content}"
 
 
+def all_cells(args):
+    """Name, class, seed, estimator and feature settings of each cell that is asked for."""
+    for seed in args.seeds:
+        for target in args.classes:
+            for name, estimator, settings in systems(args, target, seed):
+                if not args.systems or name in args.systems:
+                    yield name, target, seed, estimator, settings
+
+
+def cell_path(args, known_as):
+    return args.work / "cells" / f"{known_as}.json"
+
+
 def main() -> None:
     args = parse_args()
     names = [name for name, *_ in systems(args, "all", 0)]
     unknown = set(args.systems or ()) - set(names)
     if unknown:
         raise SystemExit(f"Table {args.table} has no {sorted(unknown)}; it has {names}")
+    budget = f"{args.minutes:g} minutes of a core" if args.minutes else f"{args.epochs} epochs"
+    print(f"Table {args.table}: {args.train_clips} mixtures a class and stage, {budget}")
+    cells_of = list(all_cells(args))
+    todo = [
+        (name, target, estimator)
+        for name, target, seed, estimator, settings in cells_of
+        if not cell_path(args, key(args, estimator, settings, target, seed)).exists()
+    ]
+    say_cost(args, todo)
+    if args.cost:
+        return
     (args.work / "cells").mkdir(parents=True, exist_ok=True)
     memory = joblib.Memory(args.work / "features", verbose=0)
     split = split_by_recording(args.root, args.work / "split")
@@ -327,21 +356,18 @@ def main() -> None:
         }
 
     cells = {}
-    budget = f"{args.minutes:g} minutes of a core" if args.minutes else f"{args.epochs} epochs"
-    print(f"Table {args.table}: {args.train_clips} mixtures a class and stage, {budget}")
-    for seed in args.seeds:
-        for target in args.classes:
-            for name, estimator, settings in systems(args, target, seed):
-                if args.systems and name not in args.systems:
-                    continue
-                known_as = key(args, estimator, settings, target, seed)
-                path = args.work / "cells" / f"{known_as}.json"
-                if not path.exists():
-                    cell = run_cell(args, target, seed, estimator, load_data(seed, settings))
-                    path.write_text(json.dumps({"system": name, **cell}, indent=2))
-                    print(f"  {name}, {target}, seed {seed}: {cell['minutes']} min", flush=True)
-                cells[name, target, seed] = json.loads(path.read_text())
-                table = write_tables(args.work / f"table{args.table}", args.table, cells)
+    for name, target, seed, estimator, settings in cells_of:
+        known_as = key(args, estimator, settings, target, seed)
+        path = cell_path(args, known_as)
+        if not path.exists():
+            checkpoint = args.work / "checkpoints" / known_as
+            data = load_data(seed, settings)
+            cell = run_cell(args, target, seed, estimator, data, checkpoint)
+            path.write_text(json.dumps({"system": name, **cell}, indent=2))
+            shutil.rmtree(checkpoint, ignore_errors=True)
+            print(f"  {name}, {target}, seed {seed}: {cell['minutes']} min", flush=True)
+        cells[name, target, seed] = json.loads(path.read_text())
+        table = write_tables(args.work / f"table{args.table}", args.table, cells)
     print(f"\n{table}\n\n{vars(args)}\n{platform.machine()}, {os.cpu_count()} cores")
 
 
