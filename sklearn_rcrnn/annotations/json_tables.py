@@ -148,7 +148,7 @@ def _write_jams(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
     file.write(content.dumps(indent=2) + "\n")
 
 
-JSONL = Format("jsonl", (".jsonl", ".ndjson", ".json"), _read_jsonl, _write_jsonl, _is_jsonl)
+JSONL = Format("jsonl", (".jsonl", ".ndjson"), _read_jsonl, _write_jsonl, _is_jsonl)
 JAMS = Format(
     *("jams", (".jams",), _read_jams, _write_jams),
     sniff=lambda name, text: name.lower().endswith(".jams"),

@@ -90,12 +90,14 @@ def read_events(
 def _read_folder(
     path: Path, format: str | None, errors: str, columns: Given
 ) -> dict[str, list[Event]]:
-    tables = files_in(path, suffixes())
+    tables = files_in(path, (*suffixes(), ".json"))
     joined: dict[str, list[Event]] = {}
     n_read = 0
     for table in tables:
-        if _PROSE.match(table.name):
-            warnings.warn(f"{table} is passed over: it is no table of events", stacklevel=3)
+        # Of many programs, a file of settings for example.
+        if _PROSE.match(table.name) or table.suffix.lower() == ".json":
+            what = "in a folder, it is taken for no table of events"
+            warnings.warn(f"{table} is passed over: {what}", stacklevel=3)
             continue
         n_read += 1
         beside = table.parent.relative_to(path)

@@ -107,6 +107,9 @@ class TestHeaders:
         (tmp_path / "a.txt").write_text("1\t2.5\tdog\n")
         with pytest.warns(UserWarning, match=r"README\.txt is passed over"):
             assert read_events(tmp_path) == {"a": [DOG]}
+        (tmp_path / "settings.json").write_text("{}")
+        with pytest.warns(UserWarning, match=r"settings\.json is passed over"):
+            assert read_events(tmp_path) == {"a": [DOG]}
         (tmp_path / "notes.txt").write_text("It rained.\n")
         with (
             pytest.warns(UserWarning, match="README"),
