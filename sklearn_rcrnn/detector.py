@@ -314,8 +314,11 @@ default="crnn_bigru"
                 "a module receives the features as they are, and normalizes them itself if it "
                 'needs to: leave normalization="auto"'
             )
-        if self.extractor == PRECOMPUTED and self.pretrainer is not None:
-            raise ValueError('extractor="precomputed" has nothing to pre-train: pretrainer=None')
+        if self.extractor == PRECOMPUTED and (self.pretrainer is not None or self.freeze_extractor):
+            raise ValueError(
+                'extractor="precomputed" has nothing to pre-train or to freeze: leave '
+                "pretrainer=None and freeze_extractor=False"
+            )
         if self.freeze_extractor and self.pretrainer is None and not own:
             raise ValueError(
                 "freeze_extractor=True would keep random weights: give a pretrainer, or a "
