@@ -68,7 +68,7 @@ class NetworkEstimator(CheckedData, ABC):
             same parameters and data was killed, it goes on after its last complete epoch,
             and the weights are those of one that was not; where it had ended, its weights
             are taken. Trainings of other parameters or data have other files in the
-            folder, so a grid search may use it: ``search.fit(X, y, checkpoint=folder)``.
+            folder, so a grid search may use it: ``search.fit(X, y, checkpoint=Path(folder))``.
             It may be deleted afterwards.
 
         Returns

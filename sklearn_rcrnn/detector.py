@@ -173,7 +173,7 @@ default="crnn_bigru"
         Losses of each epoch: ``valid_loss`` and the parts that it is the sum of, which are
         ``rpn_cls``, ``rpn_reg``, ``head_cls``, ``head_reg`` and, with a ``step_weight`` in
         the recipe, ``steps``; ``train_loss`` and, under ``train_rpn_cls`` and so on, its
-        parts.
+        parts; ``valid_f_score``, the event-based F-score of the validation clips.
 
     See Also
     --------

@@ -200,7 +200,10 @@ def epoch_log(log: Log, workplace: Workplace | None = None) -> Any:
                 epoch=row["epoch"],
                 loss=round(float(row["train_loss"]), 5),
                 seconds_left=round(left),
-                **{name.replace(" ", "_").lower(): float(n) for name, n in numbers.items()},
+                **{
+                    name.replace(" ", "_").replace("-", "_").lower(): float(number)
+                    for name, number in numbers.items()
+                },
             )
 
     return EpochLog()
