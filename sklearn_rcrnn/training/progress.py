@@ -42,6 +42,10 @@ class Progress(PrintLog):
     def __init__(self, sink: Callable[[str], Any] = print):
         super().__init__(sink=sink)
 
+    def _get_param_names(self) -> list[str]:
+        """Its own alone: skorch would take what a PrintLog sets for parameters, too."""
+        return ["sink"]
+
     def initialize(self) -> Progress:
         self.began_: float | None = None
         return self
