@@ -27,3 +27,27 @@ def test_the_measurements_of_a_card_run_on_a_processor(tmp_path):
     assert {row["of"] for row in figures["kernels"]} == {"predict", "step"}
     assert figures["features"][-1]["largest_difference"] < 1e-3
     assert figures["day"][0]["x_real_time"] > 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "settings", "rows"),
+    [
+        ("features", ["--clips", "2"], ["LFBEs, n_jobs=1", "LFBEs of blocks"]),
+        ("prediction", ["--clips", "2"], ["`predict`, 2 clips, float32", "exported graph"]),
+        ("training", ["--clips", "2"], ["training step, float32", 'step of FrameDetector("mlp")']),
+        ("recordings", ["--minutes", "2"], ["`detect_file`, 2 min of WAV", "peak memory"]),
+        ("rivals", ["--clips", "2"], ["R-CRNN, an hour", "R-FCN, an hour"]),
+        ("startup", [], ["`rcrnn models`", "`rcrnn detect`"]),
+    ],
+)
+def test_a_subject_prints_its_table(script, settings, rows):
+    pytest.importorskip("onnxruntime")
+    command = [sys.executable, SPEED / f"{script}.py", "--repeats", "1", *settings]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = [line.split("|") for line in done.stdout.splitlines() if line.startswith("| ")]
+    for row in rows:
+        own = next(cells for cells in table if cells[1].strip().startswith(row))
+        if "memory" not in row:
+            assert float(own[5]) == pytest.approx(float(own[2]) / float(own[4]), rel=0.02, abs=0.02)

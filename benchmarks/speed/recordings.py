@@ -1,0 +1,106 @@
+"""An hour of audio from a file to events, beside the sum of what it cannot do without.
+
+python benchmarks/speed/recordings.py [--minutes 60]
+
+The sum is decoding by soundfile, features and the bare network, each alone and measured in
+the same run, with as many threads as PyTorch has. Other formats and 48 kHz, which is
+resampled, are beside the WAV of 44.1 kHz. Memory is that of a process of its own, and a day
+is reckoned from the hour.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from timing import RATE, Cost, Report, bare_forward, clips, interleaved, parse, peak_memory
+
+BLOCK = 2**19
+
+
+def write(path, minutes, rate):
+    """A recording of noise with a click now and then, written in blocks."""
+    import soundfile
+
+    rng = np.random.default_rng(0)
+    with soundfile.SoundFile(path, "w", rate, 1) as file:
+        for _ in range(minutes):
+            samples = 0.01 * rng.normal(size=60 * rate)
+            for start in rng.integers(0, 59 * rate, 6):
+                samples[start : start + rate // 3] += 0.1 * rng.normal(size=rate // 3)
+            file.write(samples)
+
+
+def decode(path):
+    import soundfile
+
+    with soundfile.SoundFile(path) as file:
+        while len(file.read(BLOCK, dtype="float32")):
+            pass
+
+
+def main() -> None:
+    args = parse(__doc__, minutes=60, model="rare-events", child="")
+    if args.child:
+        child(args)
+        return
+    from sklearn_rcrnn import detect_file, load_pretrained
+
+    pipe = load_pretrained(args.model)
+    report = Report(args)
+    features, _ = clips(2 * args.minutes)
+    minute = (0.01 * np.random.default_rng(0).normal(size=60 * RATE)).astype(np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {
+            name: (Path(folder) / f"{name}{suffix}", rate)
+            for name, suffix, rate in (
+                ("WAV", ".wav", RATE),
+                ("FLAC", ".flac", RATE),
+                ("MP3", ".mp3", RATE),
+                ("WAV at 48 kHz", ".wav", 48000),
+            )
+        }
+        for path, rate in paths.values():
+            write(path, args.minutes, rate)
+        wav = paths["WAV"][0]
+        runs = [
+            lambda: decode(wav),
+            lambda: list(pipe[0].transform_blocks(minute for _ in range(args.minutes))),
+            bare_forward(pipe[-1].net_.module_.extractor, features),
+            *(lambda path=path: detect_file(pipe, path) for path, _ in paths.values()),
+        ]
+        decoding, lfbes, bare, *files = interleaved(runs, args.repeats)
+        total = Cost(*(sum(parts) for parts in zip(decoding, lfbes, bare, strict=True)))
+        what = f"`detect_file`, {args.minutes} min of WAV"
+        report.row(what, files[0], total, "decoding + features + bare network", 1.3)
+        for name, cost in zip(paths, files, strict=True):
+            if name != "WAV":
+                report.row(f"the same, {name}", cost, files[0], "WAV at 44.1 kHz", 1.3)
+        hours = args.minutes / 60
+        day = 24 * files[0].processor / hours / 2
+        report.fact(f"a day of WAV on two idle cores: {day:.0f} s of processor time each (aim 110)")
+        memory(args, wav, report)
+
+
+def memory(args, path, report):
+    command = [sys.executable, __file__, "--model", args.model, "--child", str(path)]
+    before, after = subprocess.run(
+        command, check=True, capture_output=True, text=True
+    ).stdout.split()
+    report.fact(f"peak memory {after} MB, of which {before} MB before the first sample (aim 400)")
+
+
+def child(args):
+    from sklearn_rcrnn import detect_file, load_pretrained
+
+    pipe = load_pretrained(args.model)
+    before = peak_memory()
+    detect_file(pipe, args.child)
+    print(round(before), round(peak_memory()))
+
+
+if __name__ == "__main__":
+    main()
