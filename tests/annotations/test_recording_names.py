@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sklearn_rcrnn import Event
@@ -52,6 +52,7 @@ def test_a_table_that_leaves_open_what_it_means(names, paths, message):
 
 
 @given(PATHS)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of a busy machine
 def test_the_same_files_at_another_place(paths):
     assert matching_names(paths, paths) == paths
     moved = [f"/new/place/{path}" for path in paths]

@@ -41,7 +41,9 @@ WRITTEN = [name for name, format in FORMATS.items() if format.write is not None]
 
 @pytest.mark.parametrize("name", [name for name in WRITTEN if name != "safe-csv"])
 @given(data=st.data())
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_round_trip(name, data, tmp_path):
     single = not FORMATS[name].many
     files = st.just("a b é") if single else TEXT
@@ -180,7 +182,7 @@ def test_foregrounds_of_scaper(tmp_path):
 
 
 @given(events=st.dictionaries(TEXT, st.lists(EVENTS, max_size=4)))
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_data_frames(events):
     again = events_from_frame(events_to_frame(events))
     assert again == {file: sorted(own) for file, own in events.items()}
