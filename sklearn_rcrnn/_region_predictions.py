@@ -58,6 +58,7 @@ class RegionPredictions(EventDetector):
         list of n_clips lists of Event
             ``(onset, offset, label, score)``, by onset, in seconds, inside the clip.
         """
+        check_is_fitted(self)
         self._rules()  # wrong ones are known before hours of work
         chosen = select_events(self._candidates(X), self._thresholds())
         return EventLists(self._finished(chosen))
