@@ -22,9 +22,6 @@ from .training.augmentation import FeatureAugmentation
 # Parameters of the features, and what they are unless told otherwise.
 _FEATURES = {"sample_rate": 44100, "n_fft": 2048, "hop_length": 1024, "n_mels": 64}
 
-# Learning rate of an extractor that has learnt before: it changes less than what is new.
-_EXTRACTOR_LR = 1e-4
-
 
 def _paper() -> dict[str, Any]:
     """Detector parameters of the paper, sections 3.2 and 3.3.
@@ -253,5 +250,4 @@ def _from_start(model: Pipeline) -> dict[str, Any]:
         **taken_over(model),
         "pretrainer": FrozenEstimator(model[-1]),
         "augmentation": FeatureAugmentation(),
-        "extractor_lr": _EXTRACTOR_LR,
     }

@@ -116,11 +116,11 @@ def test_features_and_sizes_are_those_of_the_start(start):
     assert (pipe["detector"].gru_units, pipe["detector"].normalization) == (4, 2.0)
     fitted = clone(pipe).fit(X, y)
     assert provenance_of(fitted[-1])["started_from"][0]["name"] == "geese"
-    # What is new learns ten times as fast as what is not, so it is hardly changed.
+    # A short training away from the weights of the start, where random ones never are.
     before, after = (p[-1].net_.module_.state_dict() for p in (load(start), fitted))
     name = next(key for key in before if key.startswith("extractor") and "weight" in key)
     assert not torch.equal(before[name], after[name])
-    assert torch.allclose(before[name], after[name], atol=1e-2)
+    assert torch.allclose(before[name], after[name], atol=2e-2)
 
 
 def test_what_cannot_be_had_with_a_start(start):
