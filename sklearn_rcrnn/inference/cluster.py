@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import queue
 import threading
 import time
+import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,6 +55,7 @@ class Dask:
         self._done: queue.SimpleQueue[tuple[Job, Any]] = queue.SimpleQueue()
         self._running: dict[Job, Any] = {}
         self._sent: Any = None
+        self._alone_since: float | None = None
 
     @property
     def n_workers(self) -> int:
@@ -79,21 +82,31 @@ class Dask:
             if job not in self._running or self._running[job] is not future:
                 continue  # of a scheduler that is gone
             del self._running[job]
-            if future.status == "finished":
-                try:
-                    yield job, future.result(timeout=self.patience)
-                    continue
-                except (OSError, TimeoutError):  # the worker went with the result
-                    pass
-            elif future.status == "error" and not _is_killed(future):
-                yield job, Result([], f"{job.path!r}: {future.exception()!r}", 0.0)
+            result, killed = self._result(job, future)
+            if result is not None:
+                yield job, result
                 continue
-            elif future.status == "error":
-                strikes[job] += 1
+            strikes[job] += killed
             if strikes[job] >= STRIKES:
                 yield job, died(job)
             else:
                 self._submit(job)
+
+    def _result(self, job: Job, future: Any) -> tuple[Result | None, bool]:
+        """The result of a job, and whether workers died over it; None if it must be done again."""
+        from concurrent.futures import CancelledError
+
+        from distributed.client import FutureCancelledError
+        from distributed.scheduler import KilledWorker
+
+        try:
+            return future.result(timeout=self.patience), False
+        except (KilledWorker, OSError, TimeoutError):  # or the result went with its worker
+            return None, True
+        except (CancelledError, FutureCancelledError):  # by a scheduler that forgot it, or went
+            return None, False
+        except Exception as error:  # of the worker itself: the model could not be loaded there
+            return Result([], f"{job.path!r}: {error!r}", 0.0), False
 
     def close(self) -> None:
         if self._running and self.client.status == "running":
@@ -117,6 +130,13 @@ class Dask:
             if future.status in ("cancelled", "lost"):
                 self._submit(job)
         try:
+            if self.client.nthreads():
+                self._alone_since = None
+            elif self._alone_since is None:
+                self._alone_since = time.monotonic()
+            elif time.monotonic() - self._alone_since > self.patience / 2:
+                warnings.warn(f"{self.address} has no workers: waiting for some", stacklevel=2)
+                self._alone_since = math.inf  # said once
             return self.n_workers
         except (OSError, TimeoutError):
             return room
@@ -171,13 +191,6 @@ def connected(address: str, n_workers: int | None = None) -> Iterator[Any]:
         distributed.Client(cluster) as client,
     ):
         yield client
-
-
-def _is_killed(future: Any) -> bool:
-    from distributed.client import FutureCancelledError
-    from distributed.scheduler import KilledWorker
-
-    return isinstance(future.exception(), (KilledWorker, FutureCancelledError))
 
 
 _MODELS: OrderedDict[str, Any] = OrderedDict()

@@ -63,6 +63,7 @@ class ParquetDataset:
         self.failures: dict[str, str] = {}
         self.waiting: list[Found] = []
         self._since = time.monotonic()
+        self._n_events = 0
         self._seen: set[Path] = set()
         self.refresh()
 
@@ -105,12 +106,13 @@ class ParquetDataset:
 
     def put(self, found: Found) -> list[Recording]:
         if not self.waiting:
-            self._since = time.monotonic()
+            self._since, self._n_events = time.monotonic(), 0
         self.waiting.append(found)
+        self._n_events += len(found.events)
         full = (
             time.monotonic() - self._since >= self.seconds
             or len(self.waiting) >= _RECORDINGS
-            or sum(len(own.events) for own in self.waiting[-100:]) >= _EVENTS
+            or self._n_events >= _EVENTS
         )
         return self.flush() if full else []
 

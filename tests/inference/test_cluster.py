@@ -128,7 +128,7 @@ def test_a_scheduler_that_goes_away(pipe, recordings, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "PATIENCE", 3.0)
     outcomes = []
     with (
-        distributed.LocalCluster(1, processes=False, dashboard_address=None) as local,
+        distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None) as local,
         distributed.Client(local) as client,
     ):
         run = detect_files(pipe, paths, client=client, output_dir=tmp_path, ordered=False)
@@ -149,3 +149,24 @@ def test_without_anybody_at_the_address(monkeypatch):
         cluster.connected("tcp://127.0.0.1:9"),
     ):
         pass
+
+
+def test_a_cluster_without_workers(pipe, recordings, monkeypatch):
+    """It is said, once, and the run goes on when some come."""
+    paths, _ = recordings
+    monkeypatch.setattr(cluster, "PATIENCE", 3.0)
+    told = []
+    with (
+        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as local,
+        distributed.Client(local) as client,
+    ):
+
+        def warn(text, *args, **kwargs):
+            if "has no workers: waiting" in str(text):
+                told.append(text)
+                local.scale(1)
+
+        monkeypatch.setattr(cluster.warnings, "warn", warn)
+        (outcome,) = detect_files(pipe, paths[:1], client=client)
+    assert outcome.events is not None
+    assert len(told) == 1
