@@ -182,7 +182,7 @@ def by_own_mixtures(
     >>> for label, both in own.items():
     ...     print(label, event_based_f_score(*both, labels=[label], zero_division=0))
     cat 1.0
-    dog 0.0
+    dog 0
     """
     true = check_event_lists(y_true, name="y_true")
     found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")

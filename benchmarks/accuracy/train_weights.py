@@ -245,8 +245,15 @@ def build(args: argparse.Namespace, n_classes: int) -> RCRNN:
     )
 
 
-def train(args: argparse.Namespace, bank: Bank, say: Callable[[str], None]) -> Path:
-    """Train for the minutes given; the file of the averaged weights."""
+def train(
+    args: argparse.Namespace,
+    bank: Bank,
+    say: Callable[[str], None],
+    *,
+    start: dict[str, Tensor] | None = None,
+    pool_class: type[Pool] = Pool,
+) -> Path:
+    """Train for the minutes given, perhaps from a start; the file of the averaged weights."""
     torch.manual_seed(args.seed)
     device = torch.device(args.device)
     index = index_bank(bank)
@@ -259,10 +266,13 @@ def train(args: argparse.Namespace, bank: Bank, say: Callable[[str], None]) -> P
     mel, window = lfbe_filters()
     mixer = Mixer(torch.from_numpy(joined_samples(bank)).to(device), mel, window, seed)
     mixer(first_plan)
-    pool = Pool(lambda: mixer(next(drawn)), args.pool, args.reuse, seed)
+    pool = pool_class(lambda: mixer(next(drawn)), args.pool, args.reuse, seed)
     network = build(args, len(bank.labels)).to(device)
     pool.fill(_FIRST)
-    measure(network, list(pool.batches), args.prior_frames)
+    if start is None:
+        measure(network, list(pool.batches), args.prior_frames)
+    else:
+        network.load_state_dict(start)
     optimizer = torch.optim.AdamW(
         network.parameters(), weight_decay=_WEIGHT_DECAY, fused=device.type == "cuda"
     )

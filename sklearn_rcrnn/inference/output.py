@@ -149,7 +149,7 @@ class Tables:
     def refresh(self, recording: Recording | None = None) -> None:
         # If nobody has done it, failures of others may wait.
         lately = time.monotonic() - self._refreshed < _FAILURES
-        if recording is not None and lately and not self._table(recording).exists():
+        if recording is not None and lately and not os.path.exists(self._table(recording)):
             return
         self._refreshed = time.monotonic()
         for line in self.journal.news():
