@@ -15,7 +15,7 @@ from ._common import Log
 
 if TYPE_CHECKING:
     from ..inference.files import Outcome
-    from ..inference.summary import Summary
+    from ..inference.run_statistics import RunStatistics
 
 # Seconds between lines in a log or in the file of a summary, and between looks of a bar.
 _LOGGED = 30.0
@@ -35,7 +35,7 @@ class Follower:
     def __init__(self, log: Log, path: Path | None = None):
         self.log = log
         self.path = path
-        self.summary: Summary | None = None
+        self.summary: RunStatistics | None = None
         self._logged = self._shown = time.monotonic()
         self._bar = _bar(log)
 
@@ -47,7 +47,7 @@ class Follower:
         self._bar.stop()
         self._write()
 
-    def progress(self, summary: Summary) -> None:
+    def progress(self, summary: RunStatistics) -> None:
         """Something was done."""
         self.summary = summary
         now = time.monotonic()
@@ -66,7 +66,7 @@ class Follower:
             yield outcome
             _tell(outcome, self.log)
 
-    def _show(self, summary: Summary) -> None:
+    def _show(self, summary: RunStatistics) -> None:
         left = summary.duration_left()
         done = summary.duration_seen
         total = None if left is None else max(done + left, 1e-9)
@@ -79,7 +79,7 @@ class Follower:
                 partial.write_text(text + "\n", encoding="utf-8")
 
 
-def state(summary: Summary) -> str:
+def state(summary: RunStatistics) -> str:
     """For people: how far a run is.
 
     "3 of 20 recordings, 1.2 h at 102 x real time, 3.4 h and about 2 min left".
@@ -95,7 +95,7 @@ def state(summary: Summary) -> str:
     return text
 
 
-def conclusion(summary: Summary) -> str:
+def conclusion(summary: RunStatistics) -> str:
     """For people: what a run did, with the reasons of what failed."""
     text = f"{counted(summary.n_done, 'recording')}, {amount(summary.duration)} of audio in "
     text += f"{amount(summary.elapsed)} ({summary.speed:.0f} x real time): "
@@ -128,12 +128,12 @@ def amount(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def facts(summary: Summary) -> dict[str, Any]:
+def facts(summary: RunStatistics) -> dict[str, Any]:
     """For programs: the summary as it stands in the last line of the log."""
     return summary.as_dict()
 
 
-def _without_failures(summary: Summary) -> dict[str, Any]:
+def _without_failures(summary: RunStatistics) -> dict[str, Any]:
     return {name: value for name, value in summary.as_dict().items() if name != "failures"}
 
 

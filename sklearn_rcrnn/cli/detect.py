@@ -367,9 +367,9 @@ class _Run:
     def _conclude(self, paths: list[Path]) -> None:
         summary = self.follower.summary
         if summary is None:  # there was nothing to do
-            from ..inference.summary import Summary
+            from ..inference.run_statistics import RunStatistics
 
-            summary = Summary([])
+            summary = RunStatistics([])
             summary.n_files = summary.n_skipped = len(paths)
         only = len(paths) == 1 and self.target.folder is None
         self.log.say("finished", "" if only else conclusion(summary), **summary.as_dict())

@@ -17,8 +17,8 @@ from ..events import Event
 from .claims import Claims
 from .engines import Engine, engine_for
 from .output import HIDDEN, Found, Output, Recording, Tables, table_keys
+from .run_statistics import RunStatistics
 from .settings import settings_of
-from .summary import Summary
 from .work import PART, Job, Part, Result, parts_of
 
 # Bytes of a recording whose length is looked up before it is worked on.
@@ -57,7 +57,7 @@ def detect_files(
     n_jobs: int | None = None,
     client: Any = None,
     ordered: bool = True,
-    progress: Callable[[Summary], None] | None = None,
+    progress: Callable[[RunStatistics], None] | None = None,
     model_name: str = "model",
 ) -> Iterator[Outcome]:
     """Detect events in many recordings; a broken one does not stop the others.
@@ -91,7 +91,7 @@ def detect_files(
     ordered : bool, default=True
         Yield in the order of `paths`; otherwise as recordings are done.
     progress : callable, default=None
-        Called with a :class:`Summary` whenever something is done, within long recordings
+        Called with a :class:`RunStatistics` whenever something is done, within long recordings
         too.
     model_name : str, default="model"
         Begins the column ``model`` of a Parquet data set.
@@ -149,14 +149,14 @@ class _Run:
         recordings: list[Recording],
         output: Output | None,
         claims: Claims | None,
-        progress: Callable[[Summary], None] | None,
+        progress: Callable[[RunStatistics], None] | None,
     ):
         self.estimator = estimator
         self.recordings = recordings
         self.output = output
         self.claims = claims
         self.progress = progress
-        self.summary = Summary(recordings)
+        self.summary = RunStatistics(recordings)
         self.waiting = deque(range(len(recordings)))
         self.places: dict[Job, int] = {}
         self.parts: dict[int, list[Result | None]] = {}

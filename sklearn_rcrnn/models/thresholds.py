@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..evaluation import THRESHOLDS
+from ..evaluation.curves import THRESHOLDS
 from ..events import THRESHOLD_NAMES, Label, check_event_lists, select_events
-from ..matching import COUNTS, event_counts
+from ..metrics.counts import COUNTS, event_counts
 
 # How many missed events a false alarm weighs as much as, under each name; and where the
 # threshold lies as long as no event says otherwise.

@@ -24,8 +24,8 @@ from sklearn_rcrnn import LFBETransformer, detect_file, detect_files
 from sklearn_rcrnn.annotations import read_events
 from sklearn_rcrnn.inference.claims import Claims, _this_process
 from sklearn_rcrnn.inference.output import Recording
+from sklearn_rcrnn.inference.run_statistics import RunStatistics
 from sklearn_rcrnn.inference.settings import settings_of
-from sklearn_rcrnn.inference.summary import Summary
 
 
 @pytest.fixture(scope="session")
@@ -352,11 +352,11 @@ class TestSummary:
     def test_time_left(self, monkeypatch):
         """Of two formats, one ten times smaller, and a long one that is half done."""
         now = [100.0]
-        monkeypatch.setattr("sklearn_rcrnn.inference.summary.time.monotonic", lambda: now[0])
+        monkeypatch.setattr("sklearn_rcrnn.inference.run_statistics.time.monotonic", lambda: now[0])
         waves = [Recording(Path(f"{i}.wav"), f"{i}", 1000, 0) for i in range(4)]
         packed = [Recording(Path(f"{i}.flac"), f"f{i}", 100, 0) for i in range(2)]
         long = Recording(Path("long.wav"), "long", 8000, 0)
-        summary = Summary([*waves, *packed, long])
+        summary = RunStatistics([*waves, *packed, long])
         assert summary.duration_left() is None
         now[0] += 10
         summary.done(waves[0], [], 50.0)

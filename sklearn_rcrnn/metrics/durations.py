@@ -1,11 +1,27 @@
-"""How long the clips are that an estimator is given, whatever they are given as."""
+"""How long the clips are that a score is about."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+
+def check_hours(durations: Sequence[float], n_clips: int) -> float:
+    """How many hours so many clips last together; ValueError unless each has a duration."""
+    seconds = np.asarray(durations, float)
+    if seconds.shape != (n_clips,):
+        raise ValueError(
+            f"durations has the shape {seconds.shape} for {n_clips} clips: give the seconds of each"
+        )
+    wrong = np.flatnonzero(~(np.isfinite(seconds) & (seconds > 0)))
+    if len(wrong):
+        raise ValueError(
+            f"durations[{wrong[0]}] must be a positive number of seconds; got {seconds[wrong[0]]}"
+        )
+    return float(seconds.sum() / 3600)
 
 
 def clip_durations(estimator: Any, X: Any) -> list[float]:
@@ -24,7 +40,7 @@ def clip_durations(estimator: Any, X: Any) -> list[float]:
     ValueError
         For a file that cannot be read, or an estimator without such a parameter.
     """
-    from .audio import audio_duration, check_clips
+    from ..audio import audio_duration, check_clips
 
     if not isinstance(X, np.ndarray) or X.ndim != 3:  # features are no audio to check
         X = check_clips(X)

@@ -11,7 +11,6 @@ from sklearn.base import BaseEstimator
 
 from sklearn_rcrnn import RCRNNDetector
 from sklearn_rcrnn.metrics import (
-    _sed_eval,
     counts_by_clip,
     error_rate_scorer,
     event_based_error_rate,
@@ -22,6 +21,7 @@ from sklearn_rcrnn.metrics import (
     false_alarms_per_hour,
     match_events,
 )
+from sklearn_rcrnn.metrics.event_based import _sed_eval
 
 LABELS = ["cry", "glass", "shot"]
 

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
-from .events import Event, Label, check_event_lists, labels_of
-from .matching import COUNTS, Criteria, event_counts, pair_events, rates_of
-from .metrics import check_hours, event_based_error_rate
+from ..events import Event, Label, check_event_lists, labels_of
+from ..metrics.counts import COUNTS, event_counts, rates_of
+from ..metrics.durations import check_hours
+from ..metrics.event_based import event_based_error_rate
+from ..metrics.event_pairs import Criteria, pair_events
 
 
 def detection_summary(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from .events import Event
+from ..events import Event
 
 
 def inside(estimator: Any) -> Any:

@@ -24,17 +24,17 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
-from ._durations import clip_durations
-from ._folds import stratified_folds, warn_of_missing_labels
-from ._wrapped import (
+from ..evaluation.curves import THRESHOLDS, threshold_curves
+from ..events import Event, check_event_lists, labels_of
+from ..metrics.durations import clip_durations
+from .folds import stratified_folds, warn_of_missing_labels
+from .wrapped import (
     candidates_of,
     check_detector_inside,
     detector_in,
     innermost,
     with_own_detector,
 )
-from .evaluation import THRESHOLDS, threshold_curves
-from .events import Event, check_event_lists, labels_of
 
 _PARAMETER = "score_threshold"
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._utils.text import some
-from .events import Event, labels_of
+from .._utils.text import some
+from ..events import Event, labels_of
 
 
 def stratified_folds(

@@ -11,7 +11,7 @@ from ..events import Event
 from .output import Recording
 
 
-class Summary:
+class RunStatistics:
     """Counts of a run, kept up to date while it goes on.
 
     Attributes

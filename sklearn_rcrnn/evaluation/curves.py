@@ -1,0 +1,87 @@
+"""Scores of each label over the score threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from ..events import Event, Label, check_event_lists, labels_of, select_events
+from ..metrics.counts import COUNTS, event_counts, rates_of
+from ..metrics.durations import check_hours
+from ..postprocessing import EventRules, apply_rules
+
+# Thresholds at which curves are computed unless told otherwise.
+THRESHOLDS = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2).tolist())
+
+
+def threshold_curves(
+    y_true: Any,
+    y_candidates: Any,
+    *,
+    thresholds: Sequence[float] = THRESHOLDS,
+    labels: Sequence[Label] | None = None,
+    max_events: int | None = None,
+    durations: Sequence[float] | None = None,
+    rules: EventRules | None = None,
+    **criteria: Any,
+) -> Bunch:
+    """Error rate, F-score, precision and recall of each label over the score threshold.
+
+    Parameters
+    ----------
+    y_true : list of n_clips lists of (onset, offset, label)
+    y_candidates : list of n_clips lists of Event
+        All scored events, from ``predict_candidates``.
+    thresholds : sequence of float, default=0.05 to 0.95
+    labels : sequence, default=None
+        By default all that occur in `y_true`, sorted.
+    max_events : int, default=None
+        Events of a clip at most, as ``max_events_per_clip`` of the detector.
+    durations : sequence of n_clips floats, default=None
+        Seconds of each clip, for the false alarms an hour.
+    rules : EventRules, default=None
+        How events above the threshold are joined and kept, as `merge_gap`, `min_duration` and
+        `max_duration` of the detector.
+    **criteria
+        ``t_collar``, ``evaluate_onset``, ``evaluate_offset`` and
+        ``percentage_of_length``, as for :func:`event_based_error_rate`.
+
+    Returns
+    -------
+    sklearn.utils.Bunch
+        ``thresholds`` (n_thresholds,), ``labels``, and float64 arrays of shape
+        (n_labels, n_thresholds): ``error_rate``, ``f_score``, ``precision``, ``recall``.
+        0 / 0 counts as 0, but as 1 for precision where nothing was found; the error rate
+        of a label without true events is NaN. With `durations`, also
+        ``false_alarms_per_hour``, as :func:`~sklearn_rcrnn.metrics.false_alarms_per_hour`.
+
+    Examples
+    --------
+    >>> from sklearn_rcrnn import Event
+    >>> y_true = [[(1.0, 2.0, "dog")], []]
+    >>> y_candidates = [[Event(1.1, 2.0, "dog", 0.9)], [Event(5.0, 6.0, "dog", 0.4)]]
+    >>> curves = threshold_curves(y_true, y_candidates, thresholds=[0.3, 0.6, 0.95])
+    >>> curves.error_rate
+    array([[1., 0., 1.]])
+    """
+    true = check_event_lists(y_true, name="y_true")
+    candidates = check_event_lists(y_candidates, n_clips=len(true), name="y_candidates")
+    labels = labels_of(true) if labels is None else list(labels)
+    rules = rules or EventRules()
+
+    def found_at(threshold: float) -> list[list[Event]]:
+        joined = apply_rules(select_events(candidates, threshold), rules)
+        return select_events(joined, 0.0, max_events)
+
+    counts = np.array(
+        [event_counts(true, found_at(t), labels=labels, **criteria) for t in thresholds]
+    )
+    by_label = counts.swapaxes(0, 1)
+    curves = Bunch(thresholds=np.asarray(thresholds, float), labels=labels, **rates_of(by_label))
+    if durations is not None:
+        n_false = by_label[..., COUNTS.index("false")]
+        curves.false_alarms_per_hour = n_false / check_hours(durations, len(true))
+    return curves

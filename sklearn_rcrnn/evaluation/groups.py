@@ -1,0 +1,116 @@
+"""Scores of a part of the clips: by ratio, scene or recorder, or by the class it was made for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..events import Event, Label, check_event_lists, labels_of
+from ..metrics.counts import COUNTS, event_counts, rates_of
+
+
+def scores_by_group(
+    y_true: Any,
+    y_pred: Any,
+    groups: Sequence[Any],
+    *,
+    labels: Sequence[Label] | None = None,
+    **criteria: Any,
+) -> list[dict[str, Any]]:
+    """Error rate and F-score of each label in each group of clips.
+
+    Groups are, for example, the event-to-background ratio of each mixture, its scene, or
+    the recorder that made it.
+
+    Parameters
+    ----------
+    y_true, y_pred : list of n_clips lists of (onset, offset, label)
+    groups : sequence of n_clips sortable values
+    labels : sequence, default=None
+        By default all that occur in `y_true`, sorted.
+    **criteria
+        As for :func:`event_based_error_rate`.
+
+    Returns
+    -------
+    list of dict
+        A row for each label and group that has true events of it: ``label``, ``group``,
+        ``n_events``, ``error_rate``, ``f_score``, and ``recall``. ``pandas.DataFrame``
+        takes it as it is.
+
+    Examples
+    --------
+    >>> y_true = [[(1.0, 2.0, "dog")], [(3.0, 4.0, "dog")]]
+    >>> rows = scores_by_group(y_true, [[(1.0, 2.0, "dog")], []], groups=[6, -6])
+    >>> [(row["group"], row["recall"]) for row in rows]
+    [(-6, 0.0), (6, 1.0)]
+    """
+    true = check_event_lists(y_true, name="y_true")
+    found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
+    if len(groups) != len(true):
+        raise ValueError(f"groups has {len(groups)} values for {len(true)} clips")
+    labels = labels_of(true) if labels is None else list(labels)
+    rows = []
+    for group in sorted(set(groups)):
+        inside = [i for i, own in enumerate(groups) if own == group]
+        counts = event_counts(
+            [true[i] for i in inside], [found[i] for i in inside], labels=labels, **criteria
+        )
+        rates = rates_of(counts)
+        for i, label in enumerate(labels):
+            if n_events := int(counts[i, COUNTS.index("true")]):
+                row = {name: float(rates[name][i]) for name in ("error_rate", "f_score", "recall")}
+                rows.append({"label": label, "group": group, "n_events": n_events, **row})
+    return sorted(rows, key=lambda row: labels.index(row["label"]))
+
+
+def by_own_mixtures(
+    y_true: Any, y_pred: Any, made_for: Sequence[Label]
+) -> dict[Label, tuple[list[list[Event]], list[list[Event]]]]:
+    """True and found events of each class over the clips that were made for it.
+
+    The rule of DCASE 2017: mixtures are made for one class, half of them without an event,
+    and a detector of a class is scored on those of its class alone. Events of other
+    classes do not count there.
+
+    Parameters
+    ----------
+    y_true : list of n_clips lists of (onset, offset, label)
+    y_pred : list of n_clips lists of Event
+        From ``predict``, or candidates for :func:`threshold_curves`.
+    made_for : sequence of n_clips labels
+
+    Returns
+    -------
+    dict of label to (true events, found events)
+        Sorted by label; each a list with an entry for each of its clips, ready for
+        :func:`event_based_error_rate`, :func:`threshold_curves` or
+        :func:`bootstrap_interval`.
+
+    Raises
+    ------
+    ValueError
+        If the three do not have the same length.
+
+    Examples
+    --------
+    >>> from sklearn_rcrnn.metrics import event_based_f_score
+    >>> y_true = [[(1.0, 2.0, "cat")], [], [(3.0, 4.0, "dog")]]
+    >>> y_pred = [[(1.1, 2.0, "cat")], [(0.0, 1.0, "dog")], []]
+    >>> own = by_own_mixtures(y_true, y_pred, ["cat", "cat", "dog"])
+    >>> for label, both in own.items():
+    ...     print(label, event_based_f_score(*both, labels=[label], zero_division=0))
+    cat 1.0
+    dog 0
+    """
+    true = check_event_lists(y_true, name="y_true")
+    found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
+    if len(made_for) != len(true):
+        raise ValueError(f"made_for has {len(made_for)} values for {len(true)} clips")
+    own: dict[Label, tuple[list[list[Event]], list[list[Event]]]] = {
+        label: ([], []) for label in sorted(set(made_for))
+    }
+    for label, *clips in zip(made_for, true, found, strict=True):
+        for part, events in zip(own[label], clips, strict=True):
+            part.append([event for event in events if event.label == label])
+    return own

@@ -1,0 +1,93 @@
+"""The score that asks how far events intersect, over all thresholds (PSDS)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .._utils.optional import need
+from ..events import check_event_lists, labels_of
+
+
+def psds(
+    y_true: Any,
+    y_candidates: Any,
+    durations: Sequence[float],
+    *,
+    dtc_threshold: float = 0.7,
+    gtc_threshold: float = 0.7,
+    cttc_threshold: float | None = None,
+    alpha_ct: float = 0.0,
+    alpha_st: float = 0.0,
+    max_efpr: float = 100.0,
+) -> float:
+    """Polyphonic sound detection score, over all thresholds, by ``sed_scores_eval``.
+
+    It asks for intersection with the true events, not for onsets. Needs the extra
+    ``psds``: ``pip install 'sklearn-rcrnn[psds]'``, which compiles a little.
+
+    Parameters
+    ----------
+    y_true : list of n_clips lists of (onset, offset, label)
+    y_candidates : list of n_clips lists of Event
+        All scored events, from ``predict_candidates``.
+    durations : sequence of n_clips floats
+        Seconds.
+    dtc_threshold, gtc_threshold, cttc_threshold, alpha_ct, alpha_st, max_efpr
+        Of the score; by default its first scenario without cross-triggers.
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
+
+    Raises
+    ------
+    ImportError
+        If ``sed_scores_eval`` is not installed.
+
+    References
+    ----------
+    Bilen et al., A framework for the robust evaluation of sound event detection, 2020;
+    Ebbers, Serizel, Haeb-Umbach, Threshold-independent evaluation of sound event
+    detection scores, 2022.
+
+    Examples
+    --------
+    >>> psds(y, pipe[-1].predict_candidates(features), [30.0] * len(y))  # doctest: +SKIP
+    """
+    need("psds needs", "psds", "sed_scores_eval")
+    from sed_scores_eval import intersection_based
+    from sed_scores_eval.base_modules.scores import create_score_dataframe
+
+    true = check_event_lists(y_true, durations=durations, name="y_true")
+    found = check_event_lists(y_candidates, n_clips=len(true), name="y_candidates")
+    labels = labels_of([*true, *found])
+    names = [str(label) for label in labels]
+    scores, reference, lengths = {}, {}, {}
+    for i, (events, candidates, duration) in enumerate(zip(true, found, durations, strict=True)):
+        # Scores are constant between the edges of events: the highest of those around.
+        edges = {0.0, duration, *(t for e in candidates for t in e[:2] if t < duration)}
+        times = np.array(sorted(edges))
+        rows = np.zeros((len(times) - 1, len(labels)))
+        for event in candidates:
+            inside = (times[:-1] >= event.onset) & (times[:-1] < event.offset)
+            column = rows[:, labels.index(event.label)]
+            column[inside] = np.maximum(column[inside], event.score)
+        scores[str(i)] = create_score_dataframe(rows, times, names)
+        reference[str(i)] = [(e.onset, e.offset, str(e.label)) for e in events]
+        lengths[str(i)] = duration
+    result = intersection_based.psds(
+        scores,
+        reference,
+        lengths,
+        dtc_threshold=dtc_threshold,
+        gtc_threshold=gtc_threshold,
+        cttc_threshold=cttc_threshold,
+        alpha_ct=alpha_ct,
+        alpha_st=alpha_st,
+        max_efpr=max_efpr,
+    )
+    return float(result[0])

@@ -1,0 +1,136 @@
+"""How many events were found, missed and invented: what all scores are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import Bunch
+
+from ..events import Label, check_event_lists, labels_of
+from .event_based import matched_by_sed_eval
+from .event_pairs import Criteria, pair_events
+
+# The columns of :func:`event_counts`.
+COUNTS = ("true", "found", "right", "misplaced", "missed", "false")
+
+
+def event_counts(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    t_collar: float = 0.5,
+    evaluate_onset: bool = True,
+    evaluate_offset: bool = False,
+    percentage_of_length: float = 0.5,
+    labels: Sequence[Label] | None = None,
+) -> NDArray[np.int64]:
+    """What the scores are made of: how many events of each label were found, and how.
+
+    Parameters
+    ----------
+    y_true, y_pred : list of n_clips lists of (onset, offset, label)
+        In seconds.
+    t_collar, evaluate_onset, evaluate_offset, percentage_of_length, labels
+        As for :func:`event_based_error_rate`.
+
+    Returns
+    -------
+    int64 array of shape (n_labels, 6)
+        Columns are ``COUNTS``: events that are true, found, right, misplaced, missed and
+        false. A true event is right, misplaced or missed, and a found one right, misplaced or
+        false. Misplaced are those that overlap, but not within the tolerance.
+
+    Examples
+    --------
+    >>> from sklearn_rcrnn.metrics import event_counts
+    >>> event_counts([[(1.0, 2.0, "dog")]], [[(1.2, 2.0, "dog"), (8.0, 9.0, "dog")]])
+    array([[1, 2, 1, 0, 0, 1]])
+    """
+    true = check_event_lists(y_true, name="y_true")
+    found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
+    wanted = labels_of([*true, *found]) if labels is None else list(labels)
+    row_of = {label: i for i, label in enumerate(wanted)}
+    counts = np.zeros((len(wanted), len(COUNTS)), np.int64)
+    criteria = Criteria(t_collar, evaluate_onset, evaluate_offset, percentage_of_length)
+    for clip, predicted in zip(true, found, strict=True):
+        ours, theirs = ([e for e in own if e.label in row_of] for own in (clip, predicted))
+        pairs = pair_events(ours, theirs, criteria)
+        for column, own in enumerate((ours, theirs)):
+            for event in own:
+                counts[row_of[event.label], column] += 1
+        for column, both in enumerate((pairs.right, pairs.misplaced), start=2):
+            for i, _ in both:
+                counts[row_of[ours[i].label], column] += 1
+    # What no pair has.
+    counts[:, 4:] = counts[:, :2] - counts[:, 2:3] - counts[:, 3:4]
+    return counts
+
+
+def counts_by_clip(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    t_collar: float = 0.5,
+    evaluate_onset: bool = True,
+    evaluate_offset: bool = False,
+    percentage_of_length: float = 0.5,
+) -> NDArray[np.int64]:
+    """True, found and rightly found events, and errors, of each clip over all labels.
+
+    Parameters
+    ----------
+    y_true, y_pred : list of n_clips lists of (onset, offset, label)
+        In seconds.
+    t_collar, evaluate_onset, evaluate_offset, percentage_of_length
+        As for :func:`event_based_error_rate`.
+
+    Returns
+    -------
+    int64 array of shape (n_clips, 4)
+        The error rate is the sum of the last column over that of the first.
+
+    Examples
+    --------
+    >>> from sklearn_rcrnn.metrics import counts_by_clip
+    >>> counts_by_clip([[(1.0, 2.0, "dog")], []], [[(1.2, 2.0, "cat")], []])
+    array([[1, 1, 0, 1],
+           [0, 0, 0, 0]])
+    """
+    true = check_event_lists(y_true, name="y_true")
+    found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
+    criteria = Criteria(t_collar, evaluate_onset, evaluate_offset, percentage_of_length)
+    rows = np.zeros((len(true), 4), np.int64)
+    for row, events, predicted in zip(rows, true, found, strict=True):
+        metrics, _ = matched_by_sed_eval([events], [predicted], criteria, None)
+        if metrics is not None:
+            c = metrics.overall
+            row[:] = c["Nref"], c["Nsys"], c["Ntp"], c["Nsubs"] + c["Nfp"] + c["Nfn"]
+    return rows
+
+
+def rates_of(counts: NDArray[np.int64]) -> Bunch:
+    """What follows from counts of events.
+
+    Parameters
+    ----------
+    counts : int64 array of shape (..., 6)
+        As of :func:`event_counts`.
+
+    Returns
+    -------
+    sklearn.utils.Bunch
+        float64 arrays of shape (...,): ``error_rate``, NaN without true events, of events of
+        one label; ``f_score`` and ``recall``, where 0 / 0 counts as 0; ``precision``, 1 where
+        nothing was found.
+    """
+    n_true, n_found, n_right = np.moveaxis(counts, -1, 0)[:3].astype(float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return Bunch(
+            error_rate=np.where(n_true > 0, (n_true + n_found - 2 * n_right) / n_true, np.nan),
+            f_score=np.where(n_true + n_found > 0, 2 * n_right / (n_true + n_found), 0.0),
+            precision=np.where(n_found > 0, n_right / n_found, 1.0),
+            recall=np.where(n_true > 0, n_right / n_true, 0.0),
+        )
