@@ -5,30 +5,72 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
 from ..events import Event
-from ..nn.nms import nms
 from .windows import Earliest
+
+# Two intervals have no IoU if together they are not longer than this; as in `nn.intervals`.
+_TINY = 1e-8
 
 
 def merge(events: Sequence[Event], nms_threshold: float) -> list[Event]:
     """Non-maximum suppression within each label of what several windows found; by onset.
 
+    Time and memory grow with the number of pairs of events that overlap, and so in
+    proportion to the length of the recording.
+
     Parameters
     ----------
     events : sequence of Event
     nms_threshold : float
-        IoU above which the weaker of two events of a label is dropped.
+        IoU above which the weaker of two events of a label is dropped; of equal ones the
+        later in `events`.
     """
-    kept: list[Event] = []
-    for label in {event.label for event in events}:
-        own = sorted((event for event in events if event.label == label), key=lambda e: -e.score)
-        times = torch.tensor([[[e.onset, e.offset] for e in own]], dtype=torch.float64)
-        scores = torch.tensor([[e.score for e in own]], dtype=torch.float64)
-        indices, valid = nms(times, scores, nms_threshold)
-        kept += [own[i] for i in indices[valid].tolist()]
-    return sorted(kept)
+    first, second = _rivals(events, nms_threshold)
+    rank = np.empty(len(events), np.int64)
+    rank[np.argsort([-event.score for event in events], kind="stable")] = np.arange(len(events))
+    first_wins = rank[first] < rank[second]
+    stronger, weaker = np.where(first_wins, [first, second], [second, first])
+    # The greedy rule, applied to all events at once until nothing changes: each pass settles
+    # at least one more event of a chain, and a handful of passes is usual.
+    kept = np.ones(len(events), bool)
+    while True:
+        updated = np.ones(len(events), bool)
+        updated[weaker[kept[stronger]]] = False
+        if np.array_equal(updated, kept):
+            return sorted(events[i] for i in np.flatnonzero(kept))
+        kept = updated
+
+
+def _rivals(
+    events: Sequence[Event], nms_threshold: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Places of all pairs of events of one label whose IoU exceeds the threshold."""
+    pairs = [np.empty((2, 0), np.int64)]
+    places: dict[object, list[int]] = {}
+    for place, event in enumerate(events):
+        places.setdefault(event.label, []).append(place)
+    for own in places.values():
+        times = np.array([events[i][:2] for i in own], np.float64)
+        order = np.argsort(times[:, 0], kind="stable")
+        onset, offset = times[order].T
+        # Each event beside the next one by onset, the next but one, and so on: events that one
+        # does not reach it will not reach later.
+        active = np.arange(len(order))
+        step = 0
+        while len(active):
+            step += 1
+            active = active[active + step < len(order)]
+            active = active[onset[active + step] < offset[active]]
+            other = active + step
+            common = np.minimum(offset[active], offset[other]) - onset[other]
+            lengths = (offset[active] - onset[active]) + (offset[other] - onset[other])
+            close = common / np.maximum(lengths - common, _TINY) > nms_threshold
+            pairs.append(np.asarray(own)[order[[active[close], other[close]]]])
+    first, second = np.concatenate(pairs, axis=1)
+    return first, second
 
 
 class UnsettledEvents:
@@ -69,20 +111,19 @@ class UnsettledEvents:
 
     def _certain(self, earliest: Earliest) -> set[Event]:
         """Events whose fate does not hang on one that is not settled, however indirectly."""
-        open_ = [event for event in self.events if not self._is_settled(event, earliest)]
-        undecided = set(open_)
-        while open_:
-            stronger = open_.pop()
-            for event in self.events:
-                if (
-                    event not in undecided
-                    and event.label == stronger.label
-                    and event.score <= stronger.score
-                    and _iou(event, stronger) > self.nms_threshold
-                ):
-                    undecided.add(event)
-                    open_.append(event)
-        return set(self.events) - undecided
+        undecided = np.array([not self._is_settled(e, earliest) for e in self.events], bool)
+        first, second = _rivals(self.events, self.nms_threshold)
+        scores = np.array([event.score for event in self.events])
+        # Equal ones hang on each other.
+        down, up = scores[second] <= scores[first], scores[first] <= scores[second]
+        stronger = np.concatenate([first[down], second[up]])
+        weaker = np.concatenate([second[down], first[up]])
+        n_before = -1
+        while undecided.sum() != n_before:
+            n_before = undecided.sum()
+            undecided[weaker[undecided[stronger]]] = True
+        hanging = {self.events[i] for i in np.flatnonzero(undecided)}
+        return set(self.events) - hanging
 
     def _is_settled(self, event: Event, earliest: Earliest) -> bool:
         """Whether no event to come can overlap this one by more than the threshold."""
@@ -93,8 +134,3 @@ class UnsettledEvents:
         length = event.offset - event.onset
         reach = length * max(1.0, 0.5 / self.nms_threshold) if self.nms_threshold else math.inf
         return event.onset + reach <= earliest.center
-
-
-def _iou(first: Event, second: Event) -> float:
-    common = min(first.offset, second.offset) - max(first.onset, second.onset)
-    return max(0.0, common) / (max(first.offset, second.offset) - min(first.onset, second.onset))

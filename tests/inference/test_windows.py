@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from sklearn_rcrnn import Event
 from sklearn_rcrnn.inference.merging import UnsettledEvents, merge
 from sklearn_rcrnn.inference.recordings import Frames, chunks_with_context, detect_recording
 from sklearn_rcrnn.inference.windows import NEVER, Windows
+from sklearn_rcrnn.nn.nms import nms
 
 FRAME = 1024 / 44100
 
@@ -41,6 +43,38 @@ def test_a_window_must_hold_its_margins():
     for wrong in ({"window": float("nan")}, {"margin": float("inf")}):
         with pytest.raises(ValueError, match="finite"):
             Windows(FRAME, **wrong)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 0.5, 0.7, 1.0])
+@pytest.mark.parametrize("n", [0, 1, 2, 300])
+def test_merge_is_the_greedy_rule(n, threshold):
+    """Whatever overlaps, and where scores are equal: what the batched suppression keeps."""
+    rng = np.random.default_rng(n)
+    onsets, lengths = rng.uniform(0, 60, n), rng.choice([0.3, 1.0, 8.0], n)
+    labels, scores = rng.choice(["a", "b"], n), rng.integers(0, 50, n) / 50
+    rows = zip(onsets.tolist(), (onsets + lengths).tolist(), labels, scores.tolist(), strict=True)
+    events = [Event(*row) for row in rows]
+    expected = []
+    for label in ("a", "b"):
+        own = [event for event in events if event.label == label]
+        times = torch.tensor([event[:2] for event in own], dtype=torch.float64).view(1, -1, 2)
+        own_scores = torch.tensor([[event.score for event in own]], dtype=torch.float64)
+        indices, valid = nms(times, own_scores, threshold)
+        expected += [own[i] for i in indices[valid].tolist()]
+    assert merge(events, threshold) == sorted(expected)
+
+
+def test_merge_of_all_candidates_of_four_hours_takes_seconds():
+    """Work grows with the pairs that overlap: a quadratic rule takes 30 s and more for these."""
+    n = 4 * 90 * 300  # windows of 40 s, 100 proposals, 3 labels
+    rng = np.random.default_rng(0)
+    onsets = rng.uniform(0, 4 * 3600, n)
+    columns = onsets, onsets + rng.uniform(0.3, 3, n), rng.integers(0, 3, n), rng.uniform(size=n)
+    events = [Event(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+    began = time.process_time()
+    kept = merge(events, 0.5)
+    assert len(kept) > 10_000
+    assert time.process_time() - began < 10
 
 
 def test_merge_keeps_the_best_of_each_label():
