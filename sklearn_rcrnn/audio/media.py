@@ -80,6 +80,7 @@ class MediaPart:
         self.restart()
         self.sample_rate: int = self._stream.rate or 0
         self.n_channels: int = self._stream.layout.nb_channels
+        self.holds_floats = self._stream.codec_context.name.startswith("pcm_f")
         if not self.n_channels or not self.sample_rate:
             self.close()
             raise ValueError(f"{name!r} cannot be read as audio: it has no channels or no rate")

@@ -24,10 +24,14 @@ _CERTAIN = 3
 
 
 class Layout(NamedTuple):
-    """A first frame that says how many frames there are, and the bytes that hold them."""
+    """A first frame that says how many frames there are, and the bytes that hold them.
+
+    ``repaired`` says what is missing of what the file's own first frame promises, if so.
+    """
 
     header: bytes
     ranges: list[tuple[int, int]]
+    repaired: str | None = None
 
 
 class _Kind(NamedTuple):
@@ -42,31 +46,67 @@ class _Kind(NamedTuple):
     mono : bool
     side : int
         Bytes between the header and what a frame says of all frames.
+    seconds : float
+        That a frame lasts.
     """
 
     second: int
     lengths: dict[int, int]
     mono: bool
     side: int
+    seconds: float
 
 
 def layout(file: BinaryIO, start: int) -> Layout | None:
-    """How to read all frames from a byte on; None if the file says so itself, and rightly."""
+    """How to read all frames from a byte on; None if the file says so itself, and rightly.
+
+    Raises
+    ------
+    ValueError
+        If it ends before there is any sound.
+    """
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        first = _first_frame(data, _behind_tag(data, start))
+        begin = _behind_tag(data, start)
+        first = _first_frame(data, begin)
         if first is None:
+            if _ends_at_once(data, begin):
+                raise ValueError("it is an MP3 that ends before its first whole frame of sound")
             return None
         position, kind = first
         told = _told(data, position, kind)
-        if told is not None:
-            n_bytes, delays = told
-            if n_bytes and _first_frame(data, position + n_bytes) is None:
-                return None
-        else:
-            delays = b""
+        if told is not None and _is_right(told, data, position):
+            return None
         ranges, n_frames = _frames(data, position, kind)
+    if not n_frames:
+        return None
     n_bytes = sum(stop - begin for begin, stop in ranges)
-    return Layout(_header(kind, n_frames, n_bytes, delays), ranges) if n_frames else None
+    repaired, delays = None, b"" if told is None else told.delays
+    if told is not None and n_frames < told.n_frames - 1:
+        # What encoders add at the end is not there.
+        delays = delays[:22] + bytes([delays[22] & 0xF0, 0]) + delays[24:] if delays else b""
+        repaired = (
+            f"is cut short: its header promises {told.n_frames * kind.seconds:.2f} s, "
+            f"{n_frames * kind.seconds:.2f} s can be read. What is there is used"
+        )
+    return Layout(_header(kind, n_frames, n_bytes, delays), ranges, repaired)
+
+
+def _ends_at_once(data: mmap.mmap, position: int) -> bool:
+    """Whether the file ends within the first frame that has sound, or before."""
+    kind = _kind(data, position)
+    if kind is None:
+        return False
+    if _told(data, position, kind) is not None:
+        position += _length(data, position, kind)
+    return position + (_length(data, position, kind) or 4) > len(data)
+
+
+def _is_right(told: _Told, data: mmap.mmap, position: int) -> bool:
+    """Whether all frames are there, and no others behind them."""
+    # The decoder, too, takes a hundredth less for right.
+    if not told.n_bytes or len(data) - position < 0.99 * told.n_bytes:
+        return False
+    return _first_frame(data, position + told.n_bytes) is None
 
 
 def _behind_tag(data: mmap.mmap, position: int) -> int:
@@ -98,7 +138,8 @@ def _kind(data: mmap.mmap, position: int) -> _Kind | None:
     mono = data[position + 3] >> 6 == 3
     side = (17 if mono else 32) if version == 3 else (9 if mono else 17)
     # Whether a frame has a checksum may differ from frame to frame.
-    return _Kind(second | 1, lengths, mono, side) if third in lengths else None
+    seconds = (1152 if version == 3 else 576) / rate
+    return _Kind(second | 1, lengths, mono, side, seconds) if third in lengths else None
 
 
 def _length(data: mmap.mmap, position: int, kind: _Kind) -> int:
@@ -125,17 +166,30 @@ def _first_frame(data: mmap.mmap, position: int) -> tuple[int, _Kind] | None:
     return None
 
 
-def _told(data: mmap.mmap, position: int, kind: _Kind) -> tuple[int, bytes] | None:
-    """Bytes of all frames by the first one, 0 if it does not say, and its part on delays."""
+class _Told(NamedTuple):
+    """What a first frame says of the others: 0 where it does not; and its part on delays."""
+
+    n_frames: int
+    n_bytes: int
+    delays: bytes
+
+
+def _told(data: mmap.mmap, position: int, kind: _Kind) -> _Told | None:
+    """What the frame here says of all others, if it is one that does."""
     place = position + 4 + kind.side
     if data[place : place + 4] not in _ABOUT:
         return None
-    flags = struct.unpack(">I", data[place + 4 : place + 8])[0]
-    place += 8 + (4 if flags & 1 else 0)
-    n_bytes = struct.unpack(">I", data[place : place + 4])[0] if flags & 2 else 0
-    place += (4 if flags & 2 else 0) + (100 if flags & 4 else 0) + (4 if flags & 8 else 0)
+    flags = int.from_bytes(data[place + 4 : place + 8], "big")
+    place += 8
+    numbers = [0, 0]
+    for i in range(2):
+        if flags & 1 << i:
+            numbers[i] = int.from_bytes(data[place : place + 4], "big")
+            place += 4
+    place += (100 if flags & 4 else 0) + (4 if flags & 8 else 0)
     delays = data[place : place + 36]
-    return (n_bytes if flags & 1 else 0), delays if delays[:4].strip(b"\0") else b""
+    n_frames, n_bytes = numbers
+    return _Told(n_frames, n_bytes if n_frames else 0, delays if delays[:4].strip(b"\0") else b"")
 
 
 def _frames(data: mmap.mmap, position: int, kind: _Kind) -> tuple[list[tuple[int, int]], int]:

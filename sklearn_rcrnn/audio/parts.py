@@ -48,11 +48,15 @@ class Part:
         self.name = name
         self.start = start
         self._file = file
-        self._source = source_at(file, start)
+        try:
+            self._source = source_at(file, start)
+        except ValueError as error:
+            raise ValueError(f"{name!r} cannot be read as audio: {error}") from error
         self._used = self._is_all = self._is_bounded = False
         self._sound = self._decoder()
         self.sample_rate: int = self._sound.samplerate
         self.n_channels: int = self._sound.channels
+        self.holds_floats = self._sound.subtype in ("FLOAT", "DOUBLE")
         self._promised: int = self._sound.frames
         self._warn_of_header()
 
@@ -237,7 +241,7 @@ class Part:
         if self._sound.format == "OGG" and not self.start and not ogg_has_end(self._file):
             self._warn("seems to be cut short: its last page is not marked so. All of it is used")
         if self._source.repaired:
-            self._warn(f"has a broken header: {self._source.repaired}")
+            self._warn(self._source.repaired)
         told = re.search(r"^data : (\d+) \(should be (\d+)\)", self._sound.extra_info, re.MULTILINE)
         # Programs that write into a pipe do not know the length, and promise the most there is.
         if told and int(told[2]) < int(told[1]) < _UNKNOWN_SIZE:
@@ -259,7 +263,9 @@ def _sizes(count: int, most: int) -> Iterator[int]:
 
 def unreadable(name: str, error: Exception) -> ValueError:
     """What to raise for a file that libsndfile gives up on."""
-    told = getattr(error, "error_string", error)
+    told = str(getattr(error, "error_string", error))
+    if told.startswith("File does not exist"):  # it was opened before
+        told = "it begins as an MP3, but no sound can be made of it"
     return ValueError(
         f"{name!r} cannot be read as audio ({told}); WAV, FLAC, Ogg and MP3 are supported. "
         "Convert others first, with ffmpeg -i IN OUT.flac for example"

@@ -20,6 +20,8 @@ from .repair import next_start
 # What can be the sample rate of a recording, in Hz. A header that claims another is broken,
 # and resampling from 1 Hz would fill the disk.
 _RATES = (100, 10_000_000)
+# The power of a window of louder samples is no 32-bit number.
+_LOUDEST = 1e14
 
 
 class AudioFile:
@@ -42,6 +44,8 @@ class AudioFile:
     sample_rate : int
         In Hz.
     n_channels : int
+    holds_floats : bool
+        Whether its samples are stored as floating-point numbers, and may be NaN.
     n_read : int
         Samples of each channel that the blocks given so far have had; at the end of a
         recording read from its start, its length.
@@ -72,6 +76,7 @@ class AudioFile:
             raise
         self.sample_rate = self._first.sample_rate
         self.n_channels = self._first.n_channels
+        self.holds_floats = self._first.holds_floats
         if not _RATES[0] <= self.sample_rate <= _RATES[1]:
             self.close()
             raise ValueError(
@@ -274,13 +279,52 @@ def audio_duration(path: str | os.PathLike[str]) -> float:
         return file.duration()
 
 
+def check_audio(path: str | os.PathLike[str]) -> float:
+    """Seconds in a file, once it is certain that features can be computed of all of them.
+
+    Where samples are stored as floating-point numbers, which may be NaN, all are read.
+
+    Parameters
+    ----------
+    path : str or PathLike
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no audio, has no samples, or has samples that are no sound; says where.
+    """
+    with AudioFile(path) as file:
+        if not file.holds_floats:
+            return file.duration()
+        for block in file.blocks():
+            wrong = ~(np.abs(block) < _LOUDEST)
+            if wrong.any():
+                place = (file.n_read - len(block) + int(wrong.argmax())) / file.sample_rate
+                what = "too large" if np.isfinite(block[wrong.argmax()]) else "NaN or infinite"
+                raise ValueError(
+                    f"{file.name!r} has samples that are {what}, the first at {place:.2f} s; "
+                    "samples must be finite, and are usually between -1 and 1"
+                )
+        if not file.n_read:
+            raise ValueError(f"{file.name!r} is empty: it has 0 samples")
+        return file.n_read / file.sample_rate
+
+
 def _open(name: str) -> BinaryIO:
     """The file, if it is a regular one: a pipe without a writer would wait for ever."""
     try:
-        mode = os.stat(name).st_mode
-        if not stat.S_ISREG(mode):
-            kind = "folder" if stat.S_ISDIR(mode) else "pipe, socket or device"
+        state = os.stat(name)
+        if not stat.S_ISREG(state.st_mode):
+            kind = "folder" if stat.S_ISDIR(state.st_mode) else "pipe, socket or device"
             raise ValueError(f"{name!r} cannot be read as audio: it is a {kind}, not a file")
+        if not state.st_size:
+            raise ValueError(f"{name!r} is empty: it has 0 bytes")
         return cast(BinaryIO, open(name, "rb", buffering=0))
     except FileNotFoundError as error:
         raise FileNotFoundError(f"No such audio file: {name!r}") from error

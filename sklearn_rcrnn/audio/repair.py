@@ -21,7 +21,7 @@ AHEAD = 2**17
 _JUNK = 4096
 # Programs that cannot know a length write the most that there can be, or nearly.
 _UNKNOWN = 2**31 - 2**16
-_UNFINISHED = "it says that there are no samples; what is there is used"
+_UNFINISHED = "has a broken header: it says that there are no samples; what is there is used"
 
 
 class Spliced(io.RawIOBase):
@@ -90,7 +90,7 @@ class Source(NamedTuple):
     stop : int or None
         Byte of the file at which it ends; None: known only when it has been read.
     repaired : str or None
-        What was wrong, in words.
+        What was wrong and what is done about it, as the end of a sentence about the file.
     """
 
     file: BinaryIO | Spliced
@@ -115,7 +115,8 @@ def source_at(file: BinaryIO, start: int) -> Source:
         layout = mp3.layout(file, start)
         source = source._replace(stop=size)
         if layout is not None:
-            source = Source(Spliced(file, [layout.header, *layout.ranges]), size)
+            whole = Spliced(file, [layout.header, *layout.ranges])
+            source = Source(whole, size, layout.repaired)
     file.seek(start)
     return source
 
@@ -242,8 +243,8 @@ def _wav(file: BinaryIO, start: int, size: int, is_long: bool) -> Source:
     repaired = None
     if length < _UNKNOWN:
         repaired = (
-            f"its header says that {length} bytes of samples are there; {size - begin} are, and "
-            "are used"
+            f"has a broken header: it says that {length} bytes of samples are there; "
+            f"{size - begin} are, and are used"
         )
     return Source(Spliced(file, _wav_pieces(file, start, chunks, size, is_long)), size, repaired)
 

@@ -81,19 +81,14 @@ def read_clips(
     """
     from ..annotations.recording_names import matching_names
     from ..annotations.tables import read_events
-    from ..audio import audio_duration
     from ..datasets import cut_recordings
 
-    usable = []
-    for path in recordings_in([recordings]):
-        try:
-            audio_duration(path)
-            usable.append(path)
-        except (OSError, ValueError) as error:
-            log.say("error", f"left out: {error}", file=str(path), error=str(error))
+    durations = _usable(recordings_in([recordings]), log)
+    usable = list(durations)
     events = read_events(table, columns=columns)
     matched = matching_names(events, usable)
     y = [[] if name is None else events[name] for name in matched]
+    y = _audible(durations, y, table, log)
     undecided: list[list[Event]] = [[] for _ in usable]
     if corrections is not None:
         y, undecided = _corrected(usable, y, corrections, log)
@@ -128,6 +123,54 @@ def read_clips(
         n_clips=len(X),
     )
     return Clips(X, clips, groups, usable, y, undecided)
+
+
+def _usable(paths: list[Path], log: Log) -> dict[Path, float]:
+    """Recordings all of whose samples can be used, with their seconds; others are reported."""
+    from ..audio import check_audio
+
+    durations = {}
+    for path in paths:
+        try:
+            durations[path] = check_audio(path)
+        except (OSError, ValueError) as error:
+            log.say("error", f"left out: {error}", file=str(path), error=str(error))
+    return durations
+
+
+def _audible(
+    durations: dict[Path, float], y: list[list[Event]], table: Path, log: Log
+) -> list[list[Event]]:
+    """Events as far as the recordings go: one that was cut short may have lost some.
+
+    Raises
+    ------
+    ValueError
+        If most events lie behind the ends, which no cut does: the times must be wrong.
+    """
+    heard: list[list[Event]] = []
+    for (path, duration), own in zip(durations.items(), y, strict=True):
+        # A millisecond of grace: event lists are rounded to it.
+        late = [event for event in own if event.offset > duration + 1e-3]
+        lost = [event for event in late if event.onset >= duration]
+        heard.append([e._replace(offset=min(e.offset, duration)) for e in own if e not in lost])
+        if late:
+            text = (
+                f"{path} ends at {duration:.2f} s, before events of the table do: {_times(late)}. "
+                "What lies behind the end is left out"
+            )
+            log.say("warning", text, file=str(path), left_out=len(lost))
+    n_events, n_heard = (sum(map(len, lists)) for lists in (y, heard))
+    if n_heard < n_events / 2:
+        raise ValueError(
+            f"{n_events - n_heard} of {n_events} events of {table} lie behind the ends of their "
+            "recordings. Are the times in seconds, and is it the table of these recordings?"
+        )
+    return heard
+
+
+def _times(events: list[Event]) -> str:
+    return some([f"{event.label} from {event.onset:g} to {event.offset:g} s" for event in events])
 
 
 def _corrected(

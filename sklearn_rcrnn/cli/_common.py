@@ -72,6 +72,10 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 JsonLogs = Annotated[bool, typer.Option("--json", help="Logs as JSON lines, on standard error.")]
 
 
+# What is said even to those who want no progress, and how it begins.
+_TOLD = {"error": "rcrnn: ", "warning": "rcrnn: warning: "}
+
+
 class Log:
     """What a command says while it works, on standard error; warnings are part of it.
 
@@ -99,6 +103,8 @@ class Log:
     def say(self, kind: str, text: str = "", **facts: Any) -> None:
         """Report progress: `text` for people, `kind` and `facts` for programs."""
         if self.as_json:
+            if kind == "warning":
+                facts = {"warning": text, **facts}
             now = datetime.now(timezone.utc)
             row = {
                 "event": kind,
@@ -109,17 +115,16 @@ class Log:
                 **facts,
             }
             typer.echo(json.dumps(row, ensure_ascii=False, default=str), err=True)
-        elif kind == "error" or (text and not self.quiet):
-            typer.echo(f"rcrnn: {text}" if kind == "error" else text, err=True)
+        elif kind in _TOLD:
+            typer.echo(f"{_TOLD[kind]}{text}", err=True)
+        elif text and not self.quiet:
+            typer.echo(text, err=True)
 
     def _warn(
         self, message: Any, category: type[Warning], filename: str, lineno: int, *_: Any
     ) -> None:
         """What Python does with a warning."""
-        if self.as_json:
-            self.say("warning", warning=str(message), category=category.__name__)
-        else:
-            typer.echo(f"rcrnn: warning: {message}", err=True)
+        self.say("warning", str(message), category=category.__name__)
 
     def progress(self, total: int, description: str) -> Any:
         """A progress bar in a terminal; without one, nothing."""

@@ -84,6 +84,19 @@ class TestCutShort:
         with pytest.warns(UserWarning, match="cut short"):
             assert np.abs(read_audio(path, RATE)).max() < 1
 
+    def test_the_decoder_of_mp3_has_nothing_to_complain_of(self, samples, tmp_path, capfd):
+        """It writes on standard error, where logs of programs are read."""
+        whole = encoded(samples, "MP3")
+        path = tmp_path / "cut.mp3"
+        for n_bytes in (40, 400, 1500, 4000, len(whole) // 2, len(whole) * 98 // 100):
+            path.write_bytes(whole[:n_bytes])
+            if n_bytes < 1000:
+                with pytest.raises(ValueError, match="ends before its first whole frame of sound"):
+                    read_audio(path, RATE)
+            else:
+                assert len(read_audio(path, RATE)) < N * n_bytes / len(whole) + RATE
+        assert capfd.readouterr().err == ""
+
     def test_damage_in_a_flac_leaves_what_is_behind_it_in_its_place(self, samples, tmp_path):
         content = bytearray(encoded(samples, "FLAC"))
         for place in range(len(content) // 2, len(content) // 2 + 200):
@@ -130,7 +143,7 @@ class TestLengthsThatHeadersClaim:
         path = tmp_path / "unfinished.wav"
         path.write_bytes(content)
         assert lengths(path) == N
-        with pytest.warns(UserWarning, match=rf"header says that {claimed} bytes"):
+        with pytest.warns(UserWarning, match=rf"broken header: it says that {claimed} bytes"):
             np.testing.assert_allclose(read_audio(path, RATE), samples, atol=1e-4)
 
     @pytest.mark.parametrize(
@@ -173,6 +186,13 @@ class TestLengthsThatHeadersClaim:
         first = content.find(content[:2], 4)
         (tmp_path / "bare.mp3").write_bytes(content[first:])
         assert N <= lengths(tmp_path / "bare.mp3") < N + 3 * 1152
+
+
+def test_files_of_no_bytes_say_so(tmp_path):
+    for name in ("a.wav", "a.mp3", "a.flac", "a.m4a"):
+        (tmp_path / name).write_bytes(b"")
+        with pytest.raises(ValueError, match=f"{name}' is empty: it has 0 bytes"):
+            audio_duration(tmp_path / name)
 
 
 class TestJoined:
