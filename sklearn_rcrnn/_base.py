@@ -1,4 +1,4 @@
-"""What the estimators that train a network have in common: parameters, ``fit``, batches."""
+"""What estimators have in common: those that train a network, and those that detect events."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from skorch.callbacks import Callback
 
-from ._training_data import CheckedData, TrainingData
 from ._utils.settings import Settings
+from .events import EventLists
+from .inference.trained_network import TrainedNetwork
 from .nn.normalization import Normalization
 from .nn.rcrnn import count_parameters
 from .training.callbacks import callbacks_for, check_monitored
 from .training.data import collate_training, loader_params
 from .training.device import resolve_device, use_bfloat16
-from .training.inputs import Clips
+from .training.fit_arguments import CheckedArguments, TrainingData
+from .training.inputs import Clips, check_weights
 from .training.nets import TrainingNet, seeded, train
+from .training.progress import ValidationFScore
 from .training.restoring import restore
 
 if TYPE_CHECKING:
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 _CONTEXT = 10.0
 
 
-class NetworkEstimator(CheckedData, ABC):
+class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
     """Base of the estimators that train a network; a subclass says which network it is.
 
     Subclasses implement `_network_params` and `_normalization`, and may extend
@@ -239,3 +242,41 @@ class NetworkEstimator(CheckedData, ABC):
         tags.target_tags.required = True
         tags.target_tags.one_d_labels = False
         return tags
+
+
+class EventDetector(NetworkEstimator):
+    """Base of the estimators whose ``predict`` gives events."""
+
+    @abstractmethod
+    def predict(self, X: Any) -> EventLists:
+        """Detect the events of every clip."""
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Event-based F-score of ``predict(X)``: onset only, collar 0.5 s, micro average.
+
+        Parameters
+        ----------
+        X : as for :meth:`predict`
+        y : list of lists of (onset, offset, label)
+        sample_weight : array of shape (n_clips,), default=None
+            How often the events of each clip count.
+
+        Returns
+        -------
+        float
+            Between 0 and 1.
+        """
+        from .metrics import counts_by_clip, event_based_f_score
+
+        found = self.predict(X)
+        if sample_weight is None:
+            return float(event_based_f_score(y, found, zero_division=0.0))
+        weights = check_weights(sample_weight, len(found))
+        n_true, n_found, n_right, _ = weights @ counts_by_clip(y, found)
+        return float(2 * n_right / max(n_true + n_found, 1e-12))
+
+    def _validation_scores(self) -> list[tuple[str, Callback]]:
+        return [("valid_f_score", ValidationFScore())]
+
+    def _scored_predictions(self, X: Any) -> EventLists:
+        return self.predict(X)

@@ -11,10 +11,9 @@ import torch
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from ._parameters import stores_training_parameters
-from ._region_predictions import RegionPredictions
-from ._training_data import TrainingData
+from ._base import EventDetector
 from .events import THRESHOLD_NAMES, Label
+from .inference.region_predictions import RegionPredictions
 from .nn.crnn import CRNN, EXTRACTORS, MIN_BANDS, PRECOMPUTED, frames_per_step
 from .nn.heads import HEADS
 from .nn.normalization import Normalization
@@ -23,10 +22,12 @@ from .nn.recipe import RECIPES, Recipe
 from .postprocessing import Seconds
 from .pretraining import CRNNPretrainer
 from .training.augmentation import Augmentation
+from .training.fit_arguments import TrainingData
 from .training.initial_weights import copy_weights, fit_pretrainer
+from .training.parameters import stores_training_parameters
 
 
-class RCRNNDetector(RegionPredictions):
+class RCRNNDetector(RegionPredictions, EventDetector):
     """Detect sound events in features of recordings with R-CRNN.
 
     A convolutional recurrent network turns the features of a clip, which it normalizes,

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ._event_detector import EventDetector
-from ._parameters import stores_training_parameters
+from ._base import EventDetector
 from .events import Event, EventLists, Label, select_events
 from .inference.windows import frames_in_windows
 from .nn.frame_networks import NETWORKS, FrameNetwork
 from .nn.normalization import Normalization
 from .training.augmentation import Augmentation
+from .training.parameters import stores_training_parameters
 
 
 def frames_to_events(

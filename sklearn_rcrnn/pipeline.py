@@ -1,10 +1,9 @@
-"""From recordings to events in one estimator, and a pipeline taken apart again."""
+"""From recordings to events in one estimator."""
 
 from __future__ import annotations
 
-import math
 import os
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from ._utils.memory import FileMemory
+from ._utils.pipelines import split_pipeline
 from .detector import RCRNNDetector
 from .features import LFBETransformer
 from .models.starts import load_start, taken_over
@@ -127,66 +127,6 @@ def make_rcrnn_pipeline(
     detector_params["frame_shift"] = lfbe.frame_shift
     detector = RCRNNDetector(memory=memory, **detector_params)
     return Pipeline([("lfbe", lfbe), ("detector", detector)], memory=memory)
-
-
-class PipelineParts(NamedTuple):
-    """A pipeline taken apart.
-
-    Attributes
-    ----------
-    features : transformer or None
-        What comes before the detector: a single transformer, a Pipeline of several, or None
-        where the detector stands alone.
-    detector : estimator
-        The last step.
-    """
-
-    features: Any
-    detector: Any
-
-
-def split_pipeline(estimator: Any) -> PipelineParts:
-    """Take a pipeline apart, and check that all its steps have the same clock.
-
-    Parameters
-    ----------
-    estimator : Pipeline, or a detector alone
-        Every step with a ``frame_shift``, the seconds between frames of the features, must
-        have that of the detector.
-
-    Returns
-    -------
-    PipelineParts
-
-    Raises
-    ------
-    ValueError
-        If a step has another ``frame_shift`` than the detector: its times would be wrong.
-
-    Examples
-    --------
-    >>> from sklearn_rcrnn import make_rcrnn_pipeline
-    >>> from sklearn_rcrnn.pipeline import split_pipeline
-    >>> type(split_pipeline(make_rcrnn_pipeline()).features).__name__
-    'LFBETransformer'
-    """
-    if not isinstance(estimator, Pipeline):
-        return PipelineParts(None, estimator)
-    *before, (_, detector) = estimator.steps
-    steps = [(name, step) for name, step in before if step is not None and step != "passthrough"]
-    ours = getattr(detector, "frame_shift", None)
-    for name, step in steps:
-        theirs = getattr(step, "frame_shift", None)
-        if ours is not None and theirs is not None and not math.isclose(ours, theirs, rel_tol=1e-6):
-            raise ValueError(
-                f"frame_shift={ours:.6g} s of the detector is not that of step {name!r}, "
-                f"{theirs:.6g} s: times would be wrong, and were wrong in training. Build "
-                "pipelines with make_rcrnn_pipeline, or give the detector the frame_shift of "
-                "the features"
-            )
-    if len(steps) > 1:
-        return PipelineParts(Pipeline(steps), detector)
-    return PipelineParts(steps[0][1] if steps else None, detector)
 
 
 def event_embeddings(estimator: Pipeline, X: Any, events: Any) -> list[NDArray[np.float32]]:

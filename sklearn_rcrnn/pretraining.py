@@ -14,7 +14,6 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import NetworkEstimator
-from ._parameters import stores_training_parameters
 from ._utils.clock import with_clock
 from .events import Label, check_event_lists
 from .nn.crnn import CRNN, EXTRACTORS, MIN_BANDS, frames_per_step, n_steps
@@ -22,6 +21,7 @@ from .nn.normalization import Normalization
 from .nn.presence import PresenceNetwork
 from .training.augmentation import Augmentation
 from .training.inputs import check_weights
+from .training.parameters import stores_training_parameters
 from .training.targets import to_presence
 
 

@@ -4,10 +4,10 @@ from .bridges import events_from_crowsetta, events_from_soundevent, events_to_so
 from .corrections import Corrected, Correction, apply_corrections, read_corrections
 from .formats import register_format
 from .frames import events_from_frame, events_to_frame
+from .recording_names import match_files
 from .rows import Format, Row
 from .tables import (
     format_events,
-    match_files,
     read_events,
     suffix_of,
     write_events,

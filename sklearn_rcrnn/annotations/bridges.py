@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .._utils.optional import need
 from ..events import Event, check_event
 from .columns import Given
+from .recording_names import match_files
 from .rows import Format, Row
 
 if TYPE_CHECKING:
@@ -162,8 +163,6 @@ def events_to_soundevent(
     """
     need("Sets of soundevent need", "soundevent", "soundevent")
     from soundevent import data
-
-    from .tables import match_files
 
     kind = data.Term(name=term, label=term, definition="What a sound event is of.")
     clips = []

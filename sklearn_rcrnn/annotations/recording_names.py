@@ -4,17 +4,60 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import takewhile
 from pathlib import PurePath, PureWindowsPath
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .._utils.files import MEDIA, printable
+from .._utils.frames import one_column
 from .._utils.text import some
+from ..events import Event
+from .frames import events_from_frame
+
+if TYPE_CHECKING:
+    import pandas
 
 # A path as its folders and its name, and the name of a table that means a file.
 Parts = tuple[str, ...]
 Pairs = dict[Parts, Parts]
+
+
+def match_files(
+    events: Mapping[str, Sequence[Event]] | pandas.DataFrame,
+    paths: Iterable[str | os.PathLike[str]],
+) -> list[list[Event]]:
+    """Event lists in the order of recordings, matched by file name, then by its stem.
+
+    Where several recordings have one name, as in a folder for each day, their folders tell
+    them apart, as far as the table and the paths name them.
+
+    Parameters
+    ----------
+    events : dict of str to list of Event, or pandas.DataFrame
+        From :func:`read_events`; or a frame as for :func:`events_from_frame`.
+    paths : iterable of paths
+        A list, a column of a frame, or a frame with one column.
+
+    Returns
+    -------
+    list of list of Event
+        `y` for ``fit`` and the metrics; empty for recordings that the table does not name.
+
+    Raises
+    ------
+    ValueError
+        If the table leaves open which of several recordings it means.
+
+    Examples
+    --------
+    >>> match_files({"a.wav": [Event(1.0, 2.0, "dog")]}, ["in/a.wav", "in/b.wav"])
+    [[Event(onset=1.0, offset=2.0, label='dog', score=1.0)], []]
+    """
+    if hasattr(events, "columns"):
+        events = events_from_frame(events)
+    names = matching_names(events, one_column(paths, "paths"))
+    return [[] if name is None else list(events[name]) for name in names]
 
 
 def matching_names(

@@ -7,21 +7,18 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from .._utils.files import complete, files_in, printable
-from .._utils.frames import one_column
 from ..events import Event
 from .columns import Given
 from .formats import format_named, guess_format, suffixes
-from .frames import events_from_frame
-from .recording_names import matching_names
 from .rows import event_of, order
 
 if TYPE_CHECKING:
-    import pandas
+    pass
 
 
 # What lies beside tables to be read by people.
@@ -246,40 +243,3 @@ def format_events(events: Mapping[str, Sequence[Event]], format: str = "csv") ->
 def suffix_of(format: str) -> str:
     """How files of a format end, ``".txt"`` for example."""
     return format_named(format).suffix
-
-
-def match_files(
-    events: Mapping[str, Sequence[Event]] | pandas.DataFrame,
-    paths: Iterable[str | os.PathLike[str]],
-) -> list[list[Event]]:
-    """Event lists in the order of recordings, matched by file name, then by its stem.
-
-    Where several recordings have one name, as in a folder for each day, their folders tell
-    them apart, as far as the table and the paths name them.
-
-    Parameters
-    ----------
-    events : dict of str to list of Event, or pandas.DataFrame
-        From :func:`read_events`; or a frame as for :func:`events_from_frame`.
-    paths : iterable of paths
-        A list, a column of a frame, or a frame with one column.
-
-    Returns
-    -------
-    list of list of Event
-        `y` for ``fit`` and the metrics; empty for recordings that the table does not name.
-
-    Raises
-    ------
-    ValueError
-        If the table leaves open which of several recordings it means.
-
-    Examples
-    --------
-    >>> match_files({"a.wav": [Event(1.0, 2.0, "dog")]}, ["in/a.wav", "in/b.wav"])
-    [[Event(onset=1.0, offset=2.0, label='dog', score=1.0)], []]
-    """
-    if hasattr(events, "columns"):
-        events = events_from_frame(events)
-    names = matching_names(events, one_column(paths, "paths"))
-    return [[] if name is None else list(events[name]) for name in names]

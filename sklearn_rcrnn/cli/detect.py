@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
-import signal
 import sys
-import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
 
-from .._utils.text import counted
 from ._common import (
     JsonLogs,
     Log,
@@ -34,31 +27,15 @@ from ._common import (
     set_rules,
     set_threshold,
 )
-from ._following import Follower, conclusion
+from ._detection_run import DetectionRun, ends_by_signal
+from ._following import Follower
+from ._raw_stream import detect_raw
+from ._target import check_table, target_of
 
-if TYPE_CHECKING:
-    from ..inference.files import Outcome
-
-
-Recordings = Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")]
 _STDIN = Path("-")
-# Seconds of audio that are looked at once more for their best candidate.
-_AGAIN = 600.0
 
 # Those of tables, and one of many recordings together.
 Format = Enum("Format", {**{f.name: f.value for f in TableFormat}, "parquet": "parquet"}, type=str)  # type: ignore[misc]
-
-
-class Target(NamedTuple):
-    """Where events go: to a ``folder``, or to a ``table``, which may be ``"-"``."""
-
-    folder: Path | None
-    table: str
-    format: str
-
-
-class Terminated(KeyboardInterrupt):
-    """Somebody, a batch system for example, wants the process to end."""
 
 
 @app.command()
@@ -159,7 +136,7 @@ def detect(
     ffmpeg -i film.mkv -f wav - | rcrnn detect -
     arecord -t raw -f S16_LE -r 44100 | rcrnn detect - --raw 44100 --window 10 --margin 3
     """
-    target = _target(output, format, safe_csv)
+    target = target_of(output, None if format is None else format.value, safe_csv)
     given = list(files or [])
     if files_from is not None:
         given += _listed(files_from)
@@ -173,65 +150,18 @@ def detect(
     if raw is not None:
         if given != [_STDIN] or output != "-":
             fail("--raw is for standard input to standard output: rcrnn detect - --raw 44100")
-        _detect_raw(pipe, raw, target.format, (window, margin), log)
+        detect_raw(pipe, raw, target.format, (window, margin), log)
         return
-    run = _Run(pipe, target, log, Follower(log, summary))
-    with _ends_by_signal():
+    run = DetectionRun(pipe, target, log, Follower(log, summary))
+    with ends_by_signal():
         if given == [_STDIN]:
             run.standard_input()
             return
         root = given[0] if len(given) == 1 and given[0].is_dir() else None
         paths = _shard(recordings_in(given), shard)
-        _check_table(target, paths)
+        check_table(target, paths)
         options: dict[str, Any] = {"root": root, "overwrite": overwrite, "n_jobs": jobs}
         run.all(paths, cluster, jobs, model_name=Path(model).name, **options)
-
-
-def _target(output: str, format: Any, safe_csv: bool) -> Target:
-    """Where events go, and in which format, by the name of the output and what is there."""
-    from ..annotations.formats import FORMATS
-
-    suffix = Path(output).suffix.lower()
-    if output == "-":
-        if format is not None and format.value == "parquet":
-            fail("parquet is a folder of files: say where, -o events.parquet")
-        return Target(None, "-", _safe(_known_as(format), safe_csv))
-    if format is None:
-        by_suffix = {own.suffix: name for name, own in FORMATS.items() if own.suffix != ".txt"}
-        by_suffix |= {".csv": "csv", ".json": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
-        name = by_suffix.get(suffix, "csv")
-    else:
-        name = _known_as(format)
-    name = _safe(name, safe_csv)
-    is_table = suffix in (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".jams")
-    if name == "parquet" or output.endswith("/") or Path(output).is_dir() or not is_table:
-        return Target(Path(output), "", name)
-    return Target(None, output, name)
-
-
-def _safe(name: str, safe_csv: bool) -> str:
-    if safe_csv and name != "csv":
-        fail(f"--safe-csv is for tables of the format csv, not {name}")
-    return "safe-csv" if safe_csv else name
-
-
-def _known_as(format: Any) -> str:
-    if format is None:
-        return "csv"
-    return format.value if format.value == "parquet" else TableFormat(format.value).known_as
-
-
-def _check_table(target: Target, paths: list[Path]) -> None:
-    """Find out before hours of work what would go wrong after them."""
-    from ..annotations.formats import format_named
-
-    if target.folder is not None:
-        return
-    if not format_named(target.format).many and len(paths) > 1:
-        fail(f"{target.format} tables are about one recording each: give a folder, -o tables/")
-    folder = Path(target.table).absolute().parent
-    if target.table != "-" and not os.access(folder, os.W_OK):
-        fail(f"{target.table} cannot be written: {folder} is no such folder")
 
 
 def _set(pipe: Any, **params: Any) -> None:
@@ -263,190 +193,3 @@ def _shard(paths: list[Path], shard: str | None) -> list[Path]:
     if not (number.isdecimal() and total.isdecimal() and 1 <= int(number) <= int(total)):
         fail(f"--shard is a number of so many, from 1/20 to 20/20; got {shard!r}")
     return paths[int(number) - 1 :: int(total)]
-
-
-@contextmanager
-def _ends_by_signal() -> Iterator[None]:
-    """SIGTERM ends the work in order, as Ctrl-C does: workers go, what is done is kept."""
-
-    def terminate(*_: Any) -> None:
-        raise Terminated
-
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread hears signals
-        return
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-class _Run:
-    """Recordings to events, with all that is said about it."""
-
-    def __init__(self, pipe: Any, target: Target, log: Log, follower: Follower):
-        self.pipe = pipe
-        self.target = target
-        self.log = log
-        self.follower = follower
-
-    def all(self, paths: list[Path], cluster: str | None, jobs: int, **options: Any) -> None:
-        with ExitStack() as stack:
-
-            def outcomes() -> Iterator[Outcome]:
-                client = None
-                if cluster is not None:
-                    from ..inference.cluster import connected
-
-                    client = stack.enter_context(connected(cluster, jobs if jobs > 1 else None))
-                return self._outcomes(paths, client=client, **options)
-
-            self._write(outcomes, paths, str)
-
-    def standard_input(self) -> None:
-        """A copy on disk takes the place of standard input, which cannot be read twice."""
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder) / "stdin"
-            with open(copy, "wb") as file:
-                shutil.copyfileobj(sys.stdin.buffer, file)
-
-            def outcomes() -> Iterator[Outcome]:
-                for outcome in self._outcomes([copy]):
-                    error = outcome.error and outcome.error.replace(str(copy), "standard input")
-                    yield outcome._replace(path=Path("stdin"), error=error)
-
-            self._write(outcomes, [copy], lambda path: "stdin")
-
-    def _outcomes(self, paths: list[Path], **options: Any) -> Iterator[Outcome]:
-        from ..inference.files import detect_files
-
-        return detect_files(
-            self.pipe,
-            paths,
-            output_dir=self.target.folder,
-            format=self.target.format,
-            ordered=False,
-            progress=self.follower.progress,
-            **options,
-        )
-
-    def _write(
-        self,
-        outcomes: Callable[[], Iterator[Outcome]],
-        paths: list[Path],
-        name: Callable[[Path], str],
-    ) -> None:
-        """Follow the work; then, unless tables were written on the way, write one table."""
-        from ..annotations.tables import write_events
-
-        table = self.target.table
-        found: dict[str, Any] = {}
-        try:
-            with self.follower:
-                for outcome in self.follower.followed(outcomes()):
-                    if table and outcome.events is not None:
-                        found[str(outcome.path)] = outcome.events
-            # In the order of the recordings, whoever was first.
-            found = {name(path): found[name(path)] for path in paths if name(path) in found}
-            if table:
-                write_events(found, None if table == "-" else table, self.target.format)
-        except KeyboardInterrupt as error:
-            self._keep(found, len(paths))
-            raise typer.Exit(143 if isinstance(error, Terminated) else 130) from None
-        except BrokenPipeError:
-            raise
-        except ConnectionError as error:
-            self._keep(found, len(paths))
-            self.log.say("error", str(error), error=str(error))
-            raise typer.Exit(3) from None
-        except (ImportError, OSError, ValueError) as error:
-            fail(str(error))
-        self._conclude(paths)
-
-    def _conclude(self, paths: list[Path]) -> None:
-        summary = self.follower.summary
-        if summary is None:  # there was nothing to do
-            from ..inference.run_statistics import RunStatistics
-
-            summary = RunStatistics([])
-            summary.n_files = summary.n_skipped = len(paths)
-        only = len(paths) == 1 and self.target.folder is None
-        self.log.say("finished", "" if only else conclusion(summary), **summary.as_dict())
-        if summary.n_done and not summary.n_skipped and not summary.events:
-            text = self._best(paths, summary.duration)
-            self.log.say("nothing", text)
-        raise typer.Exit(1 if summary.n_failed else 0)
-
-    def _best(self, paths: list[Path], duration: float) -> str:
-        """For people: that nothing was found, and what came nearest to it."""
-        from ..inference.work import Job, work
-
-        detector = self.pipe[-1]
-        usual = detector._thresholds()
-        one = isinstance(usual, float) or len(set(usual.values())) == 1
-        limit = usual if isinstance(usual, float) else max(usual.values())
-        text = f"No events above {limit:.2f}" if one else "No events above the thresholds"
-        if duration > _AGAIN:
-            return f"{text}; a lower --threshold shows weaker candidates"
-        detector.set_params(score_threshold=0.0)
-        found = [(e, path) for path in paths for e in work(self.pipe, Job(str(path))).events]
-        if not found:
-            return f"{text}, and no candidates under it"
-        best, path = max(found, key=lambda pair: pair[0].score)
-        where = f" in {path}" if len(paths) > 1 else ""
-        return (
-            f"{text}; the best candidate is {best.label} at {best.onset:.2f} s{where}, with a "
-            f"score of {best.score:.2f}"
-        )
-
-    def _keep(self, found: dict[str, Any], total: int) -> None:
-        """Of a run that was interrupted, what would be lost with it."""
-        from ..annotations.tables import write_events
-
-        table = self.target.table
-        text = "interrupted: repeated, the command goes on with the recordings that are not done"
-        if table:
-            place = None if table == "-" else f"{table}.part"
-            if found:
-                write_events(found, place, self.target.format)
-            text = f"interrupted: events of {len(found)} of {counted(total, 'recording')}"
-            text += f" are in {place}" if place and found else ""
-            text += "; with a folder as output (-o tables) a run goes on when it is repeated"
-        self.log.say("interrupted", text, n_files=total)
-
-
-def _detect_raw(pipe: Any, rate: int, format: str, spans: tuple[float, float], log: Log) -> None:
-    """Print each event as soon as it is certain."""
-    from ..annotations.tables import format_events
-    from ..inference.stream import detect_stream
-
-    if format in ("raven", "jams"):
-        fail(f"{format} tables are written as a whole: choose another --format for a stream")
-    header = format_events({}, format)
-    typer.echo(header, nl=False)
-    n_events = 0
-    window, margin = spans
-    try:
-        blocks = _raw_blocks(rate)
-        for event in detect_stream(pipe, blocks, sample_rate=rate, window=window, margin=margin):
-            n_events += 1
-            typer.echo(format_events({"stdin": [event]}, format)[len(header) :], nl=False)
-            sys.stdout.flush()
-    except ValueError as error:
-        fail(str(error))
-    except KeyboardInterrupt:
-        log.say("interrupted", "stopped")
-    log.say("finished", n_files=1, n_failed=0, n_events=n_events)
-
-
-def _raw_blocks(rate: int) -> Iterator[Any]:
-    import numpy as np
-
-    rest = b""
-    while data := sys.stdin.buffer.read1(2 * rate):  # type: ignore[union-attr]
-        data = rest + data
-        whole = len(data) // 2 * 2
-        rest = data[whole:]
-        if whole:
-            yield np.frombuffer(data[:whole], "<i2").astype(np.float32) / 32768

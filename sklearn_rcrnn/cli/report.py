@@ -11,13 +11,12 @@ from .._utils.text import counted
 from ._columns import Columns, with_columns
 from ._common import JsonLogs, Log, Model, Quiet, app, fail, load_model, recordings_in
 from ._following import Follower
-from .detect import Recordings
 
 
 @app.command()
 @with_columns
 def report(
-    files: Recordings,
+    files: Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The page.")] = Path("report.html"),
     model: Model = "rare-events",
     events: Annotated[
@@ -50,7 +49,7 @@ def report(
     rcrnn report street.wav
     rcrnn report nights/ --events tables/ --around 5 -o nights.html
     """
-    from ..annotations.tables import match_files, read_events
+    from ..annotations import match_files, read_events
     from ..displays.report import write_report
     from ..inference.files import detect_files
 

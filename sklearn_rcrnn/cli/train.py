@@ -29,7 +29,7 @@ from ._clips import (
 from ._columns import Columns, with_columns
 from ._common import JsonLogs, Log, Quiet, app, fail, rate_text
 from ._material import fresh_clips, go_on, held_out_mixtures
-from ._run import (
+from ._training_run import (
     SETTINGS,
     Config,
     Lr,

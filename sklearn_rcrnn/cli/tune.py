@@ -28,7 +28,7 @@ from ._clips import (
 )
 from ._columns import Columns, with_columns
 from ._common import JsonLogs, Log, Quiet, app, fail
-from ._run import Config, Lr, parameter_name, parse_values, set_params
+from ._training_run import Config, Lr, parameter_name, parse_values, set_params
 
 
 class Search(str, Enum):

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from .._utils.optional import need
+from .._utils.pipelines import split_pipeline
 from ..events import Label
-from ..pipeline import split_pipeline
 
 _ROUND_HERTZ = (500, 1000, 2000, 4000, 8000, 16000, 32000)
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
-from .._base import NetworkEstimator
+from ..training.parameters import TrainingParameters
 
 # Parameters that only a training uses, or that do not change what is found.
-_WITHOUT_EFFECT = set(NetworkEstimator._training_constraints) - {"precision"} | {
+_WITHOUT_EFFECT = set(TrainingParameters._training_constraints) - {"precision"} | {
     "n_jobs",
     "memory",
     "pretrainer",

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.pipelines import split_pipeline
 from .._utils.threads import read_ahead
 from ..audio import open_audio
 from ..detector import RCRNNDetector
 from ..events import Event, select_events
-from ..pipeline import split_pipeline
 from ..postprocessing import EventJoiner, EventRules
 from .feature_blocks import check_block_features, feature_blocks
 from .merging import UnsettledEvents

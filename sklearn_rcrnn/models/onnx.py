@@ -18,9 +18,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.files import complete
 from .._utils.optional import need
+from .._utils.pipelines import split_pipeline
 from ..detector import RCRNNDetector
 from ..features import LFBETransformer
-from ..pipeline import split_pipeline
 
 OPSET = 18
 

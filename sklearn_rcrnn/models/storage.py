@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.files import clear, complete, is_partial, locked
+from .._utils.pipelines import split_pipeline
 from ..events import check_named_thresholds
 from . import DESCRIPTION
 from .description import (
@@ -88,8 +89,6 @@ def save(estimator: BaseEstimator, path: str | PathLike[str]) -> Path:
     >>> load("barks").predict(["garden.wav"])  # doctest: +SKIP
     """
     from safetensors.torch import save as to_bytes
-
-    from ..pipeline import split_pipeline
 
     check_is_fitted(estimator)
     folder = Path(path)

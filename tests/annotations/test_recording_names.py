@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sklearn_rcrnn import Event
+from sklearn_rcrnn.annotations import match_files, read_events, write_events
 from sklearn_rcrnn.annotations.recording_names import matching_names
-from sklearn_rcrnn.annotations.tables import match_files, read_events, write_events
 
 PART = st.sampled_from(["a", "b", "0.wav", "1.flac"])
 PATHS = st.lists(st.lists(PART, min_size=1, max_size=4).map("/".join), min_size=1, unique=True)

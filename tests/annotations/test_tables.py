@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sklearn_rcrnn import Event, LFBETransformer
+from sklearn_rcrnn.annotations import match_files
 from sklearn_rcrnn.annotations.formats import FORMATS
 from sklearn_rcrnn.annotations.frames import events_from_frame, events_to_frame
 from sklearn_rcrnn.annotations.tables import (
-    match_files,
     read_events,
     suffix_of,
     write_events,

@@ -14,7 +14,7 @@ import yaml
 
 from sklearn_rcrnn import load, make_rcrnn_pipeline
 from sklearn_rcrnn.cli._advice import advice_on
-from sklearn_rcrnn.cli._run import Workplace, parameter_name, parse_values, set_params
+from sklearn_rcrnn.cli._training_run import Workplace, parameter_name, parse_values, set_params
 from sklearn_rcrnn.evaluation import detection_summary
 
 RCRNN = Path(sys.executable).with_name("rcrnn")

@@ -1,4 +1,4 @@
-"""Checks on the arguments of ``fit``, and the data sets that are made of them."""
+"""The arguments of ``fit``: the checks on them, and the data sets that are made of them."""
 
 from __future__ import annotations
 
@@ -6,26 +6,19 @@ import math
 import os
 from functools import partial
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._prediction import TrainedNetwork
-from ._utils.clock import clocks_of
-from .clip_stream import ClipStream
-from .events import Event, Label, check_event_lists, labels_of
-from .training.checkpoints import TrainingCheckpoint, training_key
-from .training.data import (
-    ClipDataset,
-    StreamDataset,
-    stratified_split,
-)
-from .training.inputs import Clips, check_features, check_weights, label_weights, n_bands
-from .training.targets import check_known_labels, stream_target, to_target
-
-if TYPE_CHECKING:
-    pass
+from .._utils.clock import clocks_of
+from ..clip_stream import ClipStream
+from ..events import Event, Label, check_event_lists, labels_of
+from .checkpoints import TrainingCheckpoint, training_key
+from .data import ClipDataset, StreamDataset, stratified_split
+from .inputs import Clips, check_features, check_weights, label_weights, n_bands
+from .parameters import TrainingParameters
+from .targets import check_known_labels, stream_target, to_target
 
 # Clips of a stream that are drawn to measure mean and deviation of the bands.
 _MEASURED = 64
@@ -57,7 +50,7 @@ class TrainingData(NamedTuple):
     checkpoint: TrainingCheckpoint | None
 
 
-class CheckedData(TrainedNetwork):
+class CheckedArguments(TrainingParameters):
     """Turns the arguments of ``fit`` into data sets; subclasses say what units they count in."""
 
     classes_: NDArray

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from sklearn.utils import TransformerTags
 from sklearn.utils.validation import check_is_fitted
 
-from ._event_detector import EventDetector
-from ._utils.clock import with_clock
-from ._utils.threads import in_order
-from .events import (
+from .._utils.clock import with_clock
+from .._utils.threads import in_order
+from ..events import (
     Event,
     EventLists,
     Label,
@@ -23,17 +22,19 @@ from .events import (
     resolve_threshold,
     select_events,
 )
-from .inference.merging import merge
-from .inference.networks import SharedConvolutions, WindowedNetwork
-from .inference.recordings import detect_recording
-from .inference.windows import MARGIN, WINDOW, Windows, frames_in_windows
-from .nn.crnn import CRNN, FRAMES_PER_STEP, PRECOMPUTED, frames_per_step, n_steps
-from .postprocessing import EventRules, Seconds, apply_rules
-from .training.device import prediction_threads
-from .training.inputs import Clips
+from ..nn.crnn import CRNN, FRAMES_PER_STEP, PRECOMPUTED, frames_per_step, n_steps
+from ..postprocessing import EventRules, Seconds, apply_rules
+from ..training.device import prediction_threads
+from ..training.fit_arguments import CheckedArguments
+from ..training.inputs import Clips
+from .merging import merge
+from .networks import SharedConvolutions, WindowedNetwork
+from .recordings import detect_recording
+from .trained_network import TrainedNetwork
+from .windows import MARGIN, WINDOW, Windows, frames_in_windows
 
 
-class RegionPredictions(EventDetector):
+class RegionPredictions(CheckedArguments, TrainedNetwork):
     """Predictions of :class:`RCRNNDetector`, which declares and stores the parameters."""
 
     extractor: str | torch.nn.Module

@@ -11,8 +11,8 @@ from typing import Any, Literal, TypeVar
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from .events import Label
-from .training.augmentation import Augmentation
+from ..events import Label
+from .augmentation import Augmentation
 
 _Init = TypeVar("_Init", bound=Callable[..., None])
 

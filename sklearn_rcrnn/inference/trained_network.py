@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ._parameters import TrainingParameters
-from .nn.folding import folded
-from .training.data import collate_features
-from .training.device import resolve_device, use_bfloat16
-from .training.inputs import Clips
+from ..nn.folding import folded
+from ..training.data import collate_features
+from ..training.device import resolve_device, use_bfloat16
+from ..training.inputs import Clips
+from ..training.parameters import TrainingParameters
 
 # A batch at prediction holds no more frames than this for each of its clips, so that a
 # few long recordings among short ones do not need memory for a batch of long ones.

@@ -1,0 +1,65 @@
+"""Where ``rcrnn detect`` writes its events, and in which format."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from ._common import TableFormat, fail
+
+
+class Target(NamedTuple):
+    """Where events go: to a ``folder``, or to a ``table``, which may be ``"-"``."""
+
+    folder: Path | None
+    table: str
+    format: str
+
+
+def target_of(output: str, format: str | None, safe_csv: bool) -> Target:
+    """Where events go, and in which format, by the name of the output and what is there."""
+    from ..annotations.formats import FORMATS
+
+    suffix = Path(output).suffix.lower()
+    if output == "-":
+        if format == "parquet":
+            fail("parquet is a folder of files: say where, -o events.parquet")
+        return Target(None, "-", _safe(_known_as(format), safe_csv))
+    if format is None:
+        by_suffix = {own.suffix: name for name, own in FORMATS.items() if own.suffix != ".txt"}
+        by_suffix |= {".csv": "csv", ".json": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+        name = by_suffix.get(suffix, "csv")
+    else:
+        name = _known_as(format)
+    name = _safe(name, safe_csv)
+    is_table = suffix in (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".jams")
+    if name == "parquet" or output.endswith("/") or Path(output).is_dir() or not is_table:
+        return Target(Path(output), "", name)
+    return Target(None, output, name)
+
+
+def check_table(target: Target, paths: list[Path]) -> None:
+    """Find out before hours of work what would go wrong after them."""
+    from ..annotations.formats import format_named
+
+    if target.folder is not None:
+        return
+    if not format_named(target.format).many and len(paths) > 1:
+        fail(f"{target.format} tables are about one recording each: give a folder, -o tables/")
+    folder = Path(target.table).absolute().parent
+    if target.table != "-" and not os.access(folder, os.W_OK):
+        fail(f"{target.table} cannot be written: {folder} is no such folder")
+
+
+def _safe(name: str, safe_csv: bool) -> str:
+    if safe_csv and name != "csv":
+        fail(f"--safe-csv is for tables of the format csv, not {name}")
+    return "safe-csv" if safe_csv else name
+
+
+def _known_as(format: str | None) -> str:
+    """The name of a format in the package for its name on the command line."""
+    if format is None:
+        return "csv"
+    return format if format == "parquet" else TableFormat(format).known_as

@@ -1,0 +1,137 @@
+"""Splits of source material by recording and by source."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from sklearn_rcrnn.datasets import (
+    split_by_recording,
+    split_by_source,
+)
+
+
+class TestSplitting:
+    @pytest.fixture
+    def root(self, tmp_path):
+        setup = tmp_path / "data" / "source_data" / "cv_setup"
+        setup.mkdir(parents=True)
+        for name in ("events", "bgs"):
+            (setup.parent / name).mkdir()
+        events = {
+            label: [
+                {"audio_filename": f"{label}{r}_{i}.wav", "segment": [0.0, 1.0]}
+                for r in range(10)
+                for i in range(3)
+            ]
+            for label in ("cat", "dog")
+        }
+        backgrounds = [
+            {"filepath": f"audio/b{r}_{t}_{t + 30}.wav", "classname": "home", "classid": 1}
+            for r in range(8)
+            for t in (0, 30)
+        ]
+        (setup / "events_devtrain.yaml").write_text(yaml.safe_dump(events))
+        (setup / "bgs_devtrain.yaml").write_text(yaml.safe_dump(backgrounds))
+        return tmp_path / "data"
+
+    def test_no_recording_in_both_parts_and_nothing_lost(self, root, tmp_path):
+        split = split_by_recording(root, tmp_path / "split", fraction=0.2, random_state=3)
+        setup = split / "source_data" / "cv_setup"
+        parts = [
+            {
+                e["audio_filename"]
+                for own in yaml.safe_load((setup / f"events_{part}.yaml").read_text()).values()
+                for e in own
+            }
+            for part in ("fit", "hold")
+        ]
+        assert [len(part) for part in parts] == [48, 12]
+        recordings = [{name.rsplit("_", 1)[0] for name in part} for part in parts]
+        assert not recordings[0] & recordings[1]
+        held = yaml.safe_load((setup / "bgs_hold.yaml").read_text())
+        assert len(held) == 4
+        assert len({entry["filepath"].split("_")[0] for entry in held}) == 2
+
+    def test_the_same_seed_splits_alike(self, root, tmp_path):
+        texts = [
+            (
+                split_by_recording(root, tmp_path / str(i), random_state=seed)
+                / "source_data/cv_setup/events_hold.yaml"
+            ).read_text()
+            for i, seed in enumerate((0, 0, 1))
+        ]
+        assert texts[0] == texts[1] != texts[2]
+
+    def test_wrong_fraction(self, root, tmp_path):
+        with pytest.raises(ValueError, match="fraction must be"):
+            split_by_recording(root, tmp_path / "split", fraction=1.0)
+
+
+class TestSplitBySource:
+    @pytest.fixture
+    def root(self, tmp_path):
+        """Cats of the sources one and two, dogs of two and three, backgrounds of one and four."""
+        setup = tmp_path / "data" / "source_data" / "cv_setup"
+        setup.mkdir(parents=True)
+        for name in ("events", "bgs"):
+            (setup.parent / name).mkdir()
+        origin = {}
+        events = {}
+        for label, sources in (("cat", ("one", "two")), ("dog", ("two", "three"))):
+            names = [(source, f"{source}{r}_0.wav") for source in sources for r in range(3)]
+            events[label] = [{"audio_filename": n, "segment": [0.0, 1.0]} for _, n in names]
+            origin |= {f"events/{label}/{name}": source for source, name in names}
+        backgrounds = [
+            (source, f"{source}{r}_0_30.wav") for source in ("one", "four") for r in "ab"
+        ]
+        origin |= {f"bgs/{name}": source for source, name in backgrounds}
+        # All pieces of a recording stand in one row, as in the corpus.
+        origin = {name.replace("_0_30.wav", "*"): source for name, source in origin.items()}
+        rows = "".join(f"{file},{source}\n" for file, source in origin.items())
+        (setup.parents[1] / "provenance.csv").write_text("file,repository\n" + rows)
+        (setup / "events_devtrain2.yaml").write_text(yaml.safe_dump(events))
+        (setup / "bgs_devtrain2.yaml").write_text(
+            yaml.safe_dump(
+                [{"filepath": n, "classname": "c", "classid": 1} for _, n in backgrounds]
+            )
+        )
+        return tmp_path / "data"
+
+    def parts(self, split):
+        setup = split / "source_data" / "cv_setup"
+        for part in ("heard", "unheard"):
+            events = yaml.safe_load((setup / f"events_{part}.yaml").read_text())
+            backgrounds = yaml.safe_load((setup / f"bgs_{part}.yaml").read_text())
+            yield (
+                {label: {e["audio_filename"] for e in own} for label, own in events.items()},
+                {entry["filepath"] for entry in backgrounds},
+            )
+
+    def test_nothing_of_a_source_is_in_the_first_part(self, root, tmp_path):
+        heard, unheard = self.parts(split_by_source(root, tmp_path / "split", "one"))
+        cats = {f"one{r}_0.wav" for r in range(3)}
+        assert unheard[0] == {"cat": cats}
+        assert heard[0]["cat"] == {f"two{r}_0.wav" for r in range(3)}
+        assert len(heard[0]["dog"]) == 6
+        # Those of the source, and one of the others to mix with.
+        assert {f"one{r}_0_30.wav" for r in "ab"} < unheard[1]
+        assert len(unheard[1]) == 3
+        assert not heard[1] & unheard[1]
+
+    def test_a_source_that_is_not_there_or_the_only_one(self, root, tmp_path):
+        with pytest.raises(ValueError, match=r"no events of the sources \['four'\]"):
+            split_by_source(root, tmp_path / "split", ["one", "four"])
+        with pytest.raises(ValueError, match=r"nothing left to learn \['cat'\]"):
+            split_by_source(root, tmp_path / "split", ["one", "two"])
+
+    def test_a_file_that_the_table_does_not_have(self, root, tmp_path):
+        table = root / "provenance.csv"
+        table.write_text(table.read_text().replace("bgs/onea*,one\n", ""))
+        with pytest.raises(ValueError, match=r"does not say where bgs/onea_0_30\.wav came from"):
+            split_by_source(root, tmp_path / "split", "one")
+
+    def test_without_a_table_of_sources(self, root, tmp_path):
+        (root / "provenance.csv").unlink()
+        with pytest.raises(FileNotFoundError, match=r"No provenance\.csv"):
+            split_by_source(root, tmp_path / "split", "one")

@@ -1,0 +1,56 @@
+"""The house: imports go one way, and modules stay short enough to be read."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1] / "sklearn_rcrnn"
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in PACKAGE.rglob("*.py")}
+
+
+def imported_by(name: str) -> set[str]:
+    """Modules of the package that a module imports anywhere, in functions and for types too."""
+    path, found = MODULES[name], set()
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            above = package.split(".")[: len(package.split(".")) - node.level + 1]
+            source = ".".join([*above, *([node.module] if node.module else [])])
+            for alias in node.names:
+                own = f"{source}.{alias.name}"
+                found.add(own if own in MODULES else source)
+    return found
+
+
+def test_nothing_imports_upwards():
+    """The modules can be put in a row in which each imports only from those before it."""
+    graph = {name: imported_by(name) for name in MODULES}
+    assert "sklearn_rcrnn.nn.rcrnn" in graph["sklearn_rcrnn.detector"]
+    row = list(TopologicalSorter(graph).static_order())  # raises CycleError, which names them
+    assert row.index("sklearn_rcrnn.nn.rcrnn") < row.index("sklearn_rcrnn.detector")
+
+
+def test_the_network_knows_no_estimator():
+    for name in MODULES:
+        if name.startswith("sklearn_rcrnn.nn."):
+            outside = {other for other in imported_by(name) if ".nn" not in other}
+            assert all(other.startswith("sklearn_rcrnn._utils") for other in outside), name
+
+
+def test_modules_are_short():
+    long = {
+        str(path.relative_to(PACKAGE.parent)): n
+        for folder in ("sklearn_rcrnn", "benchmarks", "tests")
+        for path in (PACKAGE.parent / folder).rglob("*.py")
+        if (n := len(path.read_text(encoding="utf-8").splitlines())) > 400
+    }
+    assert not long
