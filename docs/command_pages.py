@@ -8,7 +8,8 @@ from typing import Any
 INTRODUCTION = """# Commands
 
 `rcrnn COMMAND --help` shows the same in a terminal. Every command ends with 0 if all went well,
-with 1 if some recordings failed and the rest was done, and with 2 if it was used wrongly.
+with 1 if some recordings failed and the rest was done, and with 2 if it was used wrongly;
+[Errors](errors.md) has the rarer codes.
 """
 
 

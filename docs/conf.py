@@ -43,6 +43,7 @@ autosummary_generate = True
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 autodoc_typehints = "none"
+toc_object_entries_show_parents = "hide"
 exclude_patterns = ["_build", "generated", "sg_execution_times.rst"]
 templates_path = ["_templates"]
 myst_enable_extensions = ["colon_fence", "deflist"]
@@ -59,9 +60,13 @@ html_theme_options = {
     "logo": {"text": "sklearn_rcrnn"},
     "show_toc_level": 2,
     "navigation_with_keys": False,
-    "header_links_before_dropdown": 3,
+    # All pages stand in the sidebar, which is the menu of a phone as well.
+    "navbar_center": [],
     "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
+    "footer_end": [],
 }
+html_sidebars = {"**": ["site-nav"]}
+html_show_sphinx = False
 html_show_sourcelink = False
 
 write_commands(HERE / "commands.md")

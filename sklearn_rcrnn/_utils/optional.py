@@ -8,6 +8,8 @@ from importlib.util import find_spec
 def need(purpose: str, extra: str, *packages: str) -> None:
     """Raise ImportError that says what to install, if one of `packages` is missing.
 
+    The packages themselves are named, because that works however this one was installed.
+
     Parameters
     ----------
     purpose : str
@@ -19,5 +21,6 @@ def need(purpose: str, extra: str, *packages: str) -> None:
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
         raise ImportError(
-            f"{purpose} {' and '.join(missing)}: pip install 'sklearn-rcrnn[{extra}]'"
+            f"{purpose} {' and '.join(missing)} (the extra {extra!r}): "
+            f"pip install {' '.join(missing)}"
         )

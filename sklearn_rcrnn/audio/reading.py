@@ -94,7 +94,7 @@ class AudioFile:
                 return _with_both_errors(self._file, self.name, error)
             if is_media(self.name, self._file.read(12)):
                 raise ValueError(
-                    f"{self.name!r} needs PyAV to be read: pip install 'sklearn-rcrnn[media]'. Or "
+                    f"{self.name!r} needs PyAV (the extra 'media') to be read: pip install av. Or "
                     "convert it first, with ffmpeg -i IN OUT.flac for example"
                 ) from error
             raise
