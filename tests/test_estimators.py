@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
-from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils import estimator_checks
@@ -340,73 +338,6 @@ def test_divergence_is_reported(small, features):
         small.set_params(lr=1e30, max_epochs=5, gradient_clip=None).fit(X, y)
 
 
-class TestPretraining:
-    @pytest.fixture
-    def pretrainer(self):
-        return CRNNPretrainer(
-            gru_units=8, max_epochs=1, batch_size=8, precision="float32", random_state=0
-        )
-
-    def test_feature_maps(self, pretrainer, features):
-        X, y = features
-        maps = pretrainer.fit(X, y).transform(X)
-        assert maps.shape == (24, 22, 16)
-        assert maps.dtype == np.float32
-        unequal = pretrainer.transform([X[0], X[1][:60]])
-        assert [row.shape for row in unequal] == [(22, 16), (8, 16)]
-        np.testing.assert_allclose(unequal[0], maps[0], atol=1e-4)
-        assert pretrainer.predict_proba(X).shape == (24, 3)
-        assert 0 <= pretrainer.score(X, y) <= 1
-        assert len(pretrainer.get_feature_names_out()) == 16
-
-    def test_fine_tuned(self, pretrainer, small, features):
-        X, y = features
-        small.set_params(pretrainer=pretrainer, max_epochs=1).fit(X, y)
-        assert small.pretrainer_.gru_units == 8
-        assert not hasattr(pretrainer, "net_")
-        tuned = small.net_.module_.extractor.state_dict()["stem.weight"]
-        assert not torch.equal(tuned, small.pretrainer_.net_.module_.extractor.stem.weight)
-
-    @pytest.mark.parametrize("fitted_before", [True, False])
-    def test_frozen(self, pretrainer, small, features, fitted_before):
-        X, y = features
-        if fitted_before:
-            pretrainer = FrozenEstimator(pretrainer.fit(X, y))
-        small.set_params(pretrainer=pretrainer, freeze_extractor=True).fit(X, y)
-        before = small.pretrainer_.net_.module_.extractor.state_dict()
-        for name, value in small.net_.module_.extractor.state_dict().items():
-            assert torch.equal(value, before[name]), name
-        clone(small).fit(X, y)
-
-    def test_precomputed_pipeline(self, pretrainer, small, clips):
-        X, y = clips
-        detector = small.set_params(extractor="precomputed", max_epochs=1, score_threshold=0.0)
-        pipe = Pipeline([("lfbe", LFBETransformer()), ("crnn", pretrainer), ("detector", detector)])
-        events = pipe.fit(X, y).predict(X)
-        assert all(0 <= e.onset < e.offset <= 4 for clip in events for e in clip)
-        assert any(events)
-
-    def test_memory_fits_each_once(self, pretrainer, small, features, tmp_path, monkeypatch):
-        X, y = features
-        calls = []
-        fit = CRNNPretrainer.fit
-        monkeypatch.setattr(
-            CRNNPretrainer,
-            "fit",
-            lambda self, *a, **k: calls.append(self.gru_units) or fit(self, *a, **k),
-        )
-        small.set_params(pretrainer=pretrainer, memory=str(tmp_path), max_epochs=1)
-        grid = {"gru_units": [4, 8], "dense_units": [8, 16]}
-        GridSearchCV(small, grid, cv=2, refit=False, error_score="raise").fit(X, y)
-        assert sorted(calls) == [4, 4, 8, 8]  # once for each U and fold, not for each M
-
-    def test_disagreement(self, pretrainer, small, features):
-        X, y = features
-        frozen = FrozenEstimator(pretrainer.fit(X, y))
-        with pytest.raises(ValueError, match=r"gru_units=8.*gru_units=16"):
-            small.set_params(pretrainer=frozen, gru_units=16).fit(X, y)
-
-
 class TestModelSelection:
     def test_grid_search_on_paths_with_workers(self, small, clips, tmp_path):
         import soundfile
@@ -431,81 +362,3 @@ class TestModelSelection:
         pipe = make_rcrnn_pipeline(gru_units=4, dense_units=8, max_epochs=1, random_state=0)
         scores = cross_val_score(pipe, X, y, cv=2, error_score="raise")
         assert ((scores >= 0) & (scores <= 1)).all()
-
-
-class TestBadInput:
-    @pytest.mark.parametrize("estimator", [RCRNNDetector(), CRNNPretrainer()])
-    @pytest.mark.parametrize(
-        ("X", "y", "error", "match"),
-        [
-            ([], [], ValueError, "empty"),
-            (np.zeros((2, 50, 64)), [[]], ValueError, "y has event lists for 1 clips"),
-            (np.zeros((2, 50, 64)), [[], []], ValueError, "no event in any clip"),
-            (np.zeros((2, 64)), [[], []], ValueError, "LFBETransformer"),
-            ([np.zeros(44100)] * 2, [[], []], ValueError, "Clip 0 .*LFBETransformer"),
-            (["a.wav", "b.wav"], [[], []], ValueError, "Clip 0"),
-            ("a.wav", [[]], TypeError, "features"),
-            ([np.zeros((50, 64)), np.zeros((50, 40))], [[], []], ValueError, "bands"),
-            (np.full((2, 50, 64), np.nan), [[], []], ValueError, "clip 0 .*NaN"),
-            (np.zeros((2, 50, 8)), [[(0, 1, "a")], []], ValueError, "At least 11 bands"),
-            (np.zeros((2, 50, 64)), [(0.0, 1.0, "a")] * 2, TypeError, r"y\[0\]\[0\]"),
-            (np.zeros((1, 50, 64)), [[(0, 1, "a")]], ValueError, "validation"),
-            (np.zeros((2, 50, 64)), None, TypeError, "y must hold"),
-        ],
-    )
-    def test_fit(self, estimator, X, y, error, match):
-        with pytest.raises(error, match=match):
-            clone(estimator).fit(X, y)
-
-    def test_event_beyond_the_end(self, small):
-        with pytest.raises(ValueError, match=r"y\[1\]\[0\] ends at 3 s"):
-            small.fit(np.zeros((2, 100, 64)), [[], [(1, 3, "a")]])
-
-    def test_predict_before_fit(self, small, features):
-        for method in (small.predict, small.predict_candidates, small.predict_proposals):
-            with pytest.raises(NotFittedError):
-                method(features[0])
-
-    @pytest.mark.parametrize("X", [None, "a.wav", [], np.zeros((2, 64)), [np.zeros(5)]])
-    def test_predict_on_what_is_no_features(self, fitted, X):
-        with pytest.raises((TypeError, ValueError), match=r"features|empty"):
-            fitted.predict(X)
-
-    def test_other_number_of_bands(self, fitted):
-        with pytest.raises(ValueError, match="40 features"):
-            fitted.predict(np.zeros((1, 50, 40)))
-
-    def test_y_val_with_a_new_label(self, small, features):
-        X, y = features
-        with pytest.raises(ValueError, match=r"y_val\[0\].*'cow'"):
-            small.fit(X, y, X_val=X[:1], y_val=[[(0, 1, "cow")]])
-
-    @pytest.mark.parametrize(
-        "params",
-        [
-            {"extractor": "resnet"},
-            {"gru_units": 0},
-            {"score_threshold": 2},
-            {"precision": "half"},
-            {"anchor_sizes": [1, -2]},
-            {"freeze_extractor": True},
-            {"device": "gpu"},
-            {"pretrainer": "yes"},
-            {"lr": 0},
-            {"max_events_per_clip": 0},
-        ],
-    )
-    def test_unknown_options(self, small, features, params):
-        with pytest.raises(ValueError, match=next(iter(params))):
-            small.set_params(**params).fit(*features)
-
-    def test_a_fitted_network_predicts_where_device_says(self, small, features):
-        """It went on where it was, and said nothing, when `device` was changed after fit."""
-        detector = small.fit(*features)
-        before = detector.predict_candidates(features[0])
-        if not torch.cuda.is_available():
-            with pytest.raises(ValueError, match="finds no CUDA"):
-                detector.set_params(device="cuda").predict(features[0])
-        detector.set_params(device="cpu:0")
-        assert detector.predict_candidates(features[0]) == before
-        assert detector.net_.device == "cpu:0"

@@ -9,12 +9,14 @@ a minute.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from bank import Bank
+from bank_index import Index
+from bank_index import index_bank as index_bank
+from bank_index import joined_samples as joined_samples
 from numpy.typing import NDArray
+from recorders import N_KNOTS, draw_codecs, draw_cut, draw_knots, draw_recorder, linear
 from synthetic_sounds import RATE
 
 Plan = dict[str, NDArray[Any]]
@@ -34,7 +36,6 @@ _COUNTS = (
 )
 _DISTRACTORS = np.array([0.42, 0.3, 0.17, 0.11])
 MOST_PIECES = 8
-N_KNOTS = 6
 N_ECHOES = 6
 N_ROOMS = 16
 # Bangs with less than this between them, in seconds, are one event, as in a burst of an
@@ -43,69 +44,6 @@ _ONE_EVENT = 0.25
 _IN_BURSTS = ("gunshot",)
 # An event of which less than so many seconds can be heard is none.
 _SHORTEST = 0.1
-# Half the sample rates of telephones, dictaphones and old sound cards, in Hz.
-_BANDWIDTHS = (4000, 4000, 5512, 6000, 8000, 8000, 11025, 12000, 16000)
-
-
-@dataclass
-class Index:
-    """Where sounds lie in the bank, and how to draw them; what a plan needs of a bank."""
-
-    labels: list[str]
-    starts: NDArray[np.int64]
-    lengths: NDArray[np.int64]
-    classes: NDArray[np.int64]
-    background_starts: NDArray[np.int64]
-    background_lengths: NDArray[np.int64]
-    background_rms: NDArray[np.float32]
-    event_weights: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-    other_weights: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-
-
-def index_bank(bank: Bank) -> Index:
-    """Lay the bank out in one row of samples, sounds first, and weigh its sounds.
-
-    Labels are equally likely; sources of a label by the root of how many recordings they
-    have, so that none dominates; recordings of a source, and segments of a recording, equally.
-    """
-    lengths = np.array([len(s.samples) for s in bank.sounds])
-    bg_lengths = np.array([len(b) for b in bank.backgrounds])
-    starts = np.concatenate([[0], np.cumsum(np.concatenate([lengths, bg_lengths]))])
-    classes = np.array(
-        [bank.labels.index(s.label) if s.label in bank.labels else -1 for s in bank.sounds]
-    )
-    weights = np.zeros(len(bank.sounds))
-    by_label: dict[str, dict[str, dict[str, list[int]]]] = {}
-    for i, s in enumerate(bank.sounds):
-        by_label.setdefault(s.label, {}).setdefault(s.source, {}).setdefault(
-            s.recording, []
-        ).append(i)
-    for label, sources in by_label.items():
-        size = sum(len(recordings) for recordings in sources.values())
-        # A negative label counts by how much there is of it.
-        share = 1.0 if label in bank.labels else np.sqrt(size)
-        total = sum(np.sqrt(len(r)) for r in sources.values())
-        for recordings in sources.values():
-            for own in recordings.values():
-                weights[own] = share / np.sqrt(len(recordings)) / total / len(own)
-    events = np.where(classes >= 0, weights, 0)
-    others = np.where(classes < 0, weights, 0)
-    return Index(
-        bank.labels,
-        starts[: len(lengths)],
-        lengths,
-        classes,
-        starts[len(lengths) : -1],
-        bg_lengths,
-        np.array([np.sqrt(np.mean(b**2)) + 1e-6 for b in bank.backgrounds], np.float32),
-        events / events.sum(),
-        others / max(others.sum(), 1e-12),
-    )
-
-
-def joined_samples(bank: Bank) -> NDArray[np.float32]:
-    """The row of samples that :func:`index_bank` describes."""
-    return np.concatenate([*(s.samples for s in bank.sounds), *bank.backgrounds])
 
 
 def draw_plan(index: Index, rng: np.random.Generator, seconds: float) -> Plan:
@@ -144,12 +82,12 @@ class _Batch:
         for clip in range(self.n_clips):
             own = self.rng.random() < self.own_file
             surroundings, level = self._surroundings(own)
-            self.clips.append({**surroundings, **self._recorder()})
+            self.clips.append({**surroundings, **draw_recorder(self.rng, self.length)})
             self._sounds(clip, own, level)
         plan = {name: np.stack([c[name] for c in self.clips]) for name in self.clips[0]}
         if self.rows:
             plan |= {f"row_{k}": np.stack([r[k] for r in self.rows]) for k in self.rows[0]}
-        plan |= self._codec() | self._truth()
+        plan |= draw_codecs(self.rng, self.n_clips) | self._truth()
         return {
             name: values.astype(np.float32) if values.dtype == np.float64 else values
             for name, values in plan.items()
@@ -176,9 +114,9 @@ class _Batch:
         pieces = self._pieces(n_pieces if kind >= 2 else 0, quiet is None or not own)
         return {
             **pieces,
-            "noise_level": _linear(noise) if has_noise else 0.0,
+            "noise_level": linear(noise) if has_noise else 0.0,
             "noise_slope": rng.uniform(0, 1.2) * (rng.random() < 0.7),
-            "hum_level": _linear(rng.uniform(-75, -35)) if rng.random() < 0.08 else 0.0,
+            "hum_level": linear(rng.uniform(-75, -35)) if rng.random() < 0.08 else 0.0,
             "hum_pitch": rng.choice([50.0, 60.0, 100.0, 120.0]),
         }, quiet
 
@@ -199,16 +137,16 @@ class _Batch:
             which = int(rng.integers(len(index.background_starts)))
             if same and i:
                 sources[i] = sources[0]
-                gains[i] = gains[0] * _linear(rng.uniform(-10, 10))
+                gains[i] = gains[0] * linear(rng.uniform(-10, 10))
             else:
                 sources[i] = index.background_starts[which], index.background_lengths[which]
                 step = rng.normal(0, 5) if n > 1 else 0.0
-                gains[i] = _linear(base + step) / index.background_rms[which]
+                gains[i] = linear(base + step) / index.background_rms[which]
             if n > 1 and rng.random() < 0.08:
                 gains[i] = 0.0  # digital silence between two recordings
             starts[i] = rng.integers(sources[i, 1])
         second = int(rng.integers(len(index.background_starts)))
-        under = _linear(base + rng.uniform(-12, 0)) / index.background_rms[second]
+        under = linear(base + rng.uniform(-12, 0)) / index.background_rms[second]
         return {
             "piece_break": breaks,
             "piece_first": starts,
@@ -221,18 +159,9 @@ class _Batch:
             "under_first": rng.integers(index.background_lengths[second]),
             "under_gain": under if n and rng.random() < 0.22 else 0.0,
             "joined": n > 1,
-            "colour_knots": self._knots(2, 4.0),
-            "colour_cut": np.array([self._cut(0.12), self._cut(0.12)]),
+            "colour_knots": draw_knots(self.rng, 2, 4.0),
+            "colour_cut": np.array([draw_cut(self.rng, 0.12), draw_cut(self.rng, 0.12)]),
         }
-
-    def _knots(self, n: int, deviation: float) -> NDArray[np.float64]:
-        return self.rng.normal(0, self.rng.uniform(0, deviation), (n, N_KNOTS))
-
-    def _cut(self, probability: float) -> float:
-        """Upper edge of a bandwidth in Hz; far above all where nothing is cut."""
-        if self.rng.random() >= probability:
-            return 1e6
-        return float(4000 * 5 ** self.rng.random())
 
     # What lies in a clip
 
@@ -334,7 +263,7 @@ class _Batch:
         echoes = np.zeros((2, N_ECHOES))
         if place == 2:
             echoes[0] = np.sort(0.02 * 20 ** rng.random(N_ECHOES))
-            echoes[1] = [_linear(rng.uniform(-26, -8)) * rng.choice([-1, 1]) for _ in echoes[0]]
+            echoes[1] = [linear(rng.uniform(-26, -8)) * rng.choice([-1, 1]) for _ in echoes[0]]
         kind = rng.random()
         ratio = rng.uniform(-9, 9) if kind < 0.65 else rng.uniform(-12, -6)
         if kind > 0.75:
@@ -342,13 +271,13 @@ class _Batch:
         return {
             "speed": rng.uniform(0.83, 1.22) if rng.random() < 0.8 else 1.0,
             "ratio": ratio,
-            "level": _linear(-58.0 if level is None else level + rng.normal(0, 3)),
+            "level": linear(-58.0 if level is None else level + rng.normal(0, 3)),
             "knots": rng.normal(0, rng.uniform(0, 7), N_KNOTS),
-            "cut": self._cut(0.25),
+            "cut": draw_cut(self.rng, 0.25),
             "room": np.array(rng.integers(N_ROOMS)),
             "room_decay": 6.9 / (rng.uniform(0.12, 0.9) if place == 1 else rng.uniform(0.6, 1.5)),
-            "room_level": _linear(rng.uniform(-16, 2)) if place == 1
-            else _linear(rng.uniform(-30, -14)) if place == 2 else 0.0,
+            "room_level": linear(rng.uniform(-16, 2)) if place == 1
+            else linear(rng.uniform(-30, -14)) if place == 2 else 0.0,
             "echoes": echoes,
         }  # fmt: skip
 
@@ -362,7 +291,7 @@ class _Batch:
             return
         down = rng.uniform(-12, -2)
         other["ratio"] = row["ratio"] + down
-        other["level"] = row["level"] * _linear(down)
+        other["level"] = row["level"] * linear(down)
         other["start"] = round((start + rng.uniform(0, duration - seconds)) * RATE)
         self.rows.append(other)
 
@@ -387,52 +316,6 @@ class _Batch:
         row["start"] = round(rng.uniform(-0.3 * duration, self.length - 0.05) * RATE)
         self.rows.append(row)
 
-    # What the recorder does
-
-    def _recorder(self) -> dict[str, Any]:
-        rng = self.rng
-        band = np.array([_log_uniform(rng, 5, 250) if rng.random() < 0.4 else 0.0, 1e6])
-        kind = rng.random()
-        if kind < 0.27:
-            band[1] = rng.choice(_BANDWIDTHS) * rng.uniform(0.88, 1.0)
-        elif kind < 0.39:
-            band[1] = rng.uniform(9000, 20000)
-        elif kind < 0.43:
-            band = np.array([rng.uniform(200, 350), rng.uniform(3200, 3600)])
-        gain, drive, clipping = rng.uniform(-8, 8), 0.0, 0
-        kind = rng.random()
-        if kind < 0.22:
-            gain = rng.uniform(-38, -8)
-        elif kind < 0.36:
-            drive, clipping = _linear(rng.uniform(0, 15)), int(rng.integers(1, 3))
-        bits = rng.choice([0, 16, 12, 8], p=[0.35, 0.55, 0.06, 0.04])
-        if bits == 8 and gain < -6:
-            bits = 16
-        fades = np.zeros(2)
-        if rng.random() < 0.08:
-            fades = 0.05 * 30 ** rng.random(2) * (rng.random(2) < 0.7)
-        return {
-            "microphone": self._knots(1, 5.0)[0],
-            "band": band,
-            "gain": _linear(gain),
-            "drive": drive,
-            "clipping": np.array(clipping),
-            "steps": float(2 ** (bits - 1)) if bits else 0.0,
-            "dither": float(rng.random() < 0.3),
-            "fades": np.minimum(fades, self.length / 2),
-        }
-
-    def _codec(self) -> Plan:
-        """Clips that go through a lossy codec, and how coarse it is."""
-        rng = self.rng
-        n = int(rng.binomial(self.n_clips, 0.25))
-        return {
-            "codec_clip": rng.permutation(self.n_clips)[:n],
-            "codec_mask": rng.uniform(4, 18, n),
-            "codec_floor": rng.uniform(45, 75, n),
-            "codec_cut": np.where(rng.random(n) < 0.7, rng.uniform(5000, 17000, n), 1e6),
-        }
-
     def _truth(self) -> Plan:
         most = max(1, max(len(own) for own in self.events))
         intervals = np.zeros((self.n_clips, most, 2))
@@ -455,11 +338,3 @@ def _merged(events: list[tuple[float, float, int]]) -> list[tuple[float, float, 
         else:
             merged.append((onset, offset, label))
     return merged
-
-
-def _linear(decibels: float) -> float:
-    return float(10 ** (decibels / 20))
-
-
-def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    return float(low * (high / low) ** rng.random())

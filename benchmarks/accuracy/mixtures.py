@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mixture_plans import N_KNOTS, N_ROOMS, Plan
+from mixture_plans import N_ROOMS, Plan
+from recorders import N_KNOTS
 from synthetic_sounds import RATE
 from torch import Tensor
 
@@ -43,7 +44,7 @@ class Mixer:
     Parameters
     ----------
     samples : float32 Tensor of shape (n,)
-        From :func:`mixture_plans.joined_samples`, on the device to work on.
+        From :func:`bank_index.joined_samples`, on the device to work on.
     mel : float32 Tensor of shape (1025, n_bands)
         Filters of ``LFBETransformer``.
     window : float64 Tensor of shape (2048,)

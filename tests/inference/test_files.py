@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from pathlib import Path
 
 import joblib
 import numpy as np
@@ -23,8 +22,6 @@ from small_runs import RATE, found_by, tiny_pipeline, write_recordings
 from sklearn_rcrnn import LFBETransformer, detect_file, detect_files
 from sklearn_rcrnn.annotations import read_events
 from sklearn_rcrnn.inference.claims import Claims, _this_process
-from sklearn_rcrnn.inference.output import Recording
-from sklearn_rcrnn.inference.run_statistics import RunStatistics
 from sklearn_rcrnn.inference.settings import settings_of
 
 
@@ -335,7 +332,7 @@ class TestJoblib:
             assert found_by(detect_files(pipe, paths_in(folder))) == expected
 
 
-class TestSummary:
+class TestProgress:
     def test_counts_and_reasons(self, pipe, folder, expected):
         seen = []
         list(detect_files(pipe, paths_in(folder), progress=seen.append))
@@ -348,31 +345,6 @@ class TestSummary:
         seconds = sum(3 + i % 3 for i in range(12) if i != 5)
         assert told["duration"] == pytest.approx(seconds)
         assert told["hours_left"] == 0
-
-    def test_time_left(self, monkeypatch):
-        """Of two formats, one ten times smaller, and a long one that is half done."""
-        now = [100.0]
-        monkeypatch.setattr("sklearn_rcrnn.inference.run_statistics.time.monotonic", lambda: now[0])
-        waves = [Recording(Path(f"{i}.wav"), f"{i}", 1000, 0) for i in range(4)]
-        packed = [Recording(Path(f"{i}.flac"), f"f{i}", 100, 0) for i in range(2)]
-        long = Recording(Path("long.wav"), "long", 8000, 0)
-        summary = RunStatistics([*waves, *packed, long])
-        assert summary.duration_left() is None
-        now[0] += 10
-        summary.done(waves[0], [], 50.0)
-        summary.done(packed[0], [], 50.0)
-        assert summary.duration_left() == pytest.approx(3 * 50 + 50 + 400)
-        assert summary.seconds_left() == pytest.approx(60)
-        summary.began(long, 400.0)
-        summary.came_to(long, 200.0)
-        assert summary.duration_left() == pytest.approx(3 * 50 + 50 + 200)
-        summary.skipped(waves[1])
-        summary.failed(packed[1], "broken")
-        summary.done(long, [], 400.0)
-        assert summary.duration_left() == pytest.approx(100)
-        summary.done(waves[2], [], 50.0)
-        summary.done(waves[3], [], 50.0)
-        assert summary.duration_left() == 0
 
     def test_progress_within_a_long_recording(self, pipe, tmp_path):
         path = tmp_path / "long.wav"

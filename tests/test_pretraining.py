@@ -1,0 +1,83 @@
+"""Pre-training: as the first weights of a detector, frozen, and as a transformer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
+
+from sklearn_rcrnn import (
+    CRNNPretrainer,
+    LFBETransformer,
+)
+
+
+class TestPretraining:
+    @pytest.fixture
+    def pretrainer(self):
+        return CRNNPretrainer(
+            gru_units=8, max_epochs=1, batch_size=8, precision="float32", random_state=0
+        )
+
+    def test_feature_maps(self, pretrainer, features):
+        X, y = features
+        maps = pretrainer.fit(X, y).transform(X)
+        assert maps.shape == (24, 22, 16)
+        assert maps.dtype == np.float32
+        unequal = pretrainer.transform([X[0], X[1][:60]])
+        assert [row.shape for row in unequal] == [(22, 16), (8, 16)]
+        np.testing.assert_allclose(unequal[0], maps[0], atol=1e-4)
+        assert pretrainer.predict_proba(X).shape == (24, 3)
+        assert 0 <= pretrainer.score(X, y) <= 1
+        assert len(pretrainer.get_feature_names_out()) == 16
+
+    def test_fine_tuned(self, pretrainer, small, features):
+        X, y = features
+        small.set_params(pretrainer=pretrainer, max_epochs=1).fit(X, y)
+        assert small.pretrainer_.gru_units == 8
+        assert not hasattr(pretrainer, "net_")
+        tuned = small.net_.module_.extractor.state_dict()["stem.weight"]
+        assert not torch.equal(tuned, small.pretrainer_.net_.module_.extractor.stem.weight)
+
+    @pytest.mark.parametrize("fitted_before", [True, False])
+    def test_frozen(self, pretrainer, small, features, fitted_before):
+        X, y = features
+        if fitted_before:
+            pretrainer = FrozenEstimator(pretrainer.fit(X, y))
+        small.set_params(pretrainer=pretrainer, freeze_extractor=True).fit(X, y)
+        before = small.pretrainer_.net_.module_.extractor.state_dict()
+        for name, value in small.net_.module_.extractor.state_dict().items():
+            assert torch.equal(value, before[name]), name
+        clone(small).fit(X, y)
+
+    def test_precomputed_pipeline(self, pretrainer, small, clips):
+        X, y = clips
+        detector = small.set_params(extractor="precomputed", max_epochs=1, score_threshold=0.0)
+        pipe = Pipeline([("lfbe", LFBETransformer()), ("crnn", pretrainer), ("detector", detector)])
+        events = pipe.fit(X, y).predict(X)
+        assert all(0 <= e.onset < e.offset <= 4 for clip in events for e in clip)
+        assert any(events)
+
+    def test_memory_fits_each_once(self, pretrainer, small, features, tmp_path, monkeypatch):
+        X, y = features
+        calls = []
+        fit = CRNNPretrainer.fit
+        monkeypatch.setattr(
+            CRNNPretrainer,
+            "fit",
+            lambda self, *a, **k: calls.append(self.gru_units) or fit(self, *a, **k),
+        )
+        small.set_params(pretrainer=pretrainer, memory=str(tmp_path), max_epochs=1)
+        grid = {"gru_units": [4, 8], "dense_units": [8, 16]}
+        GridSearchCV(small, grid, cv=2, refit=False, error_score="raise").fit(X, y)
+        assert sorted(calls) == [4, 4, 8, 8]  # once for each U and fold, not for each M
+
+    def test_disagreement(self, pretrainer, small, features):
+        X, y = features
+        frozen = FrozenEstimator(pretrainer.fit(X, y))
+        with pytest.raises(ValueError, match=r"gru_units=8.*gru_units=16"):
+            small.set_params(pretrainer=frozen, gru_units=16).fit(X, y)
