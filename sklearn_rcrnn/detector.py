@@ -108,7 +108,9 @@ default="crnn_bigru"
         from clips without events. Values of a :class:`Recipe` can be set one by one:
         ``set_params(recipe__focal_gamma=0)``.
     frame_shift : float, default=1024 / 44100
-        Seconds between frames of the features: the hop divided by the sample rate.
+        Seconds between frames of the features: the hop divided by the sample rate. With
+        ``extractor="precomputed"`` it is an eighth of a step of the feature maps, however many
+        frames their extractor made a step of.
     max_epochs : int, default=30
         Number of epochs; with `patience`, the largest number.
     lr : float, default=1e-3

@@ -44,6 +44,18 @@ def module():
     return Every4()
 
 
+def test_precomputed_maps_of_other_steps(module, features):
+    """The steps of maps that know their clock are not silently taken for those of eight frames."""
+    X, y = features
+    maps = CRNNPretrainer(extractor=module, max_epochs=1, random_state=0).fit_transform(X, y)
+    assert maps.frame_shift == pytest.approx(4 * 1024 / 44100)
+    detector = RCRNNDetector(extractor="precomputed", max_epochs=1, random_state=0)
+    with pytest.raises(ValueError, match=r"set the estimator's frame_shift to 0\.0116099773"):
+        detector.fit(maps, y)
+    detector.set_params(frame_shift=0.0116099773).fit(maps, y)
+    assert detector.transform(maps).frame_shift == pytest.approx(maps.frame_shift)
+
+
 @pytest.fixture
 def detector(module):
     return RCRNNDetector(

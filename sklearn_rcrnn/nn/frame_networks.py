@@ -236,7 +236,7 @@ class FrameNetwork(nn.Module):
         used = valid[..., None].expand_as(target)
         weighted = None
         if weights is not None:
-            weighted = weights.of_grid(target).expand_as(entropies)
+            weighted = weights.of_classes(target).expand_as(entropies)
         frames = masked_mean(entropies, used.expand_as(entropies), weight=weighted)
         losses = {"frames": frames * len(logits)}
         if self.distance_weight:

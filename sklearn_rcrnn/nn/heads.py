@@ -189,7 +189,7 @@ class RegionHead(nn.Module):
             entropy = F.cross_entropy(
                 logits.transpose(1, 2), torch.where(positive, classes + 1, 0), reduction="none"
             )
-            weight = None if weights is None else weights.of(classes, positive)
+            weight = None if weights is None else weights.of_intervals(classes, positive)
             distance = self._distances(deltas, rois, classes, targets, assigned)
             classification = classification + classification_mean(
                 entropy, labels != IGNORED, positive, self.recipe.focal_gamma, weight=weight

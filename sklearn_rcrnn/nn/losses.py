@@ -27,7 +27,11 @@ class Targets(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """How much clips and labels count in the losses; all losses are weighted means.
+    """How much each clip and the events of each label count in the losses.
+
+    They come from ``sample_weight`` and ``class_weight``. What belongs to an event counts with
+    the weight of its clip times that of its label, and everything else, the background, with the
+    weight of its clip alone.
 
     Attributes
     ----------
@@ -38,19 +42,34 @@ class Weights(NamedTuple):
     clips: Tensor
     labels: Tensor
 
-    def of(self, labels: Tensor, positive: Tensor) -> Tensor:
-        """Weights of places (n_clips, n): that of the clip, times that of the label of an event.
+    def of_intervals(self, labels: Tensor, positive: Tensor) -> Tensor:
+        """Weigh anchors or RoIs, each of which belongs to at most one event.
 
         Parameters
         ----------
         labels : int64 Tensor of shape (n_clips, n)
-        positive : bool Tensor of the same shape
-            Places that belong to an event; the label of the others does not matter.
+            Label of the event that each interval was matched with.
+        positive : bool Tensor of shape (n_clips, n)
+            Whether an interval belongs to an event at all. If not, its label is not looked at.
+
+        Returns
+        -------
+        float Tensor of shape (n_clips, n)
         """
         return self.clips[:, None] * torch.where(positive, self.labels[labels], 1.0)
 
-    def of_grid(self, present: Tensor) -> Tensor:
-        """The same for the places of a bool Tensor (n_clips, ..., n_classes), as its shape."""
+    def of_classes(self, present: Tensor) -> Tensor:
+        """Weigh outputs that tell for each class whether it is present, in a clip or a step.
+
+        Parameters
+        ----------
+        present : bool Tensor of shape (n_clips, ..., n_classes)
+            Whether there is an event of each class.
+
+        Returns
+        -------
+        float Tensor of the same shape
+        """
         clips = self.clips.view(-1, *[1] * (present.dim() - 1))
         return clips * torch.where(present, self.labels, 1.0)
 

@@ -79,7 +79,7 @@ class PresenceNetwork(nn.Module):
         """The loss ``presence``: binary cross entropy, averaged over clips and labels."""
         logits = self(features, lengths)
         target = presence(Targets(*targets), logits)
-        weight = None if weights is None else weights.of_grid(target > 0)
+        weight = None if weights is None else weights.of_classes(target > 0)
         entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
         return {"presence": masked_mean(entropy, torch.ones_like(target).bool(), weight=weight)}
 

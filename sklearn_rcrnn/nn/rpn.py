@@ -233,7 +233,7 @@ class RPN(nn.Module):
         positive = sampled & (labels > 0)
         weight = None
         if weights is not None:
-            weight = weights.of(targets.labels.gather(1, assigned), positive)
+            weight = weights.of_intervals(targets.labels.gather(1, assigned), positive)
         classification = classification_mean(
             entropy, sampled, positive, recipe.focal_gamma, weight=weight
         )

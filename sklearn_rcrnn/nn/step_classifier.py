@@ -69,6 +69,6 @@ class StepClassifier(LabelLinear):
             covered & valid,
             self.focal_gamma,
             dim=(0, 1),
-            weight=None if weights is None else weights.of_grid(covered),
+            weight=None if weights is None else weights.of_classes(covered),
         )
         return {"steps": self.loss_weight * by_label.mean()}

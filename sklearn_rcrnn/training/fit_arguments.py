@@ -175,7 +175,8 @@ class CheckedArguments(TrainingParameters):
                     f"The frames of {name} are {theirs:.6g} s apart, but with frame_shift="
                     f"{self.frame_shift:.6g} s {type(self).__name__} takes them to be "
                     f"{ours:.6g} s apart: times would be wrong. Build pipelines with "
-                    "make_rcrnn_pipeline, or give the estimator the frame_shift of the features"
+                    "make_rcrnn_pipeline, or set the estimator's frame_shift to "
+                    f"{self.frame_shift * theirs / ours:.9g}"
                 )
 
     def _check_events(self, y: Any, clips: Clips, name: str) -> list[list[Event]]:
