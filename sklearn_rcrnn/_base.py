@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from skorch.callbacks import Callback
 
 from ._utils.settings import Settings
+from .annotations.named_clips import lists_of_clips
 from .events import EventLists
 from .inference.trained_network import TrainedNetwork
 from .nn.normalization import Normalization
@@ -58,9 +59,12 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         X : array of shape (n_clips, n_frames, n_bands) or list of (n_frames_i, n_bands)
             Features, or feature maps where the estimator takes those; or a
             :class:`ClipStream` of either.
-        y : list of lists of (onset, offset, label)
+        y : list of lists of (onset, offset, label), or DataFrame
             Events of each clip in seconds; an empty list for a clip without event. None
-            with a stream, which brings its events.
+            with a stream, which brings its events. A frame of pandas with a row for each event,
+            and the columns ``file``, ``onset``, ``offset`` and ``label``, is matched with the
+            clips by the names of their recordings, if `X` are paths or the features of such.
+            To split clips, as cross-validation does, give lists: see :func:`match_files`.
         X_val, y_val : as `X` and `y`, default=None
             Validation clips; by default a part of `X` is set aside, and of a stream none.
             A Pipeline does not transform `X_val`: give ``pipe[:-1].transform(X_val)``.
@@ -257,7 +261,8 @@ class EventDetector(NetworkEstimator):
         Parameters
         ----------
         X : as for :meth:`predict`
-        y : list of lists of (onset, offset, label)
+        y : list of lists of (onset, offset, label), or DataFrame
+            As for :meth:`fit`.
         sample_weight : array of shape (n_clips,), default=None
             How often the events of each clip count.
 
@@ -269,6 +274,7 @@ class EventDetector(NetworkEstimator):
         from .metrics import counts_by_clip, event_based_f_score
 
         found = self.predict(X)
+        y = lists_of_clips(y, X)
         if sample_weight is None:
             return float(event_based_f_score(y, found, zero_division=0.0))
         weights = check_weights(sample_weight, len(found))

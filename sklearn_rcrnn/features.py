@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.parallel import Parallel, delayed
 
-from ._utils.clock import with_clock
+from ._utils.clock import origin_of, with_clock
 from ._utils.mel import band_groups, mel_edges, mel_filters
 from ._utils.threads import one_blas_thread
 from .audio import check_clips, load_clip
@@ -164,11 +164,13 @@ class LFBETransformer(
         if isinstance(X, ClipStream):
             return X.map(partial(self._clocked_clip, window=filters[0], mel=filters[1]))
         clips = check_clips(X)
+        # Before they are read: what changes meanwhile is then noticed.
+        origins = [origin_of(clip) for clip in clips]
         work = delayed(self._transform_clip)
         parallel = Parallel(n_jobs=self.n_jobs, prefer="threads")
         with one_blas_thread():
             rows = parallel(work(clip, i, *filters) for i, clip in enumerate(clips))
-        return with_clock(_stack(rows), self.frame_shift)
+        return with_clock(_stack(rows), self.frame_shift, origins)
 
     def transform_blocks(self, blocks: Iterable[NDArray]) -> Iterator[NDArray[np.float32]]:
         """Compute the features of one recording that comes in blocks.

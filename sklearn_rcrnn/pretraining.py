@@ -14,7 +14,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import NetworkEstimator
-from ._utils.clock import with_clock
+from ._utils.clock import origins_of, with_clock
+from .annotations.named_clips import lists_of_clips
 from .events import Label, check_event_lists
 from .nn.crnn import CRNN, EXTRACTORS, MIN_BANDS, frames_per_step, n_steps
 from .nn.normalization import Normalization
@@ -181,7 +182,7 @@ class CRNNPretrainer(
                 ):
                     maps[place] = row[: n_steps(len(clips[place]), per_step)]
         stacked = np.stack(maps) if len({len(row) for row in maps}) == 1 else maps
-        return with_clock(stacked, per_step * self.frame_shift)
+        return with_clock(stacked, per_step * self.frame_shift, origins_of(X))
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
         """Probability of presence of each label in each clip.
@@ -218,7 +219,7 @@ class CRNNPretrainer(
         float
         """
         probabilities = self.predict_proba(X)
-        events = check_event_lists(y, n_clips=len(probabilities))
+        events = check_event_lists(lists_of_clips(y, X), n_clips=len(probabilities))
         present = np.stack([to_presence(clip, self.classes_.tolist()) for clip in events])
         right = ((probabilities > 0.5) == present).mean(1)
         weights = None if sample_weight is None else check_weights(sample_weight, len(right))

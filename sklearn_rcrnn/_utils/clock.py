@@ -1,11 +1,34 @@
-"""Features that know the time between their frames, so that a wrong clock is noticed."""
+"""Features that know the time between their frames and the recordings that they are of.
+
+A wrong clock is then noticed, and so is a recording that has changed since its features were
+computed, as those of a cache may be.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class Origin(NamedTuple):
+    """A recording on disk as it was when its features were computed.
+
+    Attributes
+    ----------
+    path : str
+    size : int
+        In bytes; -1 if it is not there.
+    changed : int
+        Time of the last change in nanoseconds.
+    """
+
+    path: str
+    size: int
+    changed: int
 
 
 class ClockedArray(np.ndarray):
@@ -13,32 +36,58 @@ class ClockedArray(np.ndarray):
 
     It is an array like any other. A view or a result that has as many frames and bands
     keeps the clock; one of another shape, such as every second frame, has none, because
-    nobody knows what its frames are.
+    nobody knows what its frames are. What clips it is of is known to the array itself alone,
+    and to what pickle makes of it: others may have some of them, or another order.
 
     Attributes
     ----------
     frame_shift : float or None
         Seconds between frames; None where they are not known.
+    origins : tuple of (Origin or None), or None
+        The recording of each clip; None where it is not known.
+    is_restored : bool
+        Whether it was read again, from a cache for example, since it was computed.
     """
 
     frame_shift: float | None
+    origins: tuple[Origin | None, ...] | None
+    is_restored: bool
 
     def __array_finalize__(self, source: Any) -> None:
         same = getattr(source, "shape", ())[-2:] == self.shape[-2:] and self.ndim >= 2
         self.frame_shift = getattr(source, "frame_shift", None) if same else None
+        self.origins = None
+        self.is_restored = False
 
     def __reduce__(self) -> Any:
         # joblib writes plain arrays without a copy.
-        return with_clock, (np.asarray(self), self.frame_shift)
+        return _restored, (np.asarray(self), self.frame_shift, self.origins)
 
 
-def with_clock(features: Any, frame_shift: float | None) -> Any:
+def _restored(features: NDArray, frame_shift: float | None, origins: Any) -> Any:
+    clocked = _clocked(features, frame_shift, origins)
+    clocked.is_restored = True
+    return clocked
+
+
+def _clocked(features: Any, frame_shift: float | None, origins: Any) -> ClockedArray:
+    clocked: ClockedArray = np.asarray(features).view(ClockedArray)
+    clocked.frame_shift = frame_shift
+    clocked.origins = origins
+    return clocked
+
+
+def with_clock(
+    features: Any, frame_shift: float | None, origins: Sequence[Origin | None] | None = None
+) -> Any:
     """The same features, without a copy, that know the seconds between their frames.
 
     Parameters
     ----------
     features : array of shape (..., n_frames, n_bands), or list of such arrays
     frame_shift : float or None
+    origins : sequence of n_clips (Origin or None), default=None
+        The recordings of the clips.
 
     Returns
     -------
@@ -50,11 +99,10 @@ def with_clock(features: Any, frame_shift: float | None) -> Any:
     >>> features[0].frame_shift, features[:, ::2].frame_shift
     (0.02, None)
     """
-    if isinstance(features, list):
-        return [with_clock(clip, frame_shift) for clip in features]
-    clocked: NDArray = np.asarray(features).view(ClockedArray)
-    clocked.frame_shift = frame_shift  # type: ignore[attr-defined]
-    return clocked
+    if not isinstance(features, list):
+        return _clocked(features, frame_shift, None if origins is None else tuple(origins))
+    known = [None] * len(features) if origins is None else [(origin,) for origin in origins]
+    return [_clocked(clip, frame_shift, own) for clip, own in zip(features, known, strict=True)]
 
 
 def clocks_of(features: Any) -> set[float]:
@@ -65,6 +113,57 @@ def clocks_of(features: Any) -> set[float]:
     features : array, or list of arrays
         Of a list, each clip may have a clock.
     """
-    parts = features if isinstance(features, (list, tuple)) else [features]
-    clocks = {part.frame_shift for part in parts if isinstance(part, ClockedArray)}
+    clocks = {part.frame_shift for part in _clocked_parts(features)}
     return {clock for clock in clocks if clock is not None}
+
+
+def origin_of(clip: Any) -> Origin | None:
+    """The state of the recording that a clip is the path of; None if it is no path."""
+    if not isinstance(clip, (str, os.PathLike)):
+        return None
+    try:
+        state = os.stat(clip)
+    except (OSError, ValueError):
+        return Origin(os.fspath(clip), -1, -1)
+    return Origin(os.fspath(clip), state.st_size, state.st_mtime_ns)
+
+
+def origins_of(clips: Any) -> list[Origin | None]:
+    """The recording of each clip, as far as that is known.
+
+    Parameters
+    ----------
+    clips : features, or sequence of paths
+    """
+    if isinstance(clips, ClockedArray):
+        return [None] * len(clips) if clips.origins is None else list(clips.origins)
+    if isinstance(clips, np.ndarray) and clips.dtype.kind in "OUS":
+        clips = clips.tolist()
+    if not isinstance(clips, (list, tuple)):
+        return [None] * len(clips)
+    return [
+        clip.origins[0] if isinstance(clip, ClockedArray) and clip.origins else origin_of(clip)
+        for clip in clips
+    ]
+
+
+def changed_recordings(features: Any) -> list[str]:
+    """Recordings that have changed since their features were computed and put away.
+
+    Parameters
+    ----------
+    features : array, or list of arrays
+    """
+    parts = [part for part in _clocked_parts(features) if part.is_restored]
+    changed = []
+    for then in (origin for part in parts for origin in part.origins or () if origin):
+        now = origin_of(then.path)
+        # Of one that is gone there is nothing newer.
+        if now is not None and now.size >= 0 and now != then:
+            changed.append(then.path)
+    return changed
+
+
+def _clocked_parts(features: Any) -> Iterator[ClockedArray]:
+    parts = features if isinstance(features, (list, tuple)) else [features]
+    return (part for part in parts if isinstance(part, ClockedArray))

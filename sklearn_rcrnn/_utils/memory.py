@@ -11,6 +11,8 @@ import numpy as np
 from joblib import Memory
 from joblib.func_inspect import get_func_code
 
+from .clock import ClockedArray
+
 
 class FileMemory(Memory):
     """A :class:`joblib.Memory` for functions of files: a file that has changed is a new one.
@@ -65,13 +67,18 @@ def _call(func: Callable, bound: Any, name: Any, files: Any, given: Any) -> Any:
 
 
 def _files(value: Any) -> Iterator[tuple[str, int, int]]:
-    """Name, size and time of the last change of each file that is named in lists and dicts."""
+    """Name, size and time of the last change of each file that is named in lists and dicts.
+
+    Features know the files that they are of.
+    """
     if isinstance(value, (str, os.PathLike)):
         try:
             found = os.stat(value)
         except (OSError, ValueError):
             return
         yield os.fspath(value), found.st_size, found.st_mtime_ns
+    elif isinstance(value, ClockedArray):
+        yield from (origin for origin in value.origins or () if origin is not None)
     elif isinstance(value, dict):
         yield from _files(list(value.values()))
     elif hasattr(value, "iloc"):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.utils import TransformerTags
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.clock import with_clock
+from .._utils.clock import origins_of, with_clock
 from .._utils.threads import in_order
 from ..events import (
     Event,
@@ -116,7 +116,7 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
         """
         maps = self._feature_maps(self._check_clips(X))
         stacked = np.stack(maps) if len({len(rows) for rows in maps}) == 1 else maps
-        return with_clock(stacked, self._step_seconds())
+        return with_clock(stacked, self._step_seconds(), origins_of(X))
 
     def event_embeddings(self, X: Any, events: Any) -> list[NDArray[np.float32]]:
         """Compute a vector for each event: the input of the class layer.

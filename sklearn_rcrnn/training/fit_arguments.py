@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._utils.clock import clocks_of
+from .._utils.clock import changed_recordings, clocks_of
+from .._utils.text import some
+from ..annotations.named_clips import lists_of_clips
 from ..clip_stream import ClipStream
 from ..events import Event, Label, check_event_lists, labels_of
 from .checkpoints import TrainingCheckpoint, training_key
@@ -64,13 +66,15 @@ class CheckedArguments(TrainingParameters):
     ) -> TrainingData:
         """Check the arguments of ``fit``, set ``classes_``, and split off validation clips."""
         X, events, weights = given["X"], None, given["sample_weight"]
+        _check_unchanged(X, "X")
+        _check_unchanged(given["X_val"], "X_val")
         if isinstance(X, ClipStream):
             clips, labels = self._check_stream(X, given["y"])
             if weights is not None:
                 raise ValueError("sample_weight weights the clips of X, and a stream has none")
         else:
             X = clips = self._check_features(X, reset=True)
-            events = self._check_events(given["y"], clips, "y")
+            events = self._check_events(lists_of_clips(given["y"], given["X"]), clips, "y")
             labels = labels_of(events)
             weights = None if weights is None else check_weights(weights, len(clips))
         if not labels:
@@ -106,7 +110,8 @@ class CheckedArguments(TrainingParameters):
                 raise ValueError("y_val was given without X_val: give both or neither")
             return None, None
         clips = self._check_features(X_val, reset=False, name="X_val")
-        events = self._check_events(y_val, clips, "y_val")
+        lists = lists_of_clips(y_val, X_val, "y_val")
+        events = self._check_events(lists, clips, "y_val")
         check_known_labels(events, labels, "y_val")
         return clips, events
 
@@ -194,3 +199,14 @@ class CheckedArguments(TrainingParameters):
     def _target_seconds(self) -> float:
         """Seconds in the unit that the network counts the times of events in."""
         return self.frame_shift
+
+
+def _check_unchanged(X: Any, name: str) -> None:
+    """Raise ValueError for features of a cache whose recordings are not what they were."""
+    if changed := changed_recordings(X):
+        raise ValueError(
+            f"{name} holds features of {some(changed)} as it was before the file changed: they "
+            "come from a cache, such as that of Pipeline(memory=...), which knows recordings by "
+            "their names alone. Give memory=sklearn_rcrnn.FileMemory(folder) instead, which "
+            f"notices changes. If you know that the features are right, give np.asarray({name})"
+        )

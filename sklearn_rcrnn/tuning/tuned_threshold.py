@@ -24,6 +24,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
+from ..annotations.named_clips import lists_of_clips
 from ..evaluation.curves import THRESHOLDS, threshold_curves
 from ..events import Event, check_event_lists, labels_of
 from ..metrics.durations import clip_durations
@@ -136,7 +137,8 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         Parameters
         ----------
         X : what the estimator's ``fit`` takes, but no stream
-        y : list of n_clips lists of (onset, offset, label)
+        y : list of n_clips lists of (onset, offset, label), or DataFrame
+            A frame has a row for each event, as for :func:`match_files`.
         groups : sequence of n_clips values, default=None
             The recording that each clip is of, from :func:`cut_recordings` for example:
             clips of one must not be on both sides of a split. Of no use with ``"prefit"``.
@@ -162,6 +164,7 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         self._validate_params()
         check_detector_inside(self.estimator)
         _check_thresholds(self.thresholds)
+        y = lists_of_clips(y, X)
         true = check_event_lists(y, n_clips=len(X))
         labels = labels_of(true)
         if not labels:

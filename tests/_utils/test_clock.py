@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_rcrnn._utils.clock import clocks_of, with_clock
+from sklearn_rcrnn._utils.clock import (
+    Origin,
+    changed_recordings,
+    clocks_of,
+    origin_of,
+    origins_of,
+    with_clock,
+)
 
 FEATURES = np.random.default_rng(0).normal(size=(4, 100, 8)).astype(np.float32)
 
@@ -72,3 +79,42 @@ def test_torch_takes_them():
 
 def test_no_copy():
     assert np.shares_memory(with_clock(FEATURES, 0.02), FEATURES)
+
+
+class TestRecordings:
+    """Only what certainly has the same clips in the same order knows whose they are."""
+
+    origins = [Origin(f"{i}.wav", 10, 5) for i in range(4)]
+
+    @pytest.mark.parametrize("way", [lambda x: pickle.loads(pickle.dumps(x)), through_joblib])
+    def test_what_is_kept_knows_them(self, way):
+        assert origins_of(way(with_clock(FEATURES, 0.02, self.origins))) == self.origins
+        clips = with_clock(list(FEATURES), 0.02, self.origins)
+        assert origins_of([way(clip) for clip in clips[:2]]) == self.origins[:2]
+
+    @pytest.mark.parametrize(
+        "way", [lambda x: x[::-1], lambda x: x[[1, 0, 2, 3]], lambda x: x * 2, np.asarray]
+    )
+    def test_what_may_have_others_does_not(self, way):
+        assert origins_of(way(with_clock(FEATURES, 0.02, self.origins))) == [None] * 4
+
+    def test_those_that_changed(self, tmp_path):
+        path = tmp_path / "a.wav"
+        path.write_bytes(b"one")
+        features = with_clock(FEATURES[:1], 0.02, [origin_of(path)])
+        kept = pickle.loads(pickle.dumps(features))
+        assert changed_recordings(kept) == []
+        path.write_bytes(b"another")
+        assert changed_recordings(kept) == changed_recordings([kept, features]) == [str(path)]
+        assert changed_recordings(features) == []  # they were computed by this process
+        path.unlink()
+        assert changed_recordings(kept) == []
+
+    def test_of_paths(self, tmp_path):
+        found = origins_of([tmp_path / "none.wav", FEATURES[0], "b.wav"])
+        assert [None if own is None else own.path for own in found] == [
+            str(tmp_path / "none.wav"),
+            None,
+            "b.wav",
+        ]
+        assert origins_of(np.array(["a", "b"])) == origins_of(["a", "b"])

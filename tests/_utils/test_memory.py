@@ -9,8 +9,15 @@ import numpy as np
 import pytest
 import soundfile
 from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 
-from sklearn_rcrnn import FileMemory, LFBETransformer, make_rcrnn_pipeline
+from sklearn_rcrnn import (
+    CRNNPretrainer,
+    FileMemory,
+    LFBETransformer,
+    RCRNNDetector,
+    make_rcrnn_pipeline,
+)
 
 RATE = 8000
 
@@ -23,8 +30,8 @@ def recordings(tmp_path):
     return paths
 
 
-def write(path, seed):
-    samples = 0.1 * np.random.default_rng(seed).normal(size=3 * RATE)
+def write(path, seed, seconds=3):
+    samples = 0.1 * np.random.default_rng(seed).normal(size=seconds * RATE)
     soundfile.write(path, samples, RATE)
 
 
@@ -54,6 +61,40 @@ def test_features_of_a_file_that_has_changed(recordings, tmp_path, monkeypatch):
     os.utime(recordings[1], ns=(0, 0))
     pipe.fit(paths, y)
     assert computed == [2, 2]
+
+
+def tiny_steps(*names):
+    """Steps of a pipeline that is built by hand."""
+    common = {"frame_shift": 256 / RATE, "gru_units": 2, "max_epochs": 1, "random_state": 0}
+    steps = {
+        "lfbe": LFBETransformer(RATE, n_fft=512, hop_length=256, n_mels=16),
+        "crnn": CRNNPretrainer(**common),
+        "detector": RCRNNDetector(dense_units=2, **common),
+        "last": RCRNNDetector(dense_units=2, extractor="precomputed", **common),
+    }
+    return [(name, clone(steps[name])) for name in names]
+
+
+@pytest.mark.parametrize("steps", [("lfbe", "detector"), ("lfbe", "crnn", "last")])
+@pytest.mark.parametrize("n_seconds", [(3, 3), (2, 4)])
+def test_a_memory_of_names_gives_no_features_of_another_file(
+    recordings, tmp_path, steps, n_seconds
+):
+    """As a Pipeline that is built by hand has it, of joblib's own kind."""
+    paths, y = [str(path) for path in recordings], [[(0.5, 1.5, "dog")], []]
+    for seed, (path, seconds) in enumerate(zip(recordings, n_seconds, strict=True)):
+        write(path, seed, seconds)
+    folder = str(tmp_path / "memory")
+    for _ in range(2):
+        Pipeline(tiny_steps(*steps), memory=folder).fit(paths, y)
+    write(recordings[1], 7, n_seconds[1])
+    os.utime(recordings[1], ns=(0, 0))
+    with pytest.raises(ValueError, match=r"features of .*b\.wav as it was before .*FileMemory"):
+        Pipeline(tiny_steps(*steps), memory=folder).fit(paths, y)
+    # What the user was told to do: it knows files that were only touched, too.
+    for stamp in (0, 9):
+        os.utime(recordings[1], ns=(stamp, stamp))
+        Pipeline(tiny_steps(*steps), memory=FileMemory(folder)).fit(paths, y)
 
 
 @pytest.mark.parametrize("kind", ["paths", "strings", "array"])
