@@ -21,6 +21,10 @@ from synthetic_sounds import RATE
 
 Plan = dict[str, NDArray[Any]]
 
+# Features of the shipped weights: bands, and seconds that normalize each frame.
+N_BANDS = 64
+CONTEXT_SECONDS = 30.0
+
 # Seconds of a clip, how often batches have them, and how often a clip of such a batch is a file
 # that holds an event and next to nothing around it.
 LENGTHS = (0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 30.0)

@@ -1,20 +1,24 @@
 """Train the weights that come with the package.
 
     python benchmarks/accuracy/train_weights.py rare-events --root ../shared/corpus --minutes 60
+    python benchmarks/accuracy/train_weights.py rare-events --plain 0.5 \\
+        --start work/rare-events.pt --work work/refined
     python benchmarks/accuracy/train_weights.py rare-events --judge --root ../shared/corpus
     python benchmarks/accuracy/train_weights.py general --root ../shared/corpus
 
-Every batch is new: a plan (``mixture_plans.py``) is drawn from the material (``bank.py``) and
-rendered on the device (``mixtures.py``). Batches stay for a while in a pool, from which the
-network learns each a few times. The learning rate follows the time: the training ends after so
-many minutes, whatever the machine. The weights are the moving average of those of the steps.
+A plan of each batch (``mixture_plans.py``) is drawn from the material (``bank.py``) and rendered
+on the device (``mixtures.py``): all kinds of surroundings and recorders. Rendered batches stay for
+a while in a pool, from which the network learns each a few times (``batch_pool.py``). With
+``--plain``, a part of the batches are new mixtures of 10 s as the challenge mixes them, of which
+the others have few. The learning rate follows the time: the training ends after so many minutes,
+whatever the machine. The weights are the moving average of those of the steps.
 
 A judge is trained in the same way without whole sources and some recordings, which it writes as
 subsets "foreign" and "hold" into its folder: thresholds and choices hang on these. `general` is
 made of permissively licensed material alone.
 
 A training that was broken off goes on from its last checkpoint when the command is repeated
-with the same ``--work``.
+with the same ``--work``; one that ended is the ``--start`` of another.
 """
 
 from __future__ import annotations
@@ -23,7 +27,6 @@ import argparse
 import json
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +34,17 @@ from typing import Any
 import numpy as np
 import torch
 from bank import Bank, divide, general_bank, rare_events_bank, write_split
-from mixture_plans import Index, Plan, draw_plan, index_bank, joined_samples
+from batch_pool import PlainBatches, Pool
+from export_weights import export
+from mixture_plans import (
+    CONTEXT_SECONDS,
+    N_BANDS,
+    Index,
+    Plan,
+    draw_plan,
+    index_bank,
+    joined_samples,
+)
 from mixtures import HOP, RATE, Batch, Mixer
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
@@ -39,32 +52,6 @@ from torch.utils.data import DataLoader, IterableDataset
 from sklearn_rcrnn.nn.rcrnn import RCRNN
 from sklearn_rcrnn.nn.recipe import RECIPES
 
-N_BANDS = 64
-CONTEXT_SECONDS = 30.0
-# What the weights may be used for, and whose recordings they learnt from.
-PROVENANCE = {
-    "rare-events": {
-        "license": "CC BY-NC 4.0",
-        "attribution": (
-            "Trained on recordings of donateacry-corpus (ODbL/DbCL), ESC-50 (CC BY-NC 3.0), "
-            "UrbanSound8K (CC BY-NC 3.0), CDDA-Soundpacks (CC BY-SA 4.0), ufoai-sound "
-            "(GPL-2+/CC BY-SA 3.0), hedgewars-data (GPL-2), tuxpaint-stamps-default (GPL-2+), "
-            "bucklespring-data (GPL-2+), Red Eclipse (CC BY-SA 4.0), Moodist (Pixabay, CC0) and "
-            "public repositories of unstated license."
-        ),
-    },
-    "general": {
-        "license": "CC BY-SA 4.0",
-        "attribution": (
-            "Trained on recordings of donateacry-corpus (ODbL/DbCL), CDDA-Soundpacks "
-            "(CC BY-SA 4.0), ufoai-sound (GPL-2+/CC BY-SA 3.0), hedgewars-data (GPL-2), "
-            "tuxpaint-stamps-default (GPL-2+), bucklespring-data (GPL-2+) and Red Eclipse "
-            "(CC BY-SA 4.0), and on synthesized sounds."
-        ),
-    },
-}
-# Thresholds by name, where nothing was there to choose them on.
-UNCHOSEN = {"sensitive": 0.35, "balanced": 0.5, "few false alarms": 0.65}
 # Batches that the features are measured by, and that training begins with.
 _FIRST = 24
 _WEIGHT_DECAY = 0.02
@@ -83,26 +70,35 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--dense-units", type=int, default=256)
     parser.add_argument("--lr", type=float, default=1.5e-3, help="highest of the cycle")
     parser.add_argument("--batch-seconds", type=float, default=640.0, help="of audio in a batch")
+    parser.add_argument("--plain", type=float, default=0.0, help="part of plain mixtures")
+    parser.add_argument("--start", type=Path, help="weights of an earlier training")
     parser.add_argument("--reuse", type=int, default=2, help="steps for each rendered batch")
     parser.add_argument("--pool", type=int, default=48, help="batches kept")
     parser.add_argument("--prior-frames", type=float, default=64.0, help="of the normalization")
     parser.add_argument("--workers", type=int, default=0, help="processes that draw plans")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--split-seed", type=int, default=0, help="of what a judge does not hear")
     parser.add_argument("--save-seconds", type=float, default=60.0, help="between checkpoints")
     parser.add_argument("--work", type=Path, default=Path("work"), help="checkpoints and models")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.plain and args.weights == "general":
+        parser.error("--plain is for rare-events: general has labels that the challenge has not")
+    return args
 
 
-def read_bank(args: argparse.Namespace) -> Bank:
+def read_material(args: argparse.Namespace) -> tuple[Bank, PlainBatches | None]:
     """The material of a training; of a judge's, what is left out is written beside it."""
     if args.weights == "general":
-        return general_bank(args.root, seed=args.seed)
-    without = []
+        return general_bank(args.root, seed=args.seed), None
+    without: set[Path] = set()
     if args.judge:
-        parts = divide(args.root, args.seed)
+        parts = divide(args.root, args.split_seed)
         write_split(args.root, args.work / "judge-split", parts)
-        without = [entry.path for entries in parts.values() for entry in entries]
-    return rare_events_bank(args.root, without=set(without), seed=args.seed)
+        without = {Path(entry.path) for entries in parts.values() for entry in entries}
+    bank = rare_events_bank(args.root, without=without, seed=args.split_seed)
+    if not args.plain:
+        return bank, None
+    return bank, PlainBatches(args.root, args.work, without, bank.labels, args.seed)
 
 
 def lfbe_filters() -> tuple[Tensor, Tensor]:
@@ -140,26 +136,6 @@ def plans(args: argparse.Namespace, index: Index, seed: int) -> Iterator[Plan]:
 
 def _as_it_is(plan: Plan) -> Plan:
     return plan
-
-
-class Pool:
-    """The last batches; one of them at a time, each a few times on average."""
-
-    def __init__(self, render: Callable[[], Batch], size: int, reuse: int, seed: int):
-        self.render, self.reuse = render, reuse
-        self.batches: deque[Batch] = deque(maxlen=size)
-        self.rng = np.random.default_rng([seed, 4])
-        self.drawn = 0
-
-    def fill(self, n: int) -> None:
-        while len(self.batches) < n:
-            self.batches.append(self.render())
-
-    def draw(self) -> Batch:
-        if self.drawn % self.reuse == 0:
-            self.batches.append(self.render())
-        self.drawn += 1
-        return self.batches[int(self.rng.integers(len(self.batches)))]
 
 
 def measure(network: RCRNN, batches: list[Batch], prior_frames: float) -> None:
@@ -246,14 +222,9 @@ def build(args: argparse.Namespace, n_classes: int) -> RCRNN:
 
 
 def train(
-    args: argparse.Namespace,
-    bank: Bank,
-    say: Callable[[str], None],
-    *,
-    start: dict[str, Tensor] | None = None,
-    pool_class: type[Pool] = Pool,
+    args: argparse.Namespace, bank: Bank, plain: PlainBatches | None, say: Callable[[str], None]
 ) -> Path:
-    """Train for the minutes given, perhaps from a start; the file of the averaged weights."""
+    """Train for the minutes given; the file of the averaged weights."""
     torch.manual_seed(args.seed)
     device = torch.device(args.device)
     index = index_bank(bank)
@@ -266,13 +237,15 @@ def train(
     mel, window = lfbe_filters()
     mixer = Mixer(torch.from_numpy(joined_samples(bank)).to(device), mel, window, seed)
     mixer(first_plan)
-    pool = pool_class(lambda: mixer(next(drawn)), args.pool, args.reuse, seed)
+    pool = Pool(lambda: mixer(next(drawn)), args.pool, args.reuse, seed)
+    if plain is not None:
+        pool.mix_in(plain, args.plain)
     network = build(args, len(bank.labels)).to(device)
     pool.fill(_FIRST)
-    if start is None:
+    if args.start is None:
         measure(network, list(pool.batches), args.prior_frames)
     else:
-        network.load_state_dict(start)
+        network.load_state_dict(torch.load(args.start, map_location=device)["weights"])
     optimizer = torch.optim.AdamW(
         network.parameters(), weight_decay=_WEIGHT_DECAY, fused=device.type == "cuda"
     )
@@ -316,7 +289,7 @@ def train(
     while (done := (spent + time.time() - begun) / total) < 1:
         for group in optimizer.param_groups:
             group["lr"] = rate(done, args.lr)
-        batch = pool.draw()
+        batch = pool.draw(device)
         parts = step(network, optimizer, batch)
         average.update()
         steps += 1
@@ -354,36 +327,6 @@ def step(network: RCRNN, optimizer: torch.optim.Optimizer, batch: Batch) -> dict
     return {name: part.detach() for name, part in parts.items()}
 
 
-def export(
-    weights: Path, folder: Path, thresholds: dict[str, dict[str, float]] | None = None
-) -> Any:
-    """A model that the package loads, with its license, from what :func:`train` left.
-
-    Thresholds are those of ``choose_thresholds.py``. Without them, each name means the same
-    for all labels.
-    """
-    from sklearn.pipeline import Pipeline
-
-    from sklearn_rcrnn import LFBETransformer, RCRNNDetector, save
-
-    found = torch.load(weights, map_location="cpu")
-    named = thresholds or {
-        name: dict.fromkeys(found["labels"], threshold) for name, threshold in UNCHOSEN.items()
-    }
-    detector = RCRNNDetector(
-        gru_units=found["gru_units"],
-        dense_units=found["dense_units"],
-        normalization=CONTEXT_SECONDS,
-        score_threshold=named["balanced"],
-    )
-    detector._restore_net(np.array(found["labels"]), N_BANDS, found["weights"])
-    detector.thresholds_ = named
-    detector.provenance_ = PROVENANCE[found["arguments"]["weights"]]
-    pipe = Pipeline([("lfbe", LFBETransformer()), ("detector", detector)])
-    save(pipe, folder)
-    return pipe
-
-
 def main() -> None:
     args = parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
@@ -392,9 +335,9 @@ def main() -> None:
     def say(text: str) -> None:
         print(f"[{time.time() - begun:6.0f} s] {text}", flush=True)
 
-    bank = read_bank(args)
+    bank, plain = read_material(args)
     say(bank.describe())
-    weights = train(args, bank, say)
+    weights = train(args, bank, plain, say)
     folder = args.work / weights.stem
     export(weights, folder)
     (args.work / f"{weights.stem}.json").write_text(

@@ -1,0 +1,126 @@
+"""The batches that ``train_weights.py`` learns from: rendered ones, and plain mixtures."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from mixtures import STEP_SECONDS, Batch
+
+from sklearn_rcrnn import LFBETransformer
+from sklearn_rcrnn.datasets import FreshMixtures
+from sklearn_rcrnn.nn.losses import Targets
+
+N_PLAIN_CLIPS, PLAIN_SECONDS = 16, 10.0
+
+
+class Pool:
+    """The last rendered batches; one of them at a time, each a few times on average.
+
+    Parameters
+    ----------
+    render : callable
+        Makes a new batch.
+    size : int
+        Number of batches that are kept.
+    reuse : int
+        Number of draws for each new batch.
+    seed : int
+    """
+
+    def __init__(self, render: Callable[[], Batch], size: int, reuse: int, seed: int):
+        self.render, self.size, self.reuse = render, size, reuse
+        self.batches: deque[Batch] = deque(maxlen=size)
+        self.rng = np.random.default_rng([seed, 4])
+        self.drawn = 0
+        self.plain: Callable[[], Batch] | None = None
+        self.plain_share = 0.0
+
+    def fill(self, n: int) -> None:
+        """Render until there are `n` batches, or as many as are kept."""
+        while len(self.batches) < min(n, self.size):
+            self.batches.append(self.render())
+
+    def mix_in(self, plain: Callable[[], Batch], share: float) -> None:
+        """Draw this share of the batches from `plain`, which makes a new one each time."""
+        self.plain, self.plain_share = plain, share
+
+    def draw(self, device: torch.device) -> Batch:
+        if self.plain is not None and self.rng.random() < self.plain_share:
+            batch = self.plain()
+            return Batch(batch.features.to(device), Targets(*(t.to(device) for t in batch.targets)))
+        if self.drawn % self.reuse == 0:
+            self.batches.append(self.render())
+        self.drawn += 1
+        return self.batches[int(self.rng.integers(len(self.batches)))]
+
+
+class PlainBatches:
+    """Mixtures of 10 s as the challenge mixes them, new in each batch.
+
+    Parameters
+    ----------
+    root : Path
+        The corpus.
+    work : Path
+        Where a subset is described that lacks the recordings of `without`.
+    without : set of Path
+        Recordings of events and backgrounds that must not be heard.
+    labels : list of str
+        In the order of the network's classes.
+    seed : int
+    """
+
+    def __init__(self, root: Path, work: Path, without: set[Path], labels: list[str], seed: int):
+        self.labels = labels
+        self.lfbe = LFBETransformer()
+        self.mixtures = FreshMixtures(
+            fit_subset(root, work / "plain", without),
+            "fit",
+            n_mixtures=10**6,
+            mixture_length=PLAIN_SECONDS,
+            event_counts=(0.35, 0.5, 0.15),
+            ebr=(-9.0, 9.0),
+            distractors=0.15,
+            random_state=seed,
+        )
+        self.drawn = 0
+
+    def __call__(self) -> Batch:
+        clips = [self.mixtures.draw(1, self.drawn + i) for i in range(N_PLAIN_CLIPS)]
+        self.drawn += N_PLAIN_CLIPS
+        features = np.stack([self.lfbe.transform([samples])[0] for samples, _ in clips])
+        most = max(1, *(len(events) for _, events in clips))
+        intervals = torch.zeros(N_PLAIN_CLIPS, most, 2)
+        classes = torch.zeros(N_PLAIN_CLIPS, most, dtype=torch.long)
+        mask = torch.zeros(N_PLAIN_CLIPS, most, dtype=torch.bool)
+        for i, (_, events) in enumerate(clips):
+            for j, (onset, offset, label) in enumerate(events):
+                intervals[i, j] = torch.tensor([onset, offset]) / STEP_SECONDS
+                classes[i, j], mask[i, j] = self.labels.index(label), True
+        return Batch(torch.from_numpy(features), Targets(intervals, classes, mask))
+
+
+def fit_subset(root: Path, target_root: Path, without: set[Path]) -> Path:
+    """A folder of the challenge's layout whose subset "fit" lacks some files of devtrain2."""
+    source, target = root / "source_data", target_root / "source_data"
+    (target / "cv_setup").mkdir(parents=True, exist_ok=True)
+    for part in ("bgs", "events"):
+        if not (target / part).exists():
+            os.symlink((source / part).resolve(), target / part)
+    names = {path.name for path in without}
+    events = yaml.safe_load((source / "cv_setup" / "events_devtrain2.yaml").read_text())
+    backgrounds = yaml.safe_load((source / "cv_setup" / "bgs_devtrain2.yaml").read_text())
+    kept = {
+        label: [e for e in own if Path(e["audio_filename"]).name not in names]
+        for label, own in events.items()
+    }
+    heard = [b for b in backgrounds if Path(b["filepath"]).name not in names]
+    (target / "cv_setup" / "events_fit.yaml").write_text(yaml.safe_dump(kept))
+    (target / "cv_setup" / "bgs_fit.yaml").write_text(yaml.safe_dump(heard))
+    return target_root
