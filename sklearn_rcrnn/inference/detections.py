@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from ..events import Event, Label
+from ..nn.intervals import gather_intervals
 from ..nn.nms import nms
 from ..nn.rcrnn import Detections
 
@@ -31,12 +33,14 @@ def to_events(
     wide = intervals[..., 1] > intervals[..., 0]
     valid = found.valid.repeat_interleave(len(labels), 0) & wide
     kept, mask = nms(intervals, scores, nms_threshold, valid=valid)
-    rows, columns = torch.nonzero(mask, as_tuple=True)
-    picked = kept[rows, columns]
-    seconds = (intervals[rows, picked].double() * step).tolist()
+    picked = gather_intervals(intervals, kept), scores.gather(1, kept)[..., None]
+    # One copy from the device, and none is waited for before.
+    table = torch.cat([*picked, mask[..., None]], -1).cpu().double().numpy()
+    rows, columns = np.nonzero(table[..., 3])
+    times = table[rows, columns, :2] * step
     events: list[list[Event]] = [[] for _ in range(len(found.valid))]
     for row, (onset, offset), score in zip(
-        rows.tolist(), seconds, scores[rows, picked].tolist(), strict=True
+        rows.tolist(), times.tolist(), table[rows, columns, 2].tolist(), strict=True
     ):
         place, label = divmod(row, len(labels))
         events[place].append(Event(onset, offset, labels[label], score))

@@ -96,7 +96,7 @@ def encode_edges(
     tensor([0.5000, 0.5000])
     """
     anchor_width = (anchors[..., 1:] - anchors[..., :1]).clamp(min=_TINY)
-    return (intervals - anchors) / anchor_width * intervals.new_tensor(weights)
+    return _scaled((intervals - anchors) / anchor_width, weights)
 
 
 def decode_edges(deltas: Tensor, anchors: Tensor, weights: Sequence[float] = (1.0, 1.0)) -> Tensor:
@@ -119,7 +119,17 @@ def decode_edges(deltas: Tensor, anchors: Tensor, weights: Sequence[float] = (1.
     tensor([1., 3.])
     """
     anchor_width = anchors[..., 1:] - anchors[..., :1]
-    return anchors + deltas / deltas.new_tensor(weights) * anchor_width
+    return anchors + _scaled(deltas, weights, invert=True) * anchor_width
+
+
+def _scaled(deltas: Tensor, weights: Sequence[float], invert: bool = False) -> Tensor:
+    """Deltas times, or over, their weights: numbers, since a tensor would have to be copied to
+    the device, and waited for."""
+    pair = (
+        deltas[..., i] / weight if invert else deltas[..., i] * weight
+        for i, weight in enumerate(weights)
+    )
+    return torch.stack(tuple(pair), -1)
 
 
 class Coding(NamedTuple):

@@ -9,6 +9,9 @@ from torch import Tensor
 
 from .intervals import iou
 
+# Passes between two looks where looking costs a wait.
+_PASSES = 6
+
 
 def nms(
     intervals: Tensor,
@@ -16,7 +19,7 @@ def nms(
     threshold: float,
     max_kept: int | None = None,
     valid: Tensor | None = None,
-    chunk: int = 128,
+    chunk: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Greedy non-maximum suppression of every clip of a batch at once.
 
@@ -37,8 +40,10 @@ def nms(
         Largest number of intervals that are kept of a clip. None keeps all.
     valid : bool Tensor of shape (n_clips, n), default=None
         Intervals that are False are never kept. By default all are valid.
-    chunk : int, default=128
-        Number of intervals of a clip that are worked on together.
+    chunk : int, default=None
+        Number of intervals of a clip that are worked on together. None takes 128 on a
+        processor, where the work counts, and 1024 on other devices, where it counts how
+        often they are waited for.
 
     Returns
     -------
@@ -60,6 +65,8 @@ def nms(
     """
     n_clips, n = scores.shape
     limit = n if max_kept is None else min(max_kept, n)
+    wait = waits_are_free(scores.device)
+    chunk = chunk or (128 if wait else 1024)
     valid = torch.ones_like(scores, dtype=torch.bool) if valid is None else valid
     order = torch.where(valid, scores, -math.inf).argsort(dim=1, descending=True, stable=True)
     boxes = intervals.gather(1, order[..., None].expand(-1, -1, 2))
@@ -72,32 +79,46 @@ def nms(
         if kept_boxes.shape[1]:
             suppressed = (iou(part, kept_boxes) > threshold) & kept_mask[:, None]
             free = free & ~suppressed.any(-1)
-        chosen = _suppress(part, free, threshold)
+        chosen = _suppress(part, free, threshold, 1 if wait else _PASSES)
         keep[:, start : start + chunk] = chosen
         kept_boxes = torch.cat([kept_boxes, part], 1)
         kept_mask = torch.cat([kept_mask, chosen], 1)
+        if start + chunk >= n:
+            break
         if bool((kept_mask.sum(1) >= limit).all()):
             keep[:, start + chunk :] = False
             break
         # Only what was kept can suppress later: drop the rest before the next chunk.
-        width = int(kept_mask.sum(1).max())
+        width = int(kept_mask.sum(1).max()) if wait else limit
         first = (~kept_mask).byte().argsort(dim=1, stable=True)[:, :width]
         kept_boxes = kept_boxes.gather(1, first[..., None].expand(-1, -1, 2))
         kept_mask = kept_mask.gather(1, first)
-    k = min(limit, int(keep.sum(1).max()) if n_clips else 0)
+    k = min(limit, int(keep.sum(1).max()) if n_clips else 0) if wait else limit
     first = (~keep).byte().argsort(dim=1, stable=True)[:, :k]
     return order.gather(1, first), keep.gather(1, first)
 
 
-def _suppress(boxes: Tensor, free: Tensor, threshold: float) -> Tensor:
-    """Greedy NMS within one sorted chunk by iterating the rule to its fixed point."""
+def waits_are_free(device: torch.device) -> bool:
+    """Whether Python may look at numbers of a tensor at no cost.
+
+    Other devices than the processor work on by themselves, as long as nobody waits to look
+    at what they have come to.
+    """
+    return device.type == "cpu"
+
+
+def _suppress(boxes: Tensor, free: Tensor, threshold: float, passes: int) -> Tensor:
+    """Greedy NMS within one sorted chunk by iterating the rule to its fixed point.
+
+    It is looked at after every so many `passes` whether that has been reached.
+    """
     n = boxes.shape[1]
     earlier = torch.ones(n, n, dtype=torch.bool, device=boxes.device).tril(-1)
     overlaps = (iou(boxes, boxes) > threshold) & earlier
     kept = free
-    for _ in range(n):
+    for done in range(1, n + 1):
         updated = free & ~(overlaps & kept[:, None]).any(-1)
-        if torch.equal(updated, kept):
+        if done % passes == 0 and torch.equal(updated, kept):
             break
         kept = updated
     return kept

@@ -64,7 +64,10 @@ def normalized_around(
     n_clips, n_frames, _ = features.shape
     places = torch.arange(n_frames, device=features.device)
     ends = torch.full_like(places[:1], n_frames) if lengths is None else lengths[:, None]
-    width = torch.minimum(ends, torch.as_tensor(context, device=ends.device))
+    if isinstance(context, Tensor):
+        width = torch.minimum(ends, context)
+    else:
+        width = ends.clamp(max=context)
     before = width // 2 if after is None else (width - 1 - after).clamp(min=0)
     first = torch.minimum((places - before).clamp(min=0), ends - width)
     first = first.expand(n_clips, -1)[..., None]

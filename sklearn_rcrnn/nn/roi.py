@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .nms import waits_are_free
+
 MOST_LEVELS = 12
 
 
@@ -47,7 +49,11 @@ def roi_max_pool(
     level = torch.log2((end - start).to(rois.dtype)).floor().long()
     # An exported graph has the levels that any RoI of less than two hours needs.
     known = level.numel() and not torch.compiler.is_compiling()
-    table = _windowed_maxima(feature_map, int(level.max()) if known else MOST_LEVELS)
+    if known and not waits_are_free(level.device):
+        top = n_steps.bit_length() - 1
+    else:
+        top = int(level.max()) if known else MOST_LEVELS
+    table = _windowed_maxima(feature_map, top)
     clip = torch.arange(n_clips, device=rois.device).view(-1, 1, 1)
     row = (level * n_clips + clip) * n_steps
     flat = table.reshape(-1, n_channels)

@@ -20,13 +20,15 @@ from .recipe import Recipe
 Suppression = Callable[..., tuple[Tensor, Tensor]]
 
 
-def anchors(n_steps: int, sizes: Sequence[float], device: torch.device | None = None) -> Tensor:
+def anchors(
+    n_steps: int, sizes: Sequence[float] | Tensor, device: torch.device | None = None
+) -> Tensor:
     """Anchor intervals of every size, centered on every step.
 
     Parameters
     ----------
     n_steps : int
-    sizes : sequence of float
+    sizes : sequence of float, or Tensor
         Widths in steps.
     device : torch.device, default=None
 
@@ -44,7 +46,7 @@ def anchors(n_steps: int, sizes: Sequence[float], device: torch.device | None = 
             [-1.0000,  3.0000]])
     """
     centers = torch.arange(n_steps, device=device, dtype=torch.float32)[:, None, None]
-    half = torch.tensor(sizes, device=device, dtype=torch.float32)[:, None] / 2
+    half = torch.as_tensor(sizes, device=device, dtype=torch.float32)[:, None] / 2
     return (centers + torch.cat([-half, half], 1)).view(-1, 2)
 
 
@@ -86,6 +88,8 @@ class RPN(nn.Module):
         IoU above which the proposal of lower objectness is dropped.
     """
 
+    _sizes: Tensor
+
     def __init__(
         self,
         n_channels: int,
@@ -100,6 +104,9 @@ class RPN(nn.Module):
         self.n_proposals = n_proposals
         self.nms_threshold = nms_threshold
         n_anchors = len(self.anchor_sizes)
+        # On the device, so that nothing needs to be copied there for each batch.
+        sizes = torch.tensor(self.anchor_sizes, dtype=torch.float32)
+        self.register_buffer("_sizes", sizes, persistent=False)
         # 128 units over a window of three steps: section 2.2 of the paper.
         self.window = nn.Conv1d(n_channels, 128, 3, padding=1)
         self.objectness = nn.Linear(128, n_anchors)
@@ -243,4 +250,4 @@ class RPN(nn.Module):
     def _anchors(self, logits: Tensor) -> Tensor:
         """All anchors (1, n_anchors, 2) that the logits (n_clips, n_anchors) belong to."""
         n_steps = logits.shape[1] // len(self.anchor_sizes)
-        return anchors(n_steps, self.anchor_sizes, logits.device)[None]
+        return anchors(n_steps, self._sizes, logits.device)[None]
