@@ -12,6 +12,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from ._base import EventDetector
+from ._utils.shared_parameters import stores_parameters_of
 from .events import THRESHOLD_NAMES, Label
 from .inference.region_predictions import RegionPredictions
 from .nn.crnn import CRNN, EXTRACTORS, MIN_BANDS, PRECOMPUTED, frames_per_step
@@ -24,7 +25,7 @@ from .pretraining import CRNNPretrainer
 from .training.augmentation import Augmentation
 from .training.fit_arguments import TrainingData
 from .training.initial_weights import copy_weights, fit_pretrainer
-from .training.parameters import stores_training_parameters
+from .training.parameters import TrainingParameters
 
 
 class RCRNNDetector(RegionPredictions, EventDetector):
@@ -225,7 +226,7 @@ default="crnn_bigru"
         "recipe": [StrOptions(set(RECIPES)), Recipe],
     }
 
-    @stores_training_parameters
+    @stores_parameters_of(TrainingParameters)
     def __init__(
         self,
         gru_units: int = 50,

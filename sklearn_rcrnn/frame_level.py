@@ -12,12 +12,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import EventDetector
+from ._utils.shared_parameters import stores_parameters_of
 from .events import Event, EventLists, Label, select_events
 from .inference.windows import frames_in_windows
 from .nn.frame_networks import NETWORKS, FrameNetwork
 from .nn.normalization import Normalization
 from .training.augmentation import Augmentation
-from .training.parameters import stores_training_parameters
+from .training.parameters import TrainingParameters
 
 
 def frames_to_events(
@@ -172,7 +173,7 @@ gradient_clip, callbacks, net_params, device, precision, random_state, verbose
         "max_events_per_clip": [Interval(Integral, 1, None, closed="left"), None],
     }
 
-    @stores_training_parameters
+    @stores_parameters_of(TrainingParameters)
     def __init__(
         self,
         network: str = "crnn",

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import NetworkEstimator
 from ._utils.clock import origins_of, with_clock
+from ._utils.shared_parameters import stores_parameters_of
 from .annotations.named_clips import lists_of_clips
 from .events import Label, check_event_lists
 from .nn.crnn import CRNN, EXTRACTORS, MIN_BANDS, frames_per_step, n_steps
@@ -22,7 +23,7 @@ from .nn.normalization import Normalization
 from .nn.presence import PresenceNetwork
 from .training.augmentation import Augmentation
 from .training.inputs import check_weights
-from .training.parameters import stores_training_parameters
+from .training.parameters import TrainingParameters
 from .training.targets import to_presence
 
 
@@ -132,7 +133,7 @@ class CRNNPretrainer(
         "extractor": [StrOptions(set(EXTRACTORS)), torch.nn.Module],
     }
 
-    @stores_training_parameters
+    @stores_parameters_of(TrainingParameters)
     def __init__(
         self,
         gru_units: int = 50,

@@ -1,4 +1,4 @@
-"""What tests of runs over many recordings share: a tiny detector, and recordings for it."""
+"""What many tests share: a tiny pipeline that is trained in a second, and recordings for it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,25 @@ from sklearn_rcrnn.datasets import make_rare_events
 RATE = 4000
 
 
-def tiny_pipeline():
-    """Trained hardly at all; it lets everything through."""
-    X, y = make_rare_events(8, duration=4.0, sample_rate=RATE, random_state=0)
-    pipe = make_rcrnn_pipeline(
-        sample_rate=RATE,
-        n_fft=256,
-        hop_length=128,
-        n_mels=16,
-        gru_units=4,
-        dense_units=8,
-        max_epochs=1,
-        score_threshold=0.0,
-        random_state=0,
-    )
-    return pipe.fit(X, y)
+def unfitted_pipeline(**params):
+    """As small as a pipeline can be, at 4 kHz; `params` go to ``make_rcrnn_pipeline``."""
+    tiny = {
+        "sample_rate": RATE,
+        "n_fft": 256,
+        "hop_length": 128,
+        "n_mels": 16,
+        "gru_units": 4,
+        "dense_units": 8,
+        "max_epochs": 1,
+        "random_state": 0,
+    }
+    return make_rcrnn_pipeline(**tiny | params)
+
+
+def tiny_pipeline(n_clips=8, **params):
+    """Trained hardly at all; it lets everything through unless told otherwise."""
+    X, y = make_rare_events(n_clips, duration=4.0, sample_rate=RATE, random_state=0)
+    return unfitted_pipeline(**{"score_threshold": 0.0, **params}).fit(X, y)
 
 
 def write_recordings(folder):

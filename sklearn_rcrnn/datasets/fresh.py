@@ -11,6 +11,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
+from .._utils.shared_parameters import stores_parameters_of
 from ..audio import read_audio
 from ..clip_stream import ClipStream
 from ..events import Label
@@ -221,6 +222,7 @@ class FreshMixtures(MixtureStream):
 
     labels: list[str]
 
+    @stores_parameters_of(MixtureStream)
     def __init__(
         self,
         root: str | PathLike[str],
@@ -238,18 +240,6 @@ class FreshMixtures(MixtureStream):
         n_jobs: int | None = None,
         random_state: int = 0,
     ):
-        super().__init__(
-            n_mixtures=n_mixtures,
-            mixture_length=mixture_length,
-            event_counts=event_counts,
-            ebr=ebr,
-            second_background=second_background,
-            distractors=distractors,
-            blend=blend,
-            augmentation=augmentation,
-            n_jobs=n_jobs,
-            random_state=random_state,
-        )
         self._read(data_folder(root), subset, classes)
 
     def _read(self, folder: Any, subset: str, classes: Sequence[str] | None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._utils.shared_parameters import stores_parameters_of
 from ..audio import audio_duration, check_clips, load_clip, read_audio
 from ..events import Event, Label, check_event_lists, labels_of
 from .augmentation import EventAugmentation
@@ -83,6 +84,7 @@ class FreshExcerpts(MixtureStream):
     >>> make_rcrnn_pipeline(start="general").fit(stream)  # doctest: +SKIP
     """
 
+    @stores_parameters_of(MixtureStream)
     def __init__(
         self,
         X: Any,
@@ -102,18 +104,6 @@ class FreshExcerpts(MixtureStream):
         n_jobs: int | None = None,
         random_state: int = 0,
     ):
-        super().__init__(
-            n_mixtures=n_mixtures,
-            mixture_length=mixture_length,
-            event_counts=event_counts,
-            ebr=ebr,
-            second_background=second_background,
-            distractors=distractors,
-            blend=blend,
-            augmentation=augmentation,
-            n_jobs=n_jobs,
-            random_state=random_state,
-        )
         self.as_recorded = as_recorded
         self.synthetic = synthetic
         clips = check_clips(X)

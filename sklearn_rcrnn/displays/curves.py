@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,41 @@ from ..evaluation import onset_errors, threshold_curves
 from ..events import Label
 from .drawing import colors_of, new_axes, parts_of
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 # Error rates over it are cut off: they would press all that matters to the bottom.
 _HIGHEST_RATE = 3.0
 _WHOLE_LOSSES = {"train_loss": "training loss", "valid_loss": "validation loss"}
 
 
-class ThresholdDisplay:
+class _OneAxesDisplay:
+    """A display of one picture with a legend; a subclass says what is drawn."""
+
+    figure_: Any
+    ax_: Any
+
+    def plot(self, *, ax: Any = None) -> Self:
+        """Draw into the given axes, or into a new figure.
+
+        Parameters
+        ----------
+        ax : matplotlib axes, default=None
+
+        Returns
+        -------
+        self
+        """
+        self.ax_, self.figure_ = new_axes(ax, figsize=(6, 4))
+        self._draw(self.ax_)
+        _legend_beside(self.ax_)
+        return self
+
+    def _draw(self, ax: Any) -> None:
+        raise NotImplementedError
+
+
+class ThresholdDisplay(_OneAxesDisplay):
     """Error rate and F-score of each label over the score threshold.
 
     Parameters
@@ -42,7 +71,7 @@ class ThresholdDisplay:
     @classmethod
     def from_estimator(
         cls, estimator: Any, X: Any, y: Any, *, ax: Any = None, **params: Any
-    ) -> ThresholdDisplay:
+    ) -> Self:
         """Draw the curves of a fitted pipeline.
 
         Parameters
@@ -61,7 +90,7 @@ class ThresholdDisplay:
         Raises
         ------
         TypeError
-            If the estimator is no pipeline, or its detector judges frames.
+            If the estimator is not a pipeline, or its detector judges frame by frame.
         """
         steps, detector = parts_of(estimator)
         if not hasattr(detector, "predict_candidates"):
@@ -75,7 +104,7 @@ class ThresholdDisplay:
     @classmethod
     def from_predictions(
         cls, y_true: Any, y_candidates: Any, *, ax: Any = None, **params: Any
-    ) -> ThresholdDisplay:
+    ) -> Self:
         """Draw the curves of scored events.
 
         Parameters
@@ -93,18 +122,7 @@ class ThresholdDisplay:
         """
         return cls(curves=threshold_curves(y_true, y_candidates, **params)).plot(ax=ax)
 
-    def plot(self, *, ax: Any = None) -> ThresholdDisplay:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib axes, default=None
-
-        Returns
-        -------
-        ThresholdDisplay
-        """
-        ax, figure = new_axes(ax, figsize=(6, 4))
+    def _draw(self, ax: Any) -> None:
         colors = colors_of(self.curves.labels)
         for i, label in enumerate(self.curves.labels):
             ax.plot(
@@ -123,9 +141,6 @@ class ThresholdDisplay:
         # An error rate has no upper bound: low thresholds may give many false alarms.
         highest = max(1.0, float(np.nanmax(self.curves.error_rate, initial=0.0)))
         ax.set(xlabel="score threshold", ylim=(0, 1.05 * min(highest, _HIGHEST_RATE)))
-        _legend_beside(ax)
-        self.figure_, self.ax_ = figure, ax
-        return self
 
 
 class EventPrecisionRecallDisplay(ThresholdDisplay):
@@ -146,18 +161,7 @@ class EventPrecisionRecallDisplay(ThresholdDisplay):
     >>> EventPrecisionRecallDisplay.from_estimator(pipe, X, y)  # doctest: +SKIP
     """
 
-    def plot(self, *, ax: Any = None) -> EventPrecisionRecallDisplay:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib axes, default=None
-
-        Returns
-        -------
-        EventPrecisionRecallDisplay
-        """
-        ax, figure = new_axes(ax, figsize=(5, 4.5))
+    def _draw(self, ax: Any) -> None:
         colors = colors_of(self.curves.labels)
         for i, label in enumerate(self.curves.labels):
             ax.plot(
@@ -168,12 +172,9 @@ class EventPrecisionRecallDisplay(ThresholdDisplay):
                 label=str(label),
             )
         ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
-        _legend_beside(ax)
-        self.figure_, self.ax_ = figure, ax
-        return self
 
 
-class OnsetErrorDisplay:
+class OnsetErrorDisplay(_OneAxesDisplay):
     """Histogram of how far found onsets are from true ones.
 
     Parameters
@@ -181,7 +182,7 @@ class OnsetErrorDisplay:
     errors : dict of label to array of shape (n_pairs,)
         From :func:`sklearn_rcrnn.evaluation.onset_errors`.
     collar : float, default=0.5
-        Seconds, drawn as the limits of what counts as right.
+        In seconds, drawn as the limits of what counts as right.
 
     Attributes
     ----------
@@ -200,8 +201,8 @@ class OnsetErrorDisplay:
     @classmethod
     def from_estimator(
         cls, estimator: Any, X: Any, y: Any, *, collar: float = 0.5, ax: Any = None
-    ) -> OnsetErrorDisplay:
-        """Draw the errors of what an estimator predicts.
+    ) -> Self:
+        """Draw the onset errors of the events that an estimator predicts.
 
         Parameters
         ----------
@@ -209,7 +210,7 @@ class OnsetErrorDisplay:
         X : recordings, or features for a detector alone
         y : list of lists of (onset, offset, label)
         collar : float, default=0.5
-            Seconds.
+            In seconds, drawn as the limits of what counts as right.
         ax : matplotlib axes, default=None
 
         Returns
@@ -221,14 +222,14 @@ class OnsetErrorDisplay:
     @classmethod
     def from_predictions(
         cls, y_true: Any, y_pred: Any, *, collar: float = 0.5, ax: Any = None
-    ) -> OnsetErrorDisplay:
-        """Draw the errors of predicted events.
+    ) -> Self:
+        """Draw the onset errors of predicted events.
 
         Parameters
         ----------
         y_true, y_pred : list of lists of (onset, offset, label)
         collar : float, default=0.5
-            Seconds.
+            In seconds, drawn as the limits of what counts as right.
         ax : matplotlib axes, default=None
 
         Returns
@@ -237,18 +238,7 @@ class OnsetErrorDisplay:
         """
         return cls(errors=onset_errors(y_true, y_pred), collar=collar).plot(ax=ax)
 
-    def plot(self, *, ax: Any = None) -> OnsetErrorDisplay:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib axes, default=None
-
-        Returns
-        -------
-        OnsetErrorDisplay
-        """
-        ax, figure = new_axes(ax, figsize=(6, 3.5))
+    def _draw(self, ax: Any) -> None:
         colors = colors_of(list(self.errors))
         limit = max(
             [2 * self.collar, *(np.abs(own).max() for own in self.errors.values() if own.size)]
@@ -263,13 +253,10 @@ class OnsetErrorDisplay:
         for edge in (-self.collar, self.collar):
             ax.axvline(edge, color="grey", linestyle=":")
         ax.set(xlabel="found minus true onset (s)", ylabel="events")
-        _legend_beside(ax)
-        self.figure_, self.ax_ = figure, ax
-        return self
 
 
 class TrainingDisplay:
-    """Losses of a training, epoch by epoch, and the event F-score where it was recorded.
+    """Losses of each epoch of a training, and the event-based F-score where it was recorded.
 
     Parameters
     ----------
@@ -290,9 +277,7 @@ class TrainingDisplay:
         self.history = history
 
     @classmethod
-    def from_estimator(
-        cls, estimator: Any, *, parts: bool = False, ax: Any = None
-    ) -> TrainingDisplay:
+    def from_estimator(cls, estimator: Any, *, parts: bool = False, ax: Any = None) -> Self:
         """Draw the losses of a fitted detector, pre-trainer, or pipeline that ends in one.
 
         Parameters
@@ -309,13 +294,14 @@ class TrainingDisplay:
         last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
         return cls(history=list(last.history_)).plot(parts=parts, ax=ax)
 
-    def plot(self, *, parts: bool = False, ax: Any = None) -> TrainingDisplay:
-        """Draw.
+    def plot(self, *, parts: bool = False, ax: Any = None) -> Self:
+        """Draw into the given axes, or into a new figure.
 
         Parameters
         ----------
         parts : bool, default=False
-            Draw the losses that the whole is the sum of, too, each by its name.
+            Also draw the losses that the whole loss is the sum of, under their names in the
+            history.
         ax : matplotlib axes, default=None
 
         Returns

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
-from functools import wraps
+from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -14,15 +12,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from ..events import Label
 from .augmentation import Augmentation
 
-_Init = TypeVar("_Init", bound=Callable[..., None])
-
 
 class TrainingParameters(BaseEstimator):
     """Stores the parameters of a training.
 
     Subclasses repeat them in the signature of their ``__init__``, where scikit-learn reads
-    names and defaults, under the decorator :func:`stores_training_parameters`, and store
-    only their own.
+    names and defaults, and store only their own there: the decorator
+    :func:`~sklearn_rcrnn._utils.shared_parameters.stores_parameters_of` stores these.
     """
 
     _training_constraints: dict = {
@@ -86,23 +82,3 @@ class TrainingParameters(BaseEstimator):
         self.precision = precision
         self.random_state = random_state
         self.verbose = verbose
-
-
-def stores_training_parameters(init: _Init) -> _Init:
-    """Decorate the ``__init__`` of a subclass that stores only its own parameters.
-
-    Those that all trained estimators share are stored by ``TrainingParameters.__init__``. The
-    signature stays as it is written, which is what scikit-learn reads the names and
-    defaults of parameters from.
-    """
-    signature = inspect.signature(init)
-    shared = list(inspect.signature(TrainingParameters.__init__).parameters)[1:]
-
-    @wraps(init)
-    def store(self: TrainingParameters, *args: Any, **kwargs: Any) -> None:
-        init(self, *args, **kwargs)
-        given = signature.bind(self, *args, **kwargs)
-        given.apply_defaults()
-        TrainingParameters.__init__(self, **{name: given.arguments[name] for name in shared})
-
-    return store  # type: ignore[return-value]

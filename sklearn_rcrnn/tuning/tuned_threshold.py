@@ -40,8 +40,9 @@ from .wrapped import (
 _PARAMETER = "score_threshold"
 
 
-def _gives_candidates(self: Any) -> bool:
-    return hasattr(detector_in(getattr(self, "estimator_", self.estimator)), "predict_candidates")
+def _gives_candidates(tuned: TunedThresholdDetectorCV) -> bool:
+    estimator = getattr(tuned, "estimator_", tuned.estimator)
+    return hasattr(detector_in(estimator), "predict_candidates")
 
 
 class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):

@@ -10,16 +10,9 @@ import pytest
 import soundfile
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
+from small_runs import RATE, unfitted_pipeline
 
-from sklearn_rcrnn import (
-    CRNNPretrainer,
-    FileMemory,
-    LFBETransformer,
-    RCRNNDetector,
-    make_rcrnn_pipeline,
-)
-
-RATE = 8000
+from sklearn_rcrnn import CRNNPretrainer, FileMemory, LFBETransformer, RCRNNDetector
 
 
 @pytest.fixture
@@ -37,17 +30,7 @@ def write(path, seed, seconds=3):
 
 def test_features_of_a_file_that_has_changed(recordings, tmp_path, monkeypatch):
     y = [[(0.5, 1.5, "dog")], []]
-    pipe = make_rcrnn_pipeline(
-        sample_rate=RATE,
-        n_fft=512,
-        hop_length=256,
-        n_mels=16,
-        gru_units=2,
-        dense_units=2,
-        max_epochs=1,
-        random_state=0,
-        memory=tmp_path / "memory",
-    )
+    pipe = unfitted_pipeline(memory=tmp_path / "memory")
     computed = []
     transform = LFBETransformer.transform
     monkeypatch.setattr(

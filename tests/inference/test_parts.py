@@ -7,30 +7,19 @@ import math
 import numpy as np
 import pytest
 import soundfile
+from small_runs import RATE, tiny_pipeline
 
-from sklearn_rcrnn import detect_file, make_rcrnn_pipeline
+from sklearn_rcrnn import detect_file
 from sklearn_rcrnn.datasets import make_rare_events
 from sklearn_rcrnn.inference.work import Job, parts_of, work
 
-RATE = 4000
 MINUTES = 7
 
 
 @pytest.fixture(scope="module")
 def pipe():
     """Trained just enough to find something in every window."""
-    X, y = make_rare_events(12, duration=4.0, sample_rate=RATE, random_state=0)
-    pipe = make_rcrnn_pipeline(
-        sample_rate=RATE,
-        n_fft=256,
-        hop_length=128,
-        n_mels=16,
-        gru_units=4,
-        dense_units=8,
-        max_epochs=2,
-        lr=3e-3,
-        random_state=0,
-    ).fit(X, y)
+    pipe = tiny_pipeline(12, max_epochs=2, lr=3e-3)
     # Over a threshold that about twenty events of a minute reach.
     minute = make_rare_events(6, duration=10.0, sample_rate=RATE, random_state=1)[0].ravel()
     scores = [e.score for e in pipe[-1].predict_candidates(pipe[0].transform([minute]))[0]]

@@ -10,11 +10,11 @@ import time
 
 import numpy as np
 import pytest
+from small_runs import RATE, tiny_pipeline
 
-from sklearn_rcrnn import load, make_rcrnn_pipeline, save
+from sklearn_rcrnn import load, save
 from sklearn_rcrnn.datasets import make_rare_events
 
-RATE = 8000
 N_MODELS = 2000
 # What is put in the place of values.
 VALUES = [
@@ -27,19 +27,10 @@ VALUES = [
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    X, y = make_rare_events(4, duration=3.0, sample_rate=RATE, random_state=0)
-    pipe = make_rcrnn_pipeline(
-        sample_rate=RATE,
-        n_fft=512,
-        hop_length=256,
-        n_mels=16,
-        gru_units=2,
-        dense_units=2,
-        max_epochs=1,
-        random_state=0,
-    ).fit(X, y)
+    X, _ = make_rare_events(1, duration=3.0, sample_rate=RATE, random_state=0)
+    pipe = tiny_pipeline(4)
     pipe[-1].set_params(score_threshold=dict.fromkeys(pipe[-1].classes_.tolist(), 0.0))
-    return save(pipe, tmp_path_factory.mktemp("hostile") / "model"), X[:1]
+    return save(pipe, tmp_path_factory.mktemp("hostile") / "model"), X
 
 
 def places(value, path=()):
