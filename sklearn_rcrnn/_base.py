@@ -165,7 +165,6 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         Without data it is one that will only predict.
         """
         train_set: Any = () if data is None else data.train_set
-        has_validation = data is not None and data.valid_set is not None
         given = self.net_params or {}
         device = resolve_device(self.device)
         settings = {
@@ -189,13 +188,26 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
             **(self._optimizer_params() if len(train_set) else {}),
             **given,
         }
+        if "callbacks" not in given:
+            has_validation = data is not None and data.valid_set is not None
+            settings["callbacks"] = self._callbacks(settings, len(train_set), has_validation)
+        if data is not None and data.checkpoint is not None:
+            # The last: it saves what the others have come to.
+            settings["callbacks"] = [*settings["callbacks"], ("checkpoint", data.checkpoint)]
+        return TrainingNet(**settings)
+
+    def _callbacks(
+        self, settings: dict[str, Any], n_clips: int, has_validation: bool
+    ) -> list[Callback | tuple[str, Callback]]:
+        """The callbacks of a net with these settings: the estimator's own, then the user's."""
         cycle_steps = None
         if self.lr_schedule == "one_cycle":
             size = settings.get("iterator_train__batch_size", settings["batch_size"])
-            n_batches = -(-len(train_set) // size) if size > 0 else 1
+            n_batches = -(-n_clips // size) if size > 0 else 1
             if settings.get("iterator_train__drop_last"):
-                n_batches = len(train_set) // size
+                n_batches = n_clips // size
             cycle_steps = n_batches * settings["max_epochs"]
+        check_monitored(list(self.callbacks or []), has_validation)
         own = callbacks_for(
             patience=self.patience,
             monitor="valid_loss" if has_validation else "train_loss",
@@ -204,13 +216,7 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
             cycle_steps=cycle_steps,
             scores=self._validation_scores(),
         )
-        if "callbacks" not in given:
-            check_monitored(list(self.callbacks or []), has_validation)
-            settings["callbacks"] = [*own, *(self.callbacks or [])]
-        if data is not None and data.checkpoint is not None:
-            # The last: it saves what the others have come to.
-            settings["callbacks"] = [*settings["callbacks"], ("checkpoint", data.checkpoint)]
-        return TrainingNet(**settings)
+        return [*own, *(self.callbacks or [])]
 
     def _predict_by(self, net: TrainingNet) -> Callable[[Any], Any]:
         """What callbacks score: the estimator's predictions with a net in training."""

@@ -120,6 +120,6 @@ def _is_rttm(name: str, text: str) -> bool:
     )
 
 
-AUDACITY = Format("audacity", (".txt",), _read_audacity, _write_audacity, _is_audacity, False)
+AUDACITY = Format("audacity", (".txt",), _read_audacity, _write_audacity, _is_audacity, many=False)
 DCASE = Format("dcase", (".txt", ".csv"), _read_dcase, _write_dcase, _is_dcase)
 RTTM = Format("rttm", (".rttm",), _read_rttm, None, _is_rttm)

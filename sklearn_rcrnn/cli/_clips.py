@@ -68,6 +68,7 @@ class Clips(NamedTuple):
 def read_clips(
     recordings: Path,
     table: Path,
+    *,
     length: float,
     empty_ratio: float,
     seed: int,
@@ -122,7 +123,7 @@ def read_clips(
         n_events=n_events,
         n_clips=len(X),
     )
-    return Clips(X, clips, groups, usable, y, undecided)
+    return Clips(X, clips, groups, recordings=usable, events=y, undecided=undecided)
 
 
 def _usable(paths: list[Path], log: Log) -> dict[Path, float]:

@@ -44,7 +44,16 @@ def synthesize(
         if source is None:
             paths, y = _synthetic(output, clips, length, presence, seed)
         else:
-            paths, y = _mixtures(output, source, subset, clips, length, presence, seed, jobs)
+            paths, y = _mixtures(
+                output,
+                source,
+                subset,
+                clips=clips,
+                length=length,
+                presence=presence,
+                seed=seed,
+                jobs=jobs,
+            )
         names = [str(path.relative_to(output)) for path in paths]
         lists = check_event_lists(y)
         write_events(dict(zip(names, lists, strict=True)), output / "events.csv")
@@ -73,6 +82,7 @@ def _mixtures(
     output: Path,
     source: Path,
     subset: str,
+    *,
     clips: int,
     length: float,
     presence: float,

@@ -117,7 +117,12 @@ def train(
         place = Workplace(output, overwrite, resume)
         sizes = _sizes(start, gru_units, dense_units, pretrain_epochs)
         clips = read_clips(
-            *(recordings, events, clip_length, empty_ratio, seed, log),
+            recordings,
+            events,
+            length=clip_length,
+            empty_ratio=empty_ratio,
+            seed=seed,
+            log=log,
             corrections=corrections,
             columns=table_columns,
         )
@@ -132,7 +137,7 @@ def train(
         pipe.fit(stream, detector__checkpoint=place.checkpoints, **validation)
         scores: dict[str, Any] = {}
         if len(held):
-            scores = _choose_and_score(pipe, clips, held, clip_length, seed, log)
+            scores = _choose_and_score(pipe, clips, held, length=clip_length, seed=seed, log=log)
         if len(held) and last:
             log.say("final", f"{counted(last, 'epoch')} more with what was held out")
             more = fresh_clips(clips, [], **makes)

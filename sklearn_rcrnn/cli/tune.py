@@ -79,7 +79,13 @@ def tune(
     log = Log(quiet, as_json)
     try:
         clips = read_clips(
-            *(recordings, events, clip_length, empty_ratio, seed, log), columns=table_columns
+            recordings,
+            events,
+            length=clip_length,
+            empty_ratio=empty_ratio,
+            seed=seed,
+            log=log,
+            columns=table_columns,
         )
         pipe = new_pipeline(epochs, seed, 1, start)
         set_params(pipe, [], lr)

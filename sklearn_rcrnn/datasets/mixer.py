@@ -104,10 +104,16 @@ def generate_mixture_recipes(
     n_events = round(mixtures_per_class * event_presence_prob)
     recipes = {}
     for name in classes:
-        drawn = _draw(
-            events[name], name, backgrounds, mixtures_per_class, n_events, ebrs, mixture_length, rng
+        recipes[name] = _draw(
+            events[name],
+            name,
+            backgrounds,
+            n_mixtures=mixtures_per_class,
+            n_events=n_events,
+            ebrs=ebrs,
+            mixture_length=mixture_length,
+            rng=rng,
         )
-        recipes[name] = drawn
     flat = [recipe for name in classes for recipe in recipes[name]]
     _scale(folder, flat, mixture_length, n_jobs, verbose)
     for name in classes:
@@ -120,6 +126,7 @@ def _draw(
     events: list[dict[str, Any]],
     name: str,
     backgrounds: list[dict[str, Any]],
+    *,
     n_mixtures: int,
     n_events: int,
     ebrs: Sequence[float],

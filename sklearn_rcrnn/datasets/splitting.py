@@ -72,8 +72,8 @@ def split_by_recording(
         parts,
         events,
         backgrounds,
-        lambda label, entry: recording_of(entry) in held[label],
-        lambda entry: recording_of(entry) in held_backgrounds,
+        is_held=lambda label, entry: recording_of(entry) in held[label],
+        is_held_background=lambda entry: recording_of(entry) in held_backgrounds,
     )
 
 
@@ -223,8 +223,8 @@ def split_by_source(
         parts,
         events,
         backgrounds,
-        is_held,
-        lambda entry: entry not in rest or recording_of(entry) in drawn,
+        is_held=is_held,
+        is_held_background=lambda entry: entry not in rest or recording_of(entry) in drawn,
     )
 
 
@@ -257,6 +257,7 @@ def _write_parts(
     parts: tuple[str, str],
     events: dict[str, list],
     backgrounds: list[dict[str, Any]],
+    *,
     is_held: Callable[[str, dict[str, Any]], bool],
     is_held_background: Callable[[dict[str, Any]], bool],
 ) -> Path:

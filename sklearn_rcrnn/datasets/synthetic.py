@@ -79,7 +79,7 @@ def make_rare_events(
         events: list[tuple[float, float, str]] = []
         if rng.rand() < event_presence_prob:
             for _ in range(rng.randint(1, max_events + 1)):
-                _add_event(mixture, events, sample_rate, ebr, labels, rng)
+                _add_event(mixture, events, sample_rate, ebr=ebr, labels=labels, rng=rng)
         row[:] = mixture / max(1.0, np.abs(mixture).max() * 1.001)
         y.append(sorted(events))
     return X, y
@@ -89,6 +89,7 @@ def _add_event(
     mixture: Samples,
     events: list[tuple[float, float, str]],
     sample_rate: int,
+    *,
     ebr: tuple[float, float],
     labels: Sequence[str],
     rng: np.random.RandomState,

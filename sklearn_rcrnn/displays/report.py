@@ -99,7 +99,7 @@ def write_report(
     if isinstance(around, (int, float)) and around < 0:
         raise ValueError(f"around must not be negative; got {around!r}")
     labels = labels_of([*found, *(true or [])])
-    sections, events = _contents(recordings, names, found, true, around, audio)
+    sections, events = _contents(recordings, names, found, true=true, around=around, audio=audio)
     busy_numbers = {event["section"] for event in events}
     busy = [s for s in sections if s["number"] in busy_numbers or "error" in s]
     quiet = [s for s in sections if s["number"] not in busy_numbers and "error" not in s]
@@ -152,6 +152,7 @@ def _contents(
     recordings: Sequence[Any],
     names: Sequence[str],
     found: Sequence[Sequence[Event]],
+    *,
     true: Sequence[Sequence[Event]] | None,
     around: float | str | None,
     audio: bool,

@@ -64,7 +64,7 @@ def parts_of(
             for lane, own in lanes.items()
         }
         where = f"{name}, {clock(int(first))} to {clock(math.ceil(last))}"
-        yield Part(where, name, clip, inside, first, last)
+        yield Part(where, name, clip, inside, start=first, stop=last)
 
 
 def section_of(part: Part, audio: bool) -> dict[str, Any]:

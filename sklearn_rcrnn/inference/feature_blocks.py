@@ -102,7 +102,9 @@ class _Chunked:
         samples = Frames(self._finite(blocks))
         if not samples.read_to(1):
             raise ValueError("The recording is empty: it has 0 samples")
-        for chunk in chunks_with_context(samples, length, length, lead, lead, self.hop):
+        for chunk in chunks_with_context(
+            samples, length, length, before=lead, after=lead, unit=self.hop
+        ):
             rows = np.asarray(self.features.transform([chunk.features])[0])
             first = chunk.start // self.hop
             n_frames = len(rows) - first if chunk.is_last else chunk.n_frames // self.hop

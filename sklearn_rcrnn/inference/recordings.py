@@ -115,7 +115,12 @@ def _detect(
         return
     length = windows.hop if at_once == 1 else windows.length
     chunks = chunks_with_context(
-        frames, windows.length, length, network.before, network.after, network.frames_per_row
+        frames,
+        windows.length,
+        length,
+        before=network.before,
+        after=network.after,
+        unit=network.frames_per_row,
     )
     cut = _cut(_with_rows(chunks, network), windows, network.frames_per_row)
     for group in _groups(cut, at_once):
@@ -127,7 +132,7 @@ def _detect(
 
 
 def chunks_with_context(
-    frames: Frames, first_length: int, length: int, before: int, after: int, unit: int = 1
+    frames: Frames, first_length: int, length: int, *, before: int, after: int, unit: int = 1
 ) -> Iterator[Chunk]:
     """Chunks of a recording with what lies around them, to its end.
 
@@ -135,7 +140,7 @@ def chunks_with_context(
     ----------
     frames : Frames
     first_length, length : int
-        Of the first chunk and of the others; multiples of `unit`.
+        Lengths of the first chunk and of the others in frames; multiples of `unit`.
     before, after : int
         Frames around a chunk. At the end of the recording, where there are fewer after it,
         there are so many more before it.

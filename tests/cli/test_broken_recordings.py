@@ -34,7 +34,14 @@ def folder(tmp_path):
 def read(folder, rows, tmp_path, **log):
     table = tmp_path / "events.csv"
     table.write_text("\n".join(["file,onset,offset,label", *rows]))
-    return read_clips(folder, table, 10.0, 5.0, 0, Log(**{"quiet": True, "as_json": False} | log))
+    return read_clips(
+        folder,
+        table,
+        length=10.0,
+        empty_ratio=5.0,
+        seed=0,
+        log=Log(**{"quiet": True, "as_json": False} | log),
+    )
 
 
 def test_what_is_left_out_is_said(folder, tmp_path, capsys):

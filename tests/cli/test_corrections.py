@@ -26,10 +26,10 @@ def test_clips_after_corrections(tmp_path, capsys):
     clips = read_clips(
         tmp_path / "a.wav",
         tmp_path / "events.csv",
-        10.0,
-        1.0,
-        0,
-        Log(False, False),
+        length=10.0,
+        empty_ratio=1.0,
+        seed=0,
+        log=Log(False, False),
         corrections=tmp_path / "corrections.csv",
     )
     # Four clips of ten seconds: the third has an undecided event, the second no event any more.

@@ -162,7 +162,9 @@ def test_chunks_cover_a_recording_once_and_with_its_context(n_frames, before, af
     frames = np.arange(n_frames)[:, None]
     length = windows.hop
     held = Frames(np.array_split(frames, 7))
-    chunks = list(chunks_with_context(held, windows.length, length, before, after, 8))
+    chunks = list(
+        chunks_with_context(held, windows.length, length, before=before, after=after, unit=8)
+    )
     own = [c.features[c.start : c.start + c.n_frames, 0] for c in chunks]
     np.testing.assert_array_equal(np.concatenate(own), frames[:, 0])
     assert [c.is_last for c in chunks] == [False] * (len(chunks) - 1) + [True]
