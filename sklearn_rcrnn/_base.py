@@ -31,7 +31,7 @@ from .training.restoring import restore
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-# Seconds around a frame that normalize it, unless training clips are shorter.
+# Seconds of surroundings that normalize a frame, unless training clips are shorter.
 _CONTEXT = 10.0
 
 
@@ -69,7 +69,7 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
             Validation clips; by default a part of `X` is set aside, and of a stream none.
             A Pipeline does not transform `X_val`: give ``pipe[:-1].transform(X_val)``.
         sample_weight : array of shape (n_clips,), default=None
-            How much each clip of `X` counts in the losses. Not for a stream.
+            Weight of each clip of `X` in the losses. A stream takes none.
         checkpoint : str or PathLike, default=None
             Folder for the state of the training after each epoch. Where a training of the
             same parameters and data was killed, it goes on after its last complete epoch,
@@ -85,10 +85,10 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         Raises
         ------
         TypeError, ValueError
-            For parameters, features or events that cannot be; names the clip. Also where
+            For invalid parameters, features or events; the message names the clip. Also if
             the training diverges.
         KeyboardInterrupt
-            When the user stops the training, which leaves the estimator unfitted.
+            If the user stops the training, which leaves the estimator unfitted.
 
         Notes
         -----
@@ -143,7 +143,10 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         self._set_normalization(network, data.clips)
 
     def _set_normalization(self, network: Any, clips: Clips, measure: bool = True) -> None:
-        """By the training clips; mean and scale only where no earlier training set them."""
+        """Fit the normalization to the training clips.
+
+        Mean and scale are measured only if no earlier training has set them.
+        """
         layer = self._normalization(network)
         if layer is None:
             return
@@ -153,7 +156,7 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
             layer.measure(clips)
 
     def _context(self) -> int | None:
-        """Frames around each that normalize it; None: the training clips do that."""
+        """Number of frames whose mean and deviation normalize a frame; None for all clips."""
         if self.normalization == "training":
             return None
         seconds = _CONTEXT if self.normalization == "auto" else self.normalization
@@ -219,7 +222,7 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         return [*own, *(self.callbacks or [])]
 
     def _predict_by(self, net: TrainingNet) -> Callable[[Any], Any]:
-        """What callbacks score: the estimator's predictions with a net in training."""
+        """The function whose results callbacks score: predictions by a net in training."""
         now = copy.copy(self)
         now.net_ = net
         return now._scored_predictions
@@ -270,7 +273,7 @@ class EventDetector(NetworkEstimator):
         y : list of lists of (onset, offset, label), or DataFrame
             As for :meth:`fit`.
         sample_weight : array of shape (n_clips,), default=None
-            How often the events of each clip count.
+            Number of times that the events of each clip count.
 
         Returns
         -------

@@ -84,7 +84,7 @@ def frames_to_events(
 
 
 class FrameDetector(EventDetector):
-    """Detect sound events frame by frame, as the systems do that R-CRNN was compared with.
+    """Detect sound events frame by frame, as the systems that R-CRNN was compared with do.
 
     It takes the same `X` and `y` as :class:`RCRNNDetector`, and returns events of the same
     kind. Unlike there, the threshold moves the boundaries of the events.
@@ -95,12 +95,12 @@ class FrameDetector(EventDetector):
         ``"crnn"``: Çakır and Virtanen; ``"crnn_1d"``: Lim et al.; ``"cnn"`` and ``"dnn"``:
         Phan et al.; ``"mlp"``: the baseline of the challenge. See Notes.
     n_members : int, default=1
-        Number of networks whose probabilities are averaged; Lim et al. had up to five.
+        Number of networks whose probabilities are averaged; Lim et al. used up to five.
     foreground_weight : float, default=None
         Weight of the loss at frames with an event. None takes 3 for ``"cnn"`` and
         ``"dnn"``, whose authors have a weighted loss, and 1 otherwise.
     distance_weight : float, default=None
-        Weight of a second task, which is to tell the distances to onset and offset. None
+        Weight of a second task, which is to predict the distances to onset and offset. None
         takes 1 for ``"cnn"`` and ``"dnn"``, and 0 otherwise, which leaves the task out.
     frame_threshold : float, default=0.5
         Lowest probability of a frame with an event. This parameter and the next four may

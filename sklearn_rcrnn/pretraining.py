@@ -206,14 +206,14 @@ class CRNNPretrainer(
         return probabilities
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Part of the (clip, label) pairs whose presence is told rightly at 0.5.
+        """Accuracy: the part of the (clip, label) pairs whose presence is predicted correctly.
 
         Parameters
         ----------
         X : as for :meth:`transform`
         y : list of lists of (onset, offset, label)
         sample_weight : array of shape (n_clips,), default=None
-            How much each clip counts.
+            Weight of each clip.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""What a single score does not tell: by label, by ratio, over thresholds, with intervals."""
+"""Evaluation beyond a single score: by label or group, over thresholds, with intervals."""
 
 from .bootstrap import bootstrap_interval
 from .curves import threshold_curves

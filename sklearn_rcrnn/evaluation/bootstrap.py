@@ -1,4 +1,4 @@
-"""How sure a score is, with so many clips."""
+"""Confidence intervals of scores."""
 
 from __future__ import annotations
 
@@ -23,18 +23,20 @@ def bootstrap_interval(
     random_state: Any = None,
     **criteria: Any,
 ) -> tuple[float, float]:
-    """Confidence interval of a score, by drawing clips with replacement.
+    """Estimate the confidence interval of a score by bootstrapping clips.
 
     Parameters
     ----------
     y_true, y_pred : list of n_clips lists of (onset, offset, label)
     metric : event_based_error_rate or event_based_f_score
-        Micro average over all labels.
+        The score, a micro average over all labels.
     confidence : float, default=0.95
+        Probability with which the interval holds the score.
     n_resamples : int, default=1000
+        Number of times that as many clips are drawn with replacement.
     random_state : int, RandomState instance or None, default=None
     **criteria
-        As for :func:`event_based_error_rate`.
+        Criteria as for :func:`event_based_error_rate`.
 
     Returns
     -------
@@ -42,7 +44,7 @@ def bootstrap_interval(
 
     Notes
     -----
-    Clips are matched by sed_eval once; it is the counts of each clip that are drawn.
+    sed_eval matches the events of each clip only once; the counts of clips are resampled.
 
     Examples
     --------

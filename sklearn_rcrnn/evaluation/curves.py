@@ -1,4 +1,4 @@
-"""Scores of each label over the score threshold."""
+"""Scores of each label as functions of the score threshold."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..metrics.counts import COUNTS, event_counts, rates_of
 from ..metrics.durations import check_hours
 from ..postprocessing import EventRules, apply_rules
 
-# Thresholds at which curves are computed unless told otherwise.
+# Thresholds at which curves are computed by default.
 THRESHOLDS = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2).tolist())
 
 
@@ -28,7 +28,7 @@ def threshold_curves(
     rules: EventRules | None = None,
     **criteria: Any,
 ) -> Bunch:
-    """Error rate, F-score, precision and recall of each label over the score threshold.
+    """Compute error rate, F-score, precision and recall of each label at many thresholds.
 
     Parameters
     ----------
@@ -37,14 +37,14 @@ def threshold_curves(
         All scored events, from ``predict_candidates``.
     thresholds : sequence of float, default=0.05 to 0.95
     labels : sequence, default=None
-        By default all that occur in `y_true`, sorted.
+        Labels in this order; by default all that occur in `y_true`, sorted.
     max_events : int, default=None
-        Events of a clip at most, as ``max_events_per_clip`` of the detector.
+        Largest number of events of a clip, as ``max_events_per_clip`` of the detector.
     durations : sequence of n_clips floats, default=None
-        Seconds of each clip, for the false alarms an hour.
+        Duration of each clip in seconds, for the false alarms per hour.
     rules : EventRules, default=None
-        How events above the threshold are joined and kept, as `merge_gap`, `min_duration` and
-        `max_duration` of the detector.
+        Rules by which events above the threshold are joined and dropped, as `merge_gap`,
+        `min_duration` and `max_duration` of the detector.
     **criteria
         ``t_collar``, ``evaluate_onset``, ``evaluate_offset`` and
         ``percentage_of_length``, as for :func:`event_based_error_rate`.

@@ -1,4 +1,4 @@
-"""Scores of a part of the clips: by ratio, scene or recorder, or by the class it was made for."""
+"""Scores of groups of clips, such as those of one ratio, scene or recorder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def scores_by_group(
     labels: Sequence[Label] | None = None,
     **criteria: Any,
 ) -> list[dict[str, Any]]:
-    """Error rate and F-score of each label in each group of clips.
+    """Compute error rate, F-score and recall of each label in each group of clips.
 
     Groups are, for example, the event-to-background ratio of each mixture, its scene, or
     the recorder that made it.
@@ -27,16 +27,16 @@ def scores_by_group(
     y_true, y_pred : list of n_clips lists of (onset, offset, label)
     groups : sequence of n_clips sortable values
     labels : sequence, default=None
-        By default all that occur in `y_true`, sorted.
+        Labels in this order; by default all that occur in `y_true`, sorted.
     **criteria
-        As for :func:`event_based_error_rate`.
+        Criteria as for :func:`event_based_error_rate`.
 
     Returns
     -------
     list of dict
-        A row for each label and group that has true events of it: ``label``, ``group``,
-        ``n_events``, ``error_rate``, ``f_score``, and ``recall``. ``pandas.DataFrame``
-        takes it as it is.
+        One row for each label and each group that has true events of this label, with the keys
+        ``label``, ``group``, ``n_events``, ``error_rate``, ``f_score`` and ``recall``.
+        ``pandas.DataFrame(rows)`` makes a table of them.
 
     Examples
     --------
@@ -67,25 +67,26 @@ def scores_by_group(
 def by_own_mixtures(
     y_true: Any, y_pred: Any, made_for: Sequence[Label]
 ) -> dict[Label, tuple[list[list[Event]], list[list[Event]]]]:
-    """True and found events of each class over the clips that were made for it.
+    """Sort true and found events by class, each over the clips that were made for it.
 
-    The rule of DCASE 2017: mixtures are made for one class, half of them without an event,
-    and a detector of a class is scored on those of its class alone. Events of other
-    classes do not count there.
+    This is the rule of DCASE 2017: each mixture is made for one class, half of them without an
+    event, and a class is scored only on its own mixtures. Events of other classes do not count
+    there.
 
     Parameters
     ----------
     y_true : list of n_clips lists of (onset, offset, label)
     y_pred : list of n_clips lists of Event
-        From ``predict``, or candidates for :func:`threshold_curves`.
+        Events from ``predict``, or candidates for :func:`threshold_curves`.
     made_for : sequence of n_clips labels
+        The class that each clip was made for.
 
     Returns
     -------
     dict of label to (true events, found events)
-        Sorted by label; each a list with an entry for each of its clips, ready for
-        :func:`event_based_error_rate`, :func:`threshold_curves` or
-        :func:`bootstrap_interval`.
+        Sorted by label. Both are lists with an entry for each clip of the class, as
+        :func:`event_based_error_rate`, :func:`threshold_curves` and
+        :func:`bootstrap_interval` take them.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The score that asks how far events intersect, over all thresholds (PSDS)."""
+"""The polyphonic sound detection score (PSDS), which is based on the intersection of events."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ def psds(
     alpha_st: float = 0.0,
     max_efpr: float = 100.0,
 ) -> float:
-    """Polyphonic sound detection score, over all thresholds, by ``sed_scores_eval``.
+    """Compute the polyphonic sound detection score over all thresholds.
 
-    It asks for intersection with the true events, not for onsets. Needs the extra
-    ``psds``: ``pip install 'sklearn-rcrnn[psds]'``, which compiles a little.
+    An event counts as found if it intersects a true one far enough; its onset does not matter.
+    The score is computed by ``sed_scores_eval``, which the extra ``psds`` installs from source:
+    ``pip install 'sklearn-rcrnn[psds]'`` needs a C compiler.
 
     Parameters
     ----------
@@ -34,9 +35,9 @@ def psds(
     y_candidates : list of n_clips lists of Event
         All scored events, from ``predict_candidates``.
     durations : sequence of n_clips floats
-        Seconds.
+        Duration of each clip in seconds.
     dtc_threshold, gtc_threshold, cttc_threshold, alpha_ct, alpha_st, max_efpr
-        Of the score; by default its first scenario without cross-triggers.
+        Parameters of the score; the defaults are its first scenario without cross-triggers.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""How precisely the onsets of events are found."""
+"""Errors of the onsets of found events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..events import Label, check_event_lists, labels_of
 def onset_errors(
     y_true: Any, y_pred: Any, *, max_error: float = 5.0
 ) -> dict[Label, NDArray[np.float64]]:
-    """How far the onsets of found events are from the true ones, by label.
+    """Measure how far the onsets of found events are from the true ones, by label.
 
     Each true event is paired with the found event of its label that overlaps it most.
 
@@ -21,7 +21,7 @@ def onset_errors(
     ----------
     y_true, y_pred : list of n_clips lists of (onset, offset, label)
     max_error : float, default=5.0
-        Pairs that are further apart, in seconds, are left out.
+        Pairs whose onsets are further apart, in seconds, are left out.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""All that found events can be told about true ones, in one result."""
+"""Counts and scores of each label, and confusions between labels, in one result."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def detection_summary(
     labels: Sequence[Label] | None = None,
     **criteria: Any,
 ) -> Bunch:
-    """Counts, scores, false alarms an hour, and which labels were taken for which.
+    """Summarize a detection: counts, scores, false alarms per hour, and confused labels.
 
     Parameters
     ----------
     y_true, y_pred : list of n_clips lists of (onset, offset, label)
         In seconds.
     durations : sequence of n_clips floats, default=None
-        Seconds of each clip, for the false alarms an hour.
+        Duration of each clip in seconds, for the false alarms per hour.
     labels : sequence, default=None
-        Labels that count, and their order; by default all that occur, sorted.
+        Labels that count, in this order; by default all that occur, sorted.
     **criteria
         ``t_collar``, ``evaluate_onset``, ``evaluate_offset`` and
         ``percentage_of_length``, as for :func:`event_based_error_rate`.
@@ -45,13 +45,13 @@ def detection_summary(
         - ``by_label`` : list of n_labels dicts with the keys ``n_true``, ``n_found``,
           ``n_right``, ``n_misplaced``, ``n_missed`` and ``n_false`` (:func:`event_counts`),
           ``error_rate``, ``f_score`` and ``false_alarms_per_hour``.
-        - ``overall`` : such a dict of all events together.
-        - ``confusions`` : int64 array of shape (n_labels, n_labels): how many events of a
-          label (row) were found where they are, but as one of another label (column). Each is
-          one of those missed and one of those false.
-        - ``hours`` : float, of all clips together, or None.
+        - ``overall`` : such a dict for all events together.
+        - ``confusions`` : int64 array of shape (n_labels, n_labels), the numbers of true events
+          of a label (row) in whose place an event of another label (column) was found. Each of
+          them is also counted as one missed and one false event.
+        - ``hours`` : float or None, the duration of all clips together.
 
-        The error rate is None where there is no true event, and false alarms an hour are None
+        The error rate is None if there is no true event, and the false alarms per hour are None
         without `durations`.
 
     Raises
@@ -77,7 +77,7 @@ def detection_summary(
     hours = None if durations is None else check_hours(durations, len(true))
     counts = event_counts(true, found, labels=labels, **criteria)
     overall = _row(counts.sum(0), hours)
-    # Of all labels together, one taken for another is one error and not two.
+    # Over all labels, an event of a wrong label is one error, a substitution, and not two.
     rate: Any = event_based_error_rate(true, found, labels=labels, **criteria)
     overall["error_rate"] = None if np.isnan(rate) else rate
     return Bunch(

@@ -1,4 +1,4 @@
-"""Several processes on one folder: who works on which recording, and who has died over it.
+"""Claims: which of several processes that share a folder works on which recording.
 
 A claim is a file that only one process can create. It names the process, which touches it
 while it lives. Nobody removes or renames the claim of another: who takes over a dead one
@@ -30,9 +30,10 @@ class Claims:
     Parameters
     ----------
     folder : Path
-        Made if it is not there.
+        Created if it does not exist.
     beat, dead : float, default=10, 90
-        Seconds between signs of life, and without one until another may take over.
+        Seconds between signs of life, and seconds without one after which another process may
+        take over.
     """
 
     def __init__(self, folder: Path, beat: float = BEAT, dead: float = DEAD):

@@ -1,4 +1,4 @@
-"""Work on recordings by the workers of a Dask cluster, on this machine or on many."""
+"""The engine that lets the workers of a Dask cluster do jobs, on one machine or on many."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from .work import Job, Result, work_elsewhere
 PATIENCE = 60.0
 # Seconds to wait for the first answer of a scheduler.
 FIRST_ANSWER = 10.0
-# Models that a worker keeps loaded.
+# Number of models that a worker keeps in memory.
 _KEPT = 2
 
 
 class ClusterLost(ConnectionError):
-    """The scheduler went away and did not come back."""
+    """The scheduler became unreachable and did not come back."""
 
 
 class Dask:

@@ -1,4 +1,4 @@
-"""Output of the network as events in seconds."""
+"""The output of the network as events in seconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..nn.rcrnn import Detections
 def to_events(
     found: Detections, labels: Sequence[Label], step: float, nms_threshold: float
 ) -> list[list[Event]]:
-    """Scored events of each clip of a batch, after suppression within each label.
+    """Turn the output for a batch into scored events, suppressing within each label.
 
     Parameters
     ----------

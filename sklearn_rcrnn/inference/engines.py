@@ -1,4 +1,4 @@
-"""Who does the work on recordings: this process, processes beside it, or what joblib has.
+"""The engines that do jobs: this process, worker processes, or another backend of joblib.
 
 An engine takes jobs from an iterator as it has room for them and gives back each with its
 result, in the order in which they are done. The iterator may give None: there is no job now,
@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from .transport import packed, unpacked
 from .work import Job, Result, work, work_elsewhere
 
-# Workers that may die over a job before it is taken to be its fault.
+# A job that has killed this many workers is given up.
 STRIKES = 3
 # Seconds until an engine asks again for a job when there was none.
 IDLE = 0.5
@@ -46,7 +46,7 @@ class Engine(Protocol):
 
 
 class Here:
-    """This process does one job after the other."""
+    """Does one job after the other in this process."""
 
     n_workers = 1
 
@@ -70,7 +70,7 @@ class Here:
 
 
 class Processes:
-    """Processes of this machine, each of which loads the model once; the dead are replaced.
+    """Worker processes on this machine; each loads the model once, and dead ones are replaced.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def engine_for(estimator: Any, n_jobs: int | None, progress: Progress | None) ->
     ----------
     estimator : Pipeline
     n_jobs : int or None
-        As joblib has it.
+        Number of processes, as in joblib.
     progress : callable or None
     """
     from joblib import effective_n_jobs
@@ -201,7 +201,7 @@ def engine_for(estimator: Any, n_jobs: int | None, progress: Progress | None) ->
 
 
 def died(job: Job) -> Result:
-    """The result of a job that several workers died over."""
+    """The result of a job that has killed several workers."""
     why = "perhaps it needs more memory than there is"
     return Result([], f"{job.path!r}: {STRIKES} workers died over it ({why})", 0.0)
 

@@ -1,4 +1,4 @@
-"""Features of a recording that comes in blocks, from any transformer.
+"""Features of a recording that arrives in blocks, from any transformer.
 
 The door for own features, such as PCEN, a constant-Q transform or other filters: any
 transformer whose ``transform`` takes a list of clips and gives an array (n_frames, n_bands)
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from .recordings import Frames, chunks_with_context
 
-# Seconds that are transformed together, and those on either side of them.
+# Seconds that are transformed at a time, and those of context on either side.
 _CHUNK = 30.0
 _LEAD = 5.0
 
@@ -47,12 +47,12 @@ def check_block_features(features: Any) -> None:
 
 
 def feature_blocks(features: Any, blocks: Iterable[NDArray]) -> Iterator[NDArray[np.float32]]:
-    """The features of one recording that comes in blocks.
+    """Compute the features of one recording that arrives in blocks.
 
     Parameters
     ----------
     features : transformer
-        As the module says.
+        One that keeps the contract in the docstring of this module.
     blocks : iterable of float32 arrays of shape (n_samples_i,)
 
     Yields
@@ -62,8 +62,8 @@ def feature_blocks(features: Any, blocks: Iterable[NDArray]) -> Iterator[NDArray
     Raises
     ------
     ValueError
-        If the recording is empty, samples are not finite, or the features are not what
-        their ``frame_shift`` promises.
+        If the recording is empty, if samples are not finite, or if the number of frames is not
+        what ``frame_shift`` promises.
     """
     method = _block_method(features)
     if method is None:
@@ -73,7 +73,7 @@ def feature_blocks(features: Any, blocks: Iterable[NDArray]) -> Iterator[NDArray
 
 
 def _block_method(features: Any) -> Callable[[Iterable[NDArray]], Iterator[NDArray]] | None:
-    """``transform_blocks``, unless a class below the one that has it has an own ``transform``."""
+    """``transform_blocks``, unless a subclass overrides ``transform`` alone."""
     for kind in type(features).__mro__:
         if "transform_blocks" in vars(kind):
             return features.transform_blocks

@@ -1,4 +1,4 @@
-"""Many recordings: side by side, going on where an earlier run stopped."""
+"""Detection in many recordings, side by side, continuing where an earlier run stopped."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ from .run_statistics import RunStatistics
 from .settings import settings_of
 from .work import PART, Job, Part, Result, parts_of
 
-# Bytes of a recording whose length is looked up before it is worked on.
+# Recordings of more bytes have their duration looked up first, to be cut into parts.
 _LONG = 8_000_000
-# Parts are so much longer while there are recordings for all workers.
+# Parts are this many times longer while there are recordings for all workers.
 _LONGER = 6
 
 
 class Outcome(NamedTuple):
-    """What became of a recording.
+    """The result for one recording.
 
     Attributes
     ----------
     path : Path
     events : list of Event, or None
-        None if there was an error, or an earlier run or another process had done it.
+        None if there was an error, or if an earlier run or another process has done the
+        recording.
     error : str or None
     duration : float
-        Seconds of audio that were looked at.
+        Seconds of audio that were searched.
     """
 
     path: Path
@@ -65,36 +66,35 @@ def detect_files(
     Parameters
     ----------
     estimator : Pipeline
-        As for :func:`detect_file`.
+        A fitted pipeline, as for :func:`detect_file`.
     paths : sequence of paths
     output_dir : str or PathLike, default=None
-        Write a table for each recording to this folder as soon as it is done, under the
-        name of the recording. A run that was interrupted goes on when it is repeated:
-        recordings whose events by this model and settings are there already are passed
-        over, unless they have changed since. Several processes, on several machines that
-        share the folder, share the work.
+        Folder to write a table for each recording to, named like the recording, as soon as it
+        is done. To continue an interrupted run, repeat it: recordings that were done with this
+        model and these settings are skipped, unless the files have changed since. Several
+        processes that share the folder, also on several machines, share the work.
     format : str, default="csv"
-        Of the tables; see :func:`write_events`. Or ``"parquet"``: one data set of all
-        events, with the columns ``file``, ``onset``, ``offset``, ``label``, ``score`` and
-        ``model``.
+        Format of the tables, as for :func:`write_events`. ``"parquet"`` writes one data set of
+        all events instead, with the columns ``file``, ``onset``, ``offset``, ``label``,
+        ``score`` and ``model``.
     root : str or PathLike, default=None
-        A folder that all recordings are in: tables lie in folders of `output_dir` as
-        recordings do in folders of this one. None: tables lie side by side.
+        A folder that holds all recordings: its tree of folders is repeated in `output_dir`.
+        None: all tables lie side by side.
     overwrite : bool, default=False
         Do all recordings again.
     n_jobs : int, default=None
-        Worker processes; one that is killed is replaced. A backend that
+        Number of worker processes; one that is killed is replaced. A backend that
         :func:`joblib.parallel_config` names is used, too.
     client : distributed.Client, default=None
-        Let the workers of a Dask cluster do the work. They must see the recordings under
+        Client of a Dask cluster whose workers do the work. They must see the recordings under
         the same paths; only this process writes.
     ordered : bool, default=True
-        Yield in the order of `paths`; otherwise as recordings are done.
+        Yield in the order of `paths`. False: yield each recording as soon as it is done.
     progress : callable, default=None
-        Called with a :class:`RunStatistics` whenever something is done, within long recordings
-        too.
+        Called with a :class:`RunStatistics` whenever something is done, also within long
+        recordings.
     model_name : str, default="model"
-        Begins the column ``model`` of a Parquet data set.
+        Name with which the column ``model`` of a Parquet data set begins.
 
     Yields
     ------
@@ -103,10 +103,10 @@ def detect_files(
     Raises
     ------
     ConnectionError
-        If the scheduler of the cluster goes away for more than a minute. What is done is
+        If the scheduler of the cluster is unreachable for more than a minute. What is done is
         kept.
     ImportError
-        For Parquet without ``pyarrow``.
+        If ``format="parquet"`` and ``pyarrow`` is not installed.
     ValueError
         If two recordings would have the same table, one is not in `root`, or `output_dir`
         holds tables of other recordings, another model or other settings.
@@ -255,7 +255,7 @@ class _Run:
         yield from jobs
 
     def _take(self, job: Job, result: Result) -> None:
-        """A job is done; with the last one of a recording, the recording is."""
+        """Take the result of a job; the last one of a recording completes the recording."""
         place = self.places.pop(job)
         results = self.parts[place]
         results[results.index(None)] = result
@@ -339,7 +339,7 @@ def _in_order(outcomes: Iterator[tuple[int, Outcome]], n: int) -> Iterator[Outco
 def _keys(
     files: list[Path], folder: Path, format: str, root: str | PathLike[str] | None
 ) -> list[str]:
-    """What recordings are called in the output."""
+    """The name of each recording in the output."""
     if format == "parquet":
         if root is None:
             return [str(file) for file in files]

@@ -1,4 +1,4 @@
-"""One list of events out of those that overlapping windows found."""
+"""Merging of the events that were found in overlapping windows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TINY = 1e-8
 
 
 def merge(events: Sequence[Event], nms_threshold: float) -> list[Event]:
-    """Non-maximum suppression within each label of what several windows found; by onset.
+    """Suppress, within each label, events that several windows found; the rest by onset.
 
     Time and memory grow with the number of pairs of events that overlap, and so in
     proportion to the length of the recording.
@@ -25,8 +25,8 @@ def merge(events: Sequence[Event], nms_threshold: float) -> list[Event]:
     ----------
     events : sequence of Event
     nms_threshold : float
-        IoU above which the weaker of two events of a label is dropped; of equal ones the
-        later in `events`.
+        IoU above which the weaker of two events of a label is dropped. Of two equally strong
+        ones it is the later in `events`.
     """
     first, second = _rivals(events, nms_threshold)
     rank = np.empty(len(events), np.int64)
@@ -88,11 +88,11 @@ class UnsettledEvents:
         self.given: set[Event] = set()
 
     def add(self, events: Sequence[Event]) -> None:
-        """Take in what a window has found."""
+        """Add the events of a window."""
         self.events += events
 
     def settle(self, earliest: Earliest) -> list[Event]:
-        """Events that nothing to come can suppress any more, each once; by onset."""
+        """Give events that no later one can suppress any more, each only once, by onset."""
         certain = self._certain(earliest)
         kept = [e for e in merge(self.events, self.nms_threshold) if e in certain]
         chosen = [event for event in kept if event not in self.given]
@@ -105,16 +105,16 @@ class UnsettledEvents:
         return chosen
 
     def next_onset(self, earliest: Earliest) -> float:
-        """Seconds before which no event begins that is given out later."""
+        """A time in seconds: no event that is given later begins before it."""
         given = self.given
         return min([earliest.onset, *(e.onset for e in self.events if e not in given)])
 
     def _certain(self, earliest: Earliest) -> set[Event]:
-        """Events whose fate does not hang on one that is not settled, however indirectly."""
+        """Events that do not depend, even indirectly, on one that is not settled yet."""
         undecided = np.array([not self._is_settled(e, earliest) for e in self.events], bool)
         first, second = _rivals(self.events, self.nms_threshold)
         scores = np.array([event.score for event in self.events])
-        # Equal ones hang on each other.
+        # Equally strong ones depend on each other.
         down, up = scores[second] <= scores[first], scores[first] <= scores[second]
         stronger = np.concatenate([first[down], second[up]])
         weaker = np.concatenate([second[down], first[up]])
@@ -126,7 +126,7 @@ class UnsettledEvents:
         return set(self.events) - hanging
 
     def _is_settled(self, event: Event, earliest: Earliest) -> bool:
-        """Whether no event to come can overlap this one by more than the threshold."""
+        """Whether no later event can overlap this one by more than the threshold."""
         if event.offset <= earliest.onset:
             return True
         # With an event of the earliest center or a later one, the IoU is highest where both

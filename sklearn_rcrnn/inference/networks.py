@@ -28,18 +28,18 @@ class WindowedNetwork:
     Parameters
     ----------
     network : RCRNN
-        In evaluation mode, or folded.
+        A network in evaluation mode, or a folded one.
     inference : callable
-        Gives a context in which a thread may use the network for prediction.
+        Called for a context in which a thread may use the network for prediction.
     device : str
-        Where the network lies.
+        The device that the network is on.
     labels : sequence of str or int
     step : float
         Seconds in a step of the feature map.
     nms_threshold : float
         IoU above which the weaker of two events of a label is dropped.
     n_threads : int
-        Threads that may work on chunks side by side.
+        Number of threads that may work on chunks side by side.
     """
 
     before = after = 0
@@ -88,12 +88,12 @@ class WindowedNetwork:
 
 
 class SharedConvolutions(WindowedNetwork):
-    """A network whose normalization and convolutions are computed once over a recording.
+    """A network that computes normalization and convolutions once for all windows.
 
     Parameters
     ----------
     longest : int
-        Frames of the longest clip that goes through in one piece.
+        Number of frames of the longest clip that goes through in one piece.
     network, **params : as for :class:`WindowedNetwork`
     """
 
@@ -107,7 +107,7 @@ class SharedConvolutions(WindowedNetwork):
         self.after = self.reach.after + _LEAD
 
     def rows(self, chunk: Chunk) -> Tensor:
-        """The steps of a chunk as the convolutions give them (n_steps, n)."""
+        """The output of the convolutions for a chunk (n_steps, n)."""
         features = torch.from_numpy(chunk.features)[None].to(self.device)
         first = max(0, chunk.start - _LEAD)
         with self.inference():

@@ -1,4 +1,4 @@
-"""Where the events of many recordings go, and what is known to be done there."""
+"""Outputs for the events of many recordings, which know what is done already."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ class Found(NamedTuple):
 
 
 class Output(Protocol):
-    """A place for events that knows what is done.
+    """An output for events that knows which recordings are done.
 
-    Known by recording (its name, size and time of change), weights and settings: nothing
-    else counts as done.
+    A recording is done if its name, size and time of change, the weights and the settings are
+    the same as when its events were written.
     """
 
     def check(self, recordings: Sequence[Recording]) -> None:
@@ -113,11 +113,11 @@ class Tables:
     ----------
     folder : Path
     format : str
-        Of the tables; see :func:`write_events`.
+        Format of the tables; see :func:`write_events`.
     settings : dict
         From :func:`settings_of`.
     overwrite : bool
-        What was done before this process began does not count.
+        Ignore what was done before this process began.
     """
 
     def __init__(self, folder: Path, format: str, settings: dict[str, Any], overwrite: bool):

@@ -36,11 +36,11 @@ class ParquetDataset:
     settings : dict
         From :func:`settings_of`.
     name : str
-        Of the model, for people.
+        Name of the model, for people.
     overwrite : bool
         Remove what is there by this model and settings.
     seconds : float, default=60
-        Of work that at most lies in memory only.
+        Events are written at least this often, so that no more than this work can be lost.
     """
 
     def __init__(

@@ -33,9 +33,9 @@ class Chunk(NamedTuple):
     ----------
     features : float32 array of shape (n_frames_with_context, n_bands)
     start, n_frames : int
-        Of the chunk in `features`.
+        Where the chunk begins in `features`, and how many frames it has.
     is_last : bool
-        Whether the recording ends with it.
+        Whether the recording ends with this chunk.
     """
 
     features: NDArray[np.float32]
@@ -142,10 +142,10 @@ def chunks_with_context(
     first_length, length : int
         Lengths of the first chunk and of the others in frames; multiples of `unit`.
     before, after : int
-        Frames around a chunk. At the end of the recording, where there are fewer after it,
-        there are so many more before it.
+        Number of frames around a chunk. Near the end of the recording, frames that are missing
+        after the chunk are made up for by more frames before it.
     unit : int, default=1
-        What is given around a chunk begins at a multiple of it.
+        The first frame that is given before a chunk is a multiple of this number.
     """
     start, stop = 0, first_length
     while True:

@@ -1,4 +1,4 @@
-"""What a detector of regions predicts: events, candidates, proposals, feature maps, vectors."""
+"""The predictions of a region detector: events, candidates, proposals, maps and vectors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
     def predict(self, X: Any) -> EventLists:
         """Detect the events of every clip.
 
-        Clips of more than a minute are heard in overlapping windows.
+        Clips of more than a minute go through the network in overlapping windows.
 
         Parameters
         ----------
@@ -60,12 +60,12 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
             ``(onset, offset, label, score)``, by onset, in seconds, inside the clip.
         """
         check_is_fitted(self)
-        self._rules()  # wrong ones are known before hours of work
+        self._rules()  # raises before hours of work if they are wrong
         chosen = select_events(self._candidates(X), self._thresholds())
         return EventLists(self._finished(chosen))
 
     def predict_candidates(self, X: Any) -> list[list[Event]]:
-        """All scored events of every clip, whatever their scores.
+        """Predict all scored events of every clip, whatever their scores.
 
         Non-maximum suppression has been applied, but no threshold.
 
@@ -80,7 +80,7 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
         return [sorted(clip) for clip in self._candidates(X)]
 
     def predict_proposals(self, X: Any) -> list[NDArray[np.float32]]:
-        """The intervals that the region proposal network hands to the classifier.
+        """Predict the intervals that the region proposal network passes to the classifier.
 
         Parameters
         ----------
@@ -89,7 +89,7 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
         Returns
         -------
         list of n_clips float32 arrays of shape (n_proposals_i, 3)
-            Onset and offset in seconds, and objectness; by falling objectness.
+            Onset and offset in seconds, and objectness; sorted by falling objectness.
         """
         proposals: dict[int, NDArray[np.float32]] = {}
         for places, found in self._detect(self._check_clips(X)):
@@ -180,7 +180,7 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
         return self._check_features(X, reset=False)
 
     def _candidates(self, X: Any) -> list[list[Event]]:
-        """Scored events of each clip; long ones are heard in overlapping windows."""
+        """Scored events of each clip; long ones go through the network in windows."""
         clips = self._check_clips(X)
         if self.extractor == PRECOMPUTED:
             return self._candidates_of(clips, self._network())
@@ -259,7 +259,7 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
         return rules
 
     def _finished(self, chosen: list[list[Event]]) -> list[list[Event]]:
-        """Events above the thresholds, joined, of the right length, and the best of them."""
+        """Of events above the thresholds: joined, of allowed durations, at most the best few."""
         joined = apply_rules(chosen, self._rules())
         return select_events(joined, 0.0, self.max_events_per_clip)
 

@@ -1,4 +1,4 @@
-"""What a run over many recordings has done, and how long the rest will take."""
+"""Statistics of a run over many recordings: what is done, and how long the rest will take."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from .output import Recording
 
 
 class RunStatistics:
-    """Counts of a run, kept up to date while it goes on.
+    """Counts of a run over many recordings, kept up to date during the run.
 
     Attributes
     ----------
     n_files, n_done, n_skipped, n_failed : int
-        Recordings in all, done by this run, passed over, and failed.
+        Numbers of recordings: all, those done by this run, skipped, and failed.
     duration : float
-        Seconds of audio that were looked at.
+        Seconds of audio that were searched.
     failures : list of (str, str)
-        Recording and reason.
+        Recording and reason of each failure.
     events : dict of label to int
-        Events found by this run.
+        Number of events that this run has found, by label.
     """
 
     def __init__(self, recordings: Iterable[Recording]):
@@ -32,11 +32,11 @@ class RunStatistics:
         self.duration = 0.0
         self.failures: list[tuple[str, str]] = []
         self.events: Counter[Any] = Counter()
-        # Lengths are told from sizes: to open every file first would take minutes.
+        # Durations are estimated from file sizes: opening every file first would take minutes.
         self._bytes_left: Counter[str] = Counter()
         self._bytes_done: Counter[str] = Counter()
         self._seconds_done: defaultdict[str, float] = defaultdict(float)
-        # Of recordings that are being worked on: length and bytes, and how far it has come.
+        # Of recordings in work: duration and bytes, and the seconds that were searched.
         self._begun: dict[str, tuple[float, int]] = {}
         self._parts: dict[str, float] = {}
         self.n_files = 0
@@ -51,7 +51,7 @@ class RunStatistics:
 
     @property
     def duration_seen(self) -> float:
-        """Seconds of audio that were looked at, in unfinished recordings too."""
+        """Seconds of audio that were searched, including unfinished recordings."""
         return self.duration + sum(self._parts.values())
 
     @property
@@ -78,16 +78,16 @@ class RunStatistics:
         self._seconds_done[kind] += duration
 
     def began(self, recording: Recording, duration: float) -> None:
-        """A long recording is begun; its length, in seconds, is known."""
+        """Note that a long recording was begun, whose duration in seconds is known."""
         self._begun[recording.key] = (duration, max(0, recording.size))
         self._bytes_left[_kind(recording)] -= max(0, recording.size)
 
     def came_to(self, recording: Recording, seconds: float) -> None:
-        """Of a recording that is not finished, the seconds that were looked at by now."""
+        """Note how many seconds of an unfinished recording were searched so far."""
         self._parts[recording.key] = seconds
 
     def duration_left(self) -> float | None:
-        """Seconds of audio that are still to be looked at, about; None if nothing tells."""
+        """Estimated seconds of audio that are left to search; None while unknown."""
         known = sum(seconds for seconds, _ in self._begun.values())
         measured = sum(self._seconds_done.values()) + known
         n_bytes = sum(self._bytes_done.values()) + sum(size for _, size in self._begun.values())
@@ -103,18 +103,18 @@ class RunStatistics:
         return max(0.0, left)
 
     def _settle(self, recording: Recording) -> None:
-        """Nothing is left of a recording."""
+        """Take a recording out of what is left."""
         self._parts.pop(recording.key, None)
         if self._begun.pop(recording.key, None) is None:
             self._bytes_left[_kind(recording)] -= max(0, recording.size)
 
     def seconds_left(self) -> float | None:
-        """Seconds until the run ends, about; None if nothing tells."""
+        """Estimated seconds until the run ends; None while unknown."""
         left = self.duration_left()
         return None if left is None or not self.speed else left / self.speed
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it, for JSON."""
+        """All statistics as values of JSON."""
         left, seconds = self.duration_left(), self.seconds_left()
         return {
             "n_files": self.n_files,

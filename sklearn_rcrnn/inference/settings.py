@@ -1,4 +1,4 @@
-"""What events depend on beside the recording: the weights, and the parameters of prediction."""
+"""The weights and parameters that events depend on, besides the recording."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _WITHOUT_EFFECT = set(TrainingParameters._training_constraints) - {"precision"} 
 
 
 def settings_of(estimator: Pipeline) -> dict[str, Any]:
-    """The settings of a fitted pipeline that events depend on, as JSON has them.
+    """The settings of a fitted pipeline that its events depend on, as values of JSON.
 
     Parameters
     ----------
     estimator : Pipeline
-        As for :func:`detect_file`.
+        A fitted pipeline, as for :func:`detect_file`.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def settings_id(settings: Mapping[str, Any]) -> str:
 
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    """For people: in what settings differ."""
+    """The differences between two settings, as a text for people."""
     names = sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
     parts = [f"{name} {theirs.get(name)} there, {ours.get(name)} here" for name in names]
     return "; ".join(parts) if parts else "nothing that is known"

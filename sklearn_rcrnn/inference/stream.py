@@ -1,4 +1,4 @@
-"""Recordings that do not fit into memory, or have not ended yet: block by block to events."""
+"""Events of recordings that are too long for memory, or have not ended yet, block by block."""
 
 from __future__ import annotations
 
@@ -33,38 +33,41 @@ def detect_stream(
     window: float = WINDOW,
     margin: float = MARGIN,
 ) -> Iterator[Event]:
-    """Events of a recording that comes in blocks, each as soon as it is certain.
+    """Detect the events of a recording that arrives in blocks, each as soon as it is certain.
 
-    The events are those of ``estimator.predict`` on the whole recording. Memory does not
-    grow with its length.
+    The events are those of ``estimator.predict`` on the whole recording. The memory needed does
+    not grow with its length.
 
     Parameters
     ----------
     estimator : Pipeline
-        Of features and an :class:`RCRNNDetector`, fitted, with
+        A fitted pipeline of features and an :class:`RCRNNDetector` with
         ``max_events_per_clip=None``. The features are an :class:`LFBETransformer` or any
         transformer with a ``sample_rate`` and a ``frame_shift``; see Notes.
     blocks : iterable of float arrays of shape (n_samples_i,) or (n_samples_i, n_channels)
-        Of any lengths: from a microphone, a pipe, a socket. Channels are averaged.
+        Blocks of any lengths, from a microphone, a pipe or a socket. Channels are averaged.
     sample_rate : int, default=None
-        Of the blocks, in Hz; by default that of the pipeline.
+        Sample rate of the blocks in Hz; by default that of the pipeline.
     window, margin : float, default=60, 10
-        Seconds: the network looks at windows, and hears a margin to both sides. Shorter
-        windows are certain earlier and cost more: an event is yielded at most
-        ``1.25 * window - margin + 2`` seconds after its end (``1.25 * window + 1`` seconds
-        with an ``nms_threshold`` under 0.5), or after that of stronger events that overlap
-        it; sooner where features are normalized by less than half a window. With other
-        values than these the events may differ from those of ``predict`` a little.
+        Lengths in seconds: the network looks at one window at a time, whose margins on both
+        sides are context from which no events are taken. Shorter windows give events earlier
+        and cost more: an event is yielded at most ``1.25 * window - margin + 2`` seconds after
+        its end (``1.25 * window + 1`` seconds with an ``nms_threshold`` under 0.5), or after
+        that of stronger events that overlap it; sooner if the features are normalized by less
+        than half a window. With other values than the defaults, events may differ slightly from
+        those of ``predict``.
 
     Yields
     ------
     Event
-        In seconds from the first sample; by onset, but for events that had to wait.
+        In seconds from the first sample; sorted by onset, except for events that had to wait
+        for stronger ones.
 
     Raises
     ------
     TypeError, ValueError
-        For another estimator, or blocks that are not finite or no samples; names the time.
+        For another estimator, or for blocks that are not finite or not samples; the message
+        names the time.
 
     Notes
     -----
@@ -95,18 +98,18 @@ def detect_stream(
 
 
 def detect_file(estimator: Pipeline, path: str | os.PathLike[str]) -> list[Event]:
-    """Events of a file of any length, read in blocks.
+    """Detect the events of a file of any length, which is read in blocks.
 
     Parameters
     ----------
     estimator : Pipeline
-        As for :func:`detect_stream`, with any ``max_events_per_clip``.
+        A pipeline as for :func:`detect_stream`, with any ``max_events_per_clip``.
     path : str or PathLike
 
     Returns
     -------
     list of Event
-        By onset; those of ``estimator.predict([path])[0]`` but for rounding.
+        Sorted by onset; the same as ``estimator.predict([path])[0]`` up to rounding.
 
     Raises
     ------
@@ -130,7 +133,7 @@ def detect_file(estimator: Pipeline, path: str | os.PathLike[str]) -> list[Event
 
 
 def check_streamable(estimator: Any, any_number: bool = False) -> tuple[Any, RCRNNDetector]:
-    """The features and the detector of a pipeline, if they are what can be streamed."""
+    """The features and the detector of a pipeline; raise if they cannot work on blocks."""
     features, detector = split_pipeline(estimator)
     if features is None or not isinstance(detector, RCRNNDetector):
         steps = tuple(estimator) if isinstance(estimator, Pipeline) else (estimator,)
@@ -146,7 +149,7 @@ def check_streamable(estimator: Any, any_number: bool = False) -> tuple[Any, RCR
             "set_params(detector__max_events_per_clip=None)"
         )
     detector._rules()
-    detector._thresholds()  # a wrong one is known before hours of work
+    detector._thresholds()  # raises before hours of work if one is wrong
     return features, detector
 
 
@@ -160,10 +163,9 @@ def detect_blocks(
 ) -> Iterator[Event]:
     """Events of a recording in blocks of samples, each as soon as it is certain.
 
-    Without rules they are neither joined nor dropped: that is for who has all of them.
-
-    Side by side: reading, features and network work in threads of their own, and several
-    windows go through the recurrence together.
+    Without rules they are neither joined nor dropped, which is left to the caller who has all
+    of them. With `side_by_side`, reading, features and network run in threads of their own, and
+    several windows go through the recurrent layer together.
     """
     network = detector._network(windows.length, None if side_by_side else 1)
     found = UnsettledEvents(detector.nms_threshold)
@@ -191,7 +193,7 @@ def detect_blocks(
 def at_rate(
     blocks: Iterable[NDArray], rate: int | None, sample_rate: int
 ) -> Iterator[NDArray[np.float32]]:
-    """Blocks of one channel at the wanted rate."""
+    """Average the channels of blocks, and resample them."""
     import soxr
 
     resampler = None

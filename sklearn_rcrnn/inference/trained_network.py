@@ -1,4 +1,4 @@
-"""Batches and precision of predictions with a network that was trained."""
+"""Prediction with a trained network: its batches, device and precision."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ..training.device import resolve_device, use_bfloat16
 from ..training.inputs import Clips
 from ..training.parameters import TrainingParameters
 
-# A batch at prediction holds no more frames than this for each of its clips, so that a
-# few long recordings among short ones do not need memory for a batch of long ones.
+# A prediction batch holds at most `batch_size` times this many frames, so that long
+# recordings among short ones do not fill the memory.
 _FRAMES_PER_CLIP = 1300
 
 
@@ -46,7 +46,7 @@ class TrainedNetwork(TrainingParameters):
         return {name: value.to(device) for name, value in batch.items()}
 
     def _prediction_device(self) -> str:
-        """Where the network predicts; it goes there if `device` was changed after ``fit``."""
+        """The device that the network predicts on; the network is moved there if necessary."""
         device = resolve_device((self.net_params or {}).get("device", self.device))
         if device != self.net_.device:
             self.net_.module_.to(device)
@@ -55,13 +55,13 @@ class TrainedNetwork(TrainingParameters):
 
     @contextmanager
     def _inference(self) -> Iterator[Any]:
-        """The network for prediction: no gradients, in the precision that was asked for."""
+        """Give the network for prediction, without gradients and in the chosen precision."""
         with self._precision():
             yield folded(self.net_.module_.eval())
 
     @contextmanager
     def _precision(self) -> Iterator[None]:
-        """Inside, the calling thread predicts in the precision that was asked for."""
+        """A context in which the calling thread predicts in the chosen precision."""
         device = self._prediction_device()
         bfloat16 = use_bfloat16(self.precision, device, training=False)
         kind = torch.device(device).type

@@ -1,4 +1,4 @@
-"""Models on their way to other processes: small, without what only a training needs."""
+"""Models as bytes for other processes, without the parts that only a training needs."""
 
 from __future__ import annotations
 

@@ -25,12 +25,12 @@ _OVERLAP = 1.0
 
 
 class Window(NamedTuple):
-    """A part of a recording that the network hears at once.
+    """A part of a recording that goes through the network in one piece.
 
     Attributes
     ----------
     start, stop : int
-        Its first frame, and the one after its last.
+        Its first frame, and the frame after its last one.
     first_center, last_center : float
         Seconds of the recording: events whose center lies between them belong to the window.
     """
@@ -42,13 +42,13 @@ class Window(NamedTuple):
 
 
 class Earliest(NamedTuple):
-    """The earliest that an event of the windows to come can have; seconds of the recording."""
+    """The earliest onset and center that events of later windows can have, in seconds."""
 
     onset: float
     center: float
 
 
-# What is the earliest when no window comes any more.
+# The earliest event when there is no later window.
 NEVER = Earliest(math.inf, math.inf)
 
 
@@ -67,7 +67,7 @@ class Windows:
     Attributes
     ----------
     length, hop : int
-        Frames of a window, and from the start of one to that of the next.
+        Number of frames of a window, and from the start of one to the start of the next.
 
     Raises
     ------
@@ -114,12 +114,12 @@ class Windows:
         yield self.at(start, n_frames)
 
     def earliest_after(self, window: Window) -> Earliest:
-        """What windows after this one can still bring."""
+        """The earliest onset and center of events that later windows can still bring."""
         start = window.start + self.hop
         return Earliest(start * self.frame_shift, self.at(start).first_center)
 
     def own_events(self, window: Window, events: Sequence[Event]) -> list[Event]:
-        """Events found in a window that belong to it, in the time of the recording."""
+        """The events of a window that belong to it, in seconds of the recording."""
         begin = window.start * self.frame_shift
         moved = [e._replace(onset=e.onset + begin, offset=e.offset + begin) for e in events]
         return [

@@ -1,4 +1,4 @@
-"""The work that is handed to workers: a recording, or a part of a long one, to its events.
+"""The work that workers do: detecting the events of a recording, or of a part of a long one.
 
 A part begins at a window of the recording and carries a lead to both sides, from which no
 events are kept: what the network says of the inside is what it says of the whole recording.
@@ -49,16 +49,17 @@ class Part(NamedTuple):
 
 
 class Job(NamedTuple):
-    """What a worker is given: a recording, or a part of it."""
+    """The task of a worker: a recording, or a part of it."""
 
     path: str
     part: Part | None = None
 
 
 class Result(NamedTuple):
-    """What a worker gives back; ``duration`` is in seconds, of what was looked at.
+    """The result of a job.
 
-    ``warnings`` are those of a worker that nobody hears.
+    ``duration`` is the seconds of audio that were searched; ``warnings`` are those of a worker
+    process, which nobody would see there.
     """
 
     events: list[Event]
@@ -68,16 +69,16 @@ class Result(NamedTuple):
 
 
 def parts_of(estimator: Pipeline, duration: float, length: float = PART) -> list[Part]:
-    """The parts of a recording; none if it is not worth cutting.
+    """Cut a recording into parts; the list is empty if it is not worth it.
 
     Parameters
     ----------
     estimator : Pipeline
-        As for :func:`detect_file`.
+        A fitted pipeline, as for :func:`detect_file`.
     duration : float
-        Of the recording, in seconds; it may turn out longer or shorter.
+        Presumed duration of the recording in seconds; it may turn out longer or shorter.
     length : float, default=1200
-        Of a part, in seconds.
+        Duration of a part in seconds.
     """
     features, detector = check_streamable(estimator, any_number=True)
     windows = detector._windows()
@@ -101,7 +102,7 @@ def parts_of(estimator: Pipeline, duration: float, length: float = PART) -> list
 
 
 def work(estimator: Pipeline, job: Job, tick: Tick | None = None) -> Result:
-    """Do a job; what goes wrong with it is part of the result.
+    """Do a job; errors are part of the result.
 
     Parameters
     ----------
@@ -115,12 +116,12 @@ def work(estimator: Pipeline, job: Job, tick: Tick | None = None) -> Result:
         return _detect(estimator, path, job.part, tick)
     except (OSError, ValueError) as error:
         return Result([], str(error), 0.0)
-    except Exception as error:  # of memory, or what nobody thought of: the others go on
+    except Exception as error:  # out of memory, or unforeseen: the other recordings go on
         return Result([], f"{str(path)!r}: {type(error).__name__}: {error}", 0.0)
 
 
 def work_elsewhere(estimator: Pipeline, job: Job) -> Result:
-    """As :func:`work`, in a process whose warnings nobody hears: they come with the result."""
+    """As :func:`work`, in a worker process, whose warnings come with the result."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = work(estimator, job)

@@ -1,8 +1,8 @@
 """Scores of found events against true ones, and scorers for searches.
 
-``event_based`` has the error rate and the F-score of sed_eval, ``false_alarms`` those in an
-hour, ``scorers`` both for ``GridSearchCV``. Beneath lie ``event_pairs``, which says which found
-event stands for which true one, ``counts`` of them, and ``durations`` of the clips.
+``event_based`` holds the error rate and the F-score of sed_eval, ``false_alarms`` the false alarms
+per hour, and ``scorers`` the scorers made of them. They are built on ``event_pairs`` (which found
+event belongs to which true one), ``counts`` of these, and ``durations`` of the clips.
 """
 
 from .counts import COUNTS, counts_by_clip, event_counts

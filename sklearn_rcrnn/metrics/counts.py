@@ -1,4 +1,4 @@
-"""How many events were found, missed and invented: what all scores are made of."""
+"""Counts of true, found, missed and false events, from which scores are computed."""
 
 from __future__ import annotations
 
@@ -27,21 +27,22 @@ def event_counts(
     percentage_of_length: float = 0.5,
     labels: Sequence[Label] | None = None,
 ) -> NDArray[np.int64]:
-    """What the scores are made of: how many events of each label were found, and how.
+    """Count the events of each label that are right, misplaced, missed and false.
 
     Parameters
     ----------
     y_true, y_pred : list of n_clips lists of (onset, offset, label)
         In seconds.
     t_collar, evaluate_onset, evaluate_offset, percentage_of_length, labels
-        As for :func:`event_based_error_rate`.
+        Criteria and labels as for :func:`event_based_error_rate`.
 
     Returns
     -------
     int64 array of shape (n_labels, 6)
-        Columns are ``COUNTS``: events that are true, found, right, misplaced, missed and
-        false. A true event is right, misplaced or missed, and a found one right, misplaced or
-        false. Misplaced are those that overlap, but not within the tolerance.
+        The columns, named by ``COUNTS``, are the numbers of events that are true, found, right,
+        misplaced, missed and false. Each true event is right, misplaced or missed, and each
+        found one right, misplaced or false. A misplaced event overlaps a true one of its label,
+        but is not within the tolerance.
 
     Examples
     --------
@@ -64,7 +65,7 @@ def event_counts(
         for column, both in enumerate((pairs.right, pairs.misplaced), start=2):
             for i, _ in both:
                 counts[row_of[ours[i].label], column] += 1
-    # What no pair has.
+    # The rest are in no pair.
     counts[:, 4:] = counts[:, :2] - counts[:, 2:3] - counts[:, 3:4]
     return counts
 
@@ -78,19 +79,20 @@ def counts_by_clip(
     evaluate_offset: bool = False,
     percentage_of_length: float = 0.5,
 ) -> NDArray[np.int64]:
-    """True, found and rightly found events, and errors, of each clip over all labels.
+    """Count true, found and right events, and errors, in each clip over all labels.
 
     Parameters
     ----------
     y_true, y_pred : list of n_clips lists of (onset, offset, label)
         In seconds.
     t_collar, evaluate_onset, evaluate_offset, percentage_of_length
-        As for :func:`event_based_error_rate`.
+        Criteria as for :func:`event_based_error_rate`.
 
     Returns
     -------
     int64 array of shape (n_clips, 4)
-        The error rate is the sum of the last column over that of the first.
+        Columns are the numbers of true, found and right events, and of errors. The sum of the
+        last column divided by that of the first is the error rate.
 
     Examples
     --------
@@ -112,19 +114,19 @@ def counts_by_clip(
 
 
 def rates_of(counts: NDArray[np.int64]) -> Bunch:
-    """What follows from counts of events.
+    """Compute error rate, F-score, precision and recall from counts of events.
 
     Parameters
     ----------
     counts : int64 array of shape (..., 6)
-        As of :func:`event_counts`.
+        Counts from :func:`event_counts`.
 
     Returns
     -------
     sklearn.utils.Bunch
-        float64 arrays of shape (...,): ``error_rate``, NaN without true events, of events of
-        one label; ``f_score`` and ``recall``, where 0 / 0 counts as 0; ``precision``, 1 where
-        nothing was found.
+        float64 arrays of shape (...,): ``error_rate``, in which an event of a wrong label is
+        two errors, and which is NaN without true events; ``f_score`` and ``recall``, for which
+        0 / 0 counts as 0; ``precision``, which is 1 where nothing was found.
     """
     n_true, n_found, n_right = np.moveaxis(counts, -1, 0)[:3].astype(float)
     with np.errstate(divide="ignore", invalid="ignore"):

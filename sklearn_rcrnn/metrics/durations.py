@@ -1,4 +1,4 @@
-"""How long the clips are that a score is about."""
+"""Durations of the clips that a score is computed from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def check_hours(durations: Sequence[float], n_clips: int) -> float:
-    """How many hours so many clips last together; ValueError unless each has a duration."""
+    """The sum of the durations in hours; ValueError unless each clip has a positive one."""
     seconds = np.asarray(durations, float)
     if seconds.shape != (n_clips,):
         raise ValueError(
@@ -25,20 +25,24 @@ def check_hours(durations: Sequence[float], n_clips: int) -> float:
 
 
 def clip_durations(estimator: Any, X: Any) -> list[float]:
-    """Seconds of each clip of `X`.
+    """Find out how many seconds each clip of `X` lasts.
 
     Parameters
     ----------
     estimator : estimator or Pipeline
-        Whose ``sample_rate`` says how long samples last and ``frame_shift`` how long features.
+        An estimator whose parameters ``sample_rate`` and ``frame_shift``, or those of its steps,
+        tell how long samples and frames of features are.
     X : what the estimator's ``predict`` takes
-        Paths, whose files are looked at; samples, of shape (n_samples,); or features, of shape
-        (n_frames, n_bands).
+        Paths of files, samples of shape (n_samples,), or features of shape (n_frames, n_bands).
+
+    Returns
+    -------
+    list of float
 
     Raises
     ------
     ValueError
-        For a file that cannot be read, or an estimator without such a parameter.
+        If a file cannot be read, or the estimator has no such parameter.
     """
     from ..audio import audio_duration, check_clips
 

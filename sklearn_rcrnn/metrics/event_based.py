@@ -29,7 +29,7 @@ def event_based_error_rate(
     average: Average = "micro",
     labels: Sequence[Label] | None = None,
 ) -> float | NDArray[np.float64]:
-    """Event-based error rate: substitutions, deletions and insertions over true events.
+    """Event-based error rate: substitutions, deletions and insertions per true event.
 
     Parameters
     ----------
@@ -38,20 +38,21 @@ def event_based_error_rate(
     t_collar : float, default=0.5
         Tolerance of onsets and offsets in seconds.
     evaluate_onset, evaluate_offset : bool, default=True, False
-        What has to match. By default onsets only, the rule of DCASE 2017.
+        Whether onsets and offsets have to match. Onsets alone are the rule of DCASE 2017.
     percentage_of_length : float, default=0.5
-        An offset may also be off by this part of the true event's length.
+        An offset may also be off by this part of the true event's length, if that is more.
     average : {"micro", "macro"} or None, default="micro"
-        Over all events, the mean over labels, or each label by itself.
+        ``"micro"`` scores all events together, ``"macro"`` is the mean over labels, and None
+        gives the score of each label.
     labels : sequence, default=None
-        Labels that count, and their order; by default all that occur, sorted.
+        Labels that count, in this order; by default all that occur, sorted.
 
     Returns
     -------
     float, or float64 array of shape (n_labels,) if ``average=None``
-        0 is best; may exceed 1. The figures are sed_eval's, but NaN where there is no true
-        event: errors are counted per true event. The mean over labels leaves those out;
-        :func:`false_alarms_per_hour` tells what was found there.
+        0 is best, and it may exceed 1. The figures are those of sed_eval, except that they are
+        NaN without true events, per which errors are counted. The mean over labels leaves such
+        labels out; :func:`false_alarms_per_hour` scores what was found of them.
 
     References
     ----------
@@ -90,17 +91,18 @@ def event_based_f_score(
     t_collar : float, default=0.5
         Tolerance of onsets and offsets in seconds.
     evaluate_onset, evaluate_offset : bool, default=True, False
-        What has to match. By default onsets only, the rule of DCASE 2017.
+        Whether onsets and offsets have to match. Onsets alone are the rule of DCASE 2017.
     percentage_of_length : float, default=0.5
-        An offset may also be off by this part of the true event's length.
+        An offset may also be off by this part of the true event's length, if that is more.
     average : {"micro", "macro"} or None, default="micro"
-        Over all events, the mean over labels, or each label by itself.
+        ``"micro"`` scores all events together, ``"macro"`` is the mean over labels, and None
+        gives the score of each label.
     labels : sequence, default=None
-        Labels that count, and their order; by default all that occur, sorted.
+        Labels that count, in this order; by default all that occur, sorted.
     zero_division : float, default=nan
-        Instead of the score where precision or recall is 0 / 0, because no event was
-        found or none was there. NaN is sed_eval's answer; "macro" leaves NaN out. The
-        scorers and ``RCRNNDetector.score`` use 0.
+        The score if precision or recall is 0 / 0, because no event was found or there is none.
+        NaN is what sed_eval gives; the mean of "macro" leaves NaN out. The scorers and
+        ``RCRNNDetector.score`` use 0.
 
     Returns
     -------
@@ -136,7 +138,7 @@ def _scores(
     labels: Sequence[Label] | None,
     figure: Callable[[Any, Any], float],
 ) -> float | NDArray[np.float64]:
-    """The figure of sed_eval's counts and results, of all events or by label."""
+    """Compute a score from sed_eval's counts and results, for all events or by label."""
     check_average(average)
     metrics, names = matched_by_sed_eval(*lists, criteria, labels)
     if average == "micro":
@@ -149,7 +151,7 @@ def _scores(
 
 
 def averaged(values: list[float], average: Average) -> float | NDArray[np.float64]:
-    """Of each label, or the mean of those that have one."""
+    """The values of all labels, or the mean of those that are not NaN."""
     if average is None:
         return np.array(values, float)
     there = [value for value in values if not np.isnan(value)]
@@ -162,7 +164,7 @@ def matched_by_sed_eval(
     criteria: Criteria,
     labels: Sequence[Label] | None,
 ) -> tuple[Any, dict[Label, str]]:
-    """sed_eval's metrics after all clips, and its names of the labels; None without labels."""
+    """sed_eval's metrics of all clips, or None without labels; and its names of the labels."""
     true = check_event_lists(y_true, name="y_true")
     found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
     wanted = labels_of([*true, *found]) if labels is None else list(labels)

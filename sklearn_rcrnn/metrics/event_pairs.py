@@ -1,4 +1,4 @@
-"""Which found event of a clip stands for which true one."""
+"""Pairs of true and found events that belong together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..events import Event, check_event_lists
 
 
 class Criteria(NamedTuple):
-    """What makes a found event right; as for :func:`event_based_error_rate`."""
+    """The criteria for a found event to be right, as in :func:`event_based_error_rate`."""
 
     t_collar: float = 0.5
     evaluate_onset: bool = True
@@ -21,16 +21,16 @@ class Criteria(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """Places of true and found events of a clip that belong together, one to one.
+    """Places of the true and found events of a clip that belong together, one to one.
 
     Attributes
     ----------
     right : list of (int, int)
-        Of one label, and where they should be: what sed_eval counts as true positives.
+        Pairs of one label that meet the criteria: the true positives of sed_eval.
     misplaced : list of (int, int)
-        Of one label, and about the same sound, for they overlap, but not where they should be.
+        Pairs of one label that overlap, but do not meet the criteria.
     confused : list of (int, int)
-        About the same sound, but of two labels: the first was taken for the second.
+        Pairs of two labels that overlap or meet the criteria: one sound was taken for another.
     """
 
     right: list[tuple[int, int]]
@@ -41,8 +41,8 @@ class Pairs(NamedTuple):
 def pair_events(true: Sequence[Event], found: Sequence[Event], criteria: Criteria) -> Pairs:
     """Pair the true and the found events of one clip.
 
-    As many events are right as can be. Of what is left, those that overlap most are paired
-    first: with an event of their own label, then with one of another.
+    As many events as possible are right. Of the rest, those that overlap most are paired first,
+    with an event of their own label if there is one, and then with one of another label.
 
     Parameters
     ----------
@@ -70,22 +70,22 @@ def pair_events(true: Sequence[Event], found: Sequence[Event], criteria: Criteri
 
 
 def match_events(y_true: Any, y_pred: Any, *, t_collar: float = 0.5) -> list[list[tuple[int, int]]]:
-    """Pair true events with found ones, as the event-based scores do with their defaults.
+    """Pair true events with found ones, as the event-based scores do by default.
 
-    A pair has one label and onsets within the collar; no event is in two pairs, and there are
-    as many pairs as can be.
+    The events of a pair have one label, and onsets that differ by no more than the collar. No
+    event is in two pairs, and there are as many pairs as possible.
 
     Parameters
     ----------
     y_true, y_pred : list of n_clips lists of (onset, offset, label)
         In seconds.
     t_collar : float, default=0.5
-        Largest difference of the onsets in seconds.
+        Largest difference between the two onsets in seconds.
 
     Returns
     -------
     list of n_clips lists of (int, int)
-        Places of the events in ``y_true[i]`` and ``y_pred[i]``.
+        The places of each pair in ``y_true[i]`` and in ``y_pred[i]``.
 
     Examples
     --------
@@ -101,7 +101,7 @@ def match_events(y_true: Any, y_pred: Any, *, t_collar: float = 0.5) -> list[lis
 
 
 def _hits(true: Sequence[Event], found: Sequence[Event], criteria: Criteria) -> NDArray[np.bool_]:
-    """Whether each found event is where each true one is, whatever their labels; as sed_eval."""
+    """Whether each true and each found event meet the criteria of sed_eval but for labels."""
     ours, theirs = _times(true), _times(found)
     distances = np.abs(ours[:, None] - theirs)
     hits = np.ones(distances.shape[:2], bool)
@@ -114,7 +114,7 @@ def _hits(true: Sequence[Event], found: Sequence[Event], criteria: Criteria) -> 
 
 
 def _overlaps(true: Sequence[Event], found: Sequence[Event]) -> NDArray[np.float64]:
-    """Seconds that each true and each found event have in common; negative: between them."""
+    """Seconds that each true and each found event overlap; negative if they are apart."""
     ours, theirs = _times(true), _times(found)
     ends = np.minimum(ours[:, None, 1], theirs[:, 1])
     return ends - np.maximum(ours[:, None, 0], theirs[:, 0])
@@ -125,7 +125,7 @@ def _times(events: Sequence[Event]) -> NDArray[np.float64]:
 
 
 def _most_pairs(allowed: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """As many pairs as can be made."""
+    """A largest set of allowed pairs in which no event occurs twice."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import maximum_bipartite_matching
 

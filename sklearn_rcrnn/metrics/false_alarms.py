@@ -1,4 +1,4 @@
-"""How often something is found where nothing is."""
+"""False alarms per hour of recordings."""
 
 from __future__ import annotations
 
@@ -27,23 +27,24 @@ def false_alarms_per_hour(
     average: Average = "micro",
     labels: Sequence[Label] | None = None,
 ) -> float | NDArray[np.float64]:
-    """Found events in an hour of recordings where no event of their label is.
+    """Count false alarms, found events without a true event, per hour of recordings.
 
-    A misplaced event, which overlaps a true one of its label but is not where it should be, is
-    no false alarm; one that has the label of another sound is.
+    A misplaced event, which overlaps a true one of its label but is not within the tolerance, is
+    no false alarm. A found event with the label of another sound is one.
 
     Parameters
     ----------
     y_true, y_pred : list of n_clips lists of (onset, offset, label)
         In seconds.
     durations : sequence of n_clips floats
-        How long each clip is, in seconds.
+        Duration of each clip in seconds.
     t_collar, evaluate_onset, evaluate_offset, percentage_of_length
-        As for :func:`event_based_error_rate`.
+        Criteria as for :func:`event_based_error_rate`.
     average : {"micro", "macro"} or None, default="micro"
-        Of all labels together, the mean over labels, or each label by itself.
+        ``"micro"`` counts all labels together, ``"macro"`` is the mean over labels, and None
+        gives the rate of each label.
     labels : sequence, default=None
-        Labels that count, and their order; by default all that occur, sorted.
+        Labels that count, in this order; by default all that occur, sorted.
 
     Returns
     -------
@@ -56,7 +57,7 @@ def false_alarms_per_hour(
 
     See Also
     --------
-    false_alarm_scorer : The same for searches; it measures the clips by itself.
+    false_alarm_scorer : The same as a scorer, which finds the durations out by itself.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Scores in the form that ``GridSearchCV(scoring=...)`` takes."""
+"""Scorers for ``GridSearchCV(scoring=...)``."""
 
 from __future__ import annotations
 
@@ -18,21 +18,20 @@ error_rate_scorer = make_scorer(event_based_error_rate, greater_is_better=False)
 
 
 def false_alarm_scorer(estimator: Any, X: Any, y: Any) -> float:
-    """Scorer for ``GridSearchCV(scoring=...)``: minus the false alarms in an hour.
+    """Scorer for ``GridSearchCV(scoring=...)``: minus the false alarms per hour.
 
     Parameters
     ----------
     estimator : fitted estimator or Pipeline
-        With ``predict``.
-    X : what its ``predict`` takes
-        Paths, samples or features: how long the clips are follows from them.
+    X : what the estimator's ``predict`` takes
+        Paths, samples or features, from which the durations of the clips are found out.
     y : list of n_clips lists of (onset, offset, label)
 
     Returns
     -------
     float
-        At most 0. Few false alarms alone are easy, by finding nothing: ask for another score
-        beside it.
+        0 or less; higher is better. An estimator that finds nothing has no false alarms, so use
+        another score beside this one.
 
     Examples
     --------

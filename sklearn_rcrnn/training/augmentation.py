@@ -39,15 +39,17 @@ class FeatureAugmentation(Settings):
     Parameters
     ----------
     gain : float, default=6.0
-        Level of a clip, up to so many dB up or down.
+        Largest change of the level of a clip in dB, up or down.
     equalization : float, default=3.0
         Standard deviation in dB of a random equalizer for each clip.
     band_mask : float, default=0.15
-        Widest part of the bands that is masked by their mean, in half of the clips.
+        Largest part of the bands that is masked. In half of the clips, a range of neighboring
+        bands is replaced by the mean of each over the clip.
 
     Notes
     -----
-    Level and color reach a network with ``normalization="training"`` only; masks do always.
+    Changes of level and color reach the network only with ``normalization="training"``: the
+    other normalizations take them out again. Masks always do.
 
     Examples
     --------
@@ -70,7 +72,7 @@ class FeatureAugmentation(Settings):
     def __call__(
         self, features: Tensor, lengths: Tensor | None = None, targets: Targets | None = None
     ) -> Tensor:
-        """The changed features, drawn with PyTorch's generator.
+        """Change a batch by random numbers of PyTorch's generator.
 
         Parameters
         ----------
@@ -100,12 +102,15 @@ class FeatureAugmentation(Settings):
 def augment(
     augmentation: Augmentation, batch: dict[str, Any], frames_per_step: float
 ) -> dict[str, Any]:
-    """Apply an augmentation to a batch whose targets are in steps of so many frames.
+    """Apply an augmentation to a batch.
+
+    Augmentations see the times of events in frames; the targets of the batch are in steps, of
+    `frames_per_step` frames each.
 
     Raises
     ------
     ValueError
-        If what it returns is no batch of as many clips and bands.
+        If what the augmentation returns is not a batch of as many clips and bands.
     """
     features, lengths, targets = batch["features"], batch.get("lengths"), batch["targets"]
     in_frames = targets._replace(intervals=targets.intervals * frames_per_step)

@@ -1,4 +1,4 @@
-"""Callbacks of every training: schedule, early stopping, divergence, progress."""
+"""Callbacks of every training: learning rate schedule, early stopping, divergence, progress."""
 
 from __future__ import annotations
 
@@ -45,13 +45,14 @@ class LossParts(Callback):
 
 
 class StopOnDivergence(Callback):
-    """Raise ValueError where a training diverges, because the network has learnt nothing then.
+    """Raise ValueError when a training diverges, instead of leaving a useless network.
 
-    That is where a loss, a weight or a batch statistic is not finite after an epoch, or where
-    the training loss of every epoch is far above what it was before the first step.
+    A training has diverged when a loss, a weight or a batch statistic is not finite after an
+    epoch, or when the training loss of every epoch is far above that of the very first batch.
     """
 
-    # So many times the loss of the first batch; normal trainings stay under twice.
+    # A loss of this many times that of the first batch is divergence; those of normal trainings
+    # stay below twice.
     _TOO_MUCH = 10.0
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
@@ -81,20 +82,20 @@ class StopOnDivergence(Callback):
 def one_cycle(
     optimizer: torch.optim.Optimizer, **kwargs: Any
 ) -> torch.optim.lr_scheduler.OneCycleLR:
-    """A cycle in which each group of parameters peaks at its own learning rate."""
+    """A learning rate cycle in which each parameter group peaks at its own learning rate."""
     peaks = [group["lr"] for group in optimizer.param_groups]
     return torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=peaks, **kwargs)
 
 
 def check_monitored(callbacks: list[Any], has_validation: bool) -> None:
-    """Raise ValueError where a callback watches a validation score, but there are no clips."""
+    """Raise ValueError if a callback monitors a validation score without validation clips."""
     for item in callbacks:
         callback = item[1] if isinstance(item, tuple) else item
         monitor = getattr(callback, "monitor", None)
         if not has_validation and isinstance(monitor, str) and monitor.startswith("valid_"):
             raise ValueError(
-                f"{type(callback).__name__} watches {monitor}, but there are no validation clips: "
-                "set validation_fraction, give X_val and y_val to fit, or have it watch "
+                f"{type(callback).__name__} monitors {monitor}, but there are no validation clips: "
+                "set validation_fraction, give X_val and y_val to fit, or let it have "
                 'monitor="train_loss"'
             )
 
@@ -115,14 +116,14 @@ def callbacks_for(
     patience : int or None
         Epochs without improvement after which the training stops.
     monitor : str
-        What must improve.
+        Name of the entry of the history that must improve.
     gradient_clip : float or None
         Largest norm of the gradient.
     verbose : int
     cycle_steps : int or None
         Number of steps of a cycle of the learning rate; None for a constant rate.
     scores : list of (name, callback)
-        What the estimator measures after each epoch.
+        Callbacks that score the validation clips after each epoch.
     """
     chosen: list[tuple[str, Callback]] = [
         ("next_epoch", NextEpoch()),

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from .._utils.files import complete
 
-# Parameters that may be others when a training goes on.
+# Parameters that may change without a training counting as another one.
 _FREE = ("callbacks", "memory", "verbose")
 
 
@@ -38,7 +38,7 @@ class TrainingCheckpoint(Callback):
     Parameters
     ----------
     folder : str or PathLike
-        Made where it is not there.
+        Created if it does not exist.
     key : str
         Names the training; from :func:`training_key`.
 
@@ -46,7 +46,7 @@ class TrainingCheckpoint(Callback):
     ----------
     path : pathlib.Path
     state : dict or None
-        What an earlier process has left.
+        The state that an earlier process left in the file.
     """
 
     def __init__(self, folder: str | os.PathLike[str], key: str):
@@ -62,13 +62,16 @@ class TrainingCheckpoint(Callback):
         return self.state is not None and self.state["finished"]
 
     def random_state(self, given: np.random.RandomState) -> np.random.RandomState:
-        """A generator for a training whose own cannot be repeated; the same when it goes on."""
+        """A generator for a training whose random state is no integer.
+
+        Its seed is kept in the file, so that a training that goes on has the same one.
+        """
         if self.seed is None:
             self.seed = int(given.randint(np.iinfo(np.int32).max))
         return np.random.RandomState(self.seed)
 
     def restore(self, net: NeuralNet) -> None:
-        """Bring a net to where the training was; nothing where there was none."""
+        """Bring a net to the state of the earlier training; without one, do nothing."""
         state, self.state = self.state, None
         if state is None:
             return

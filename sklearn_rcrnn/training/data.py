@@ -1,4 +1,4 @@
-"""Data sets of clips, and how clips of unequal length become a batch."""
+"""Data sets of clips, and batches of clips of unequal length."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class ClipDataset(skorch.dataset.Dataset):
     convert : callable
         ``convert(events)`` gives the target of a clip.
     indices : int array, default=None
-        The clips that belong to the set; all of them by default.
+        Places of the clips that belong to the set; all of them by default.
     weights : array of shape (n_clips,), default=None
-        How much each clip counts in the losses.
+        Weight of each clip in the losses.
     """
 
     def __init__(
@@ -93,13 +93,13 @@ class StreamDataset(Dataset):
 
 
 def loader_params(data: Any) -> dict[str, Any]:
-    """skorch parameters of the training's loader: the worker processes of a stream."""
+    """Parameters of skorch's training loader: the number of worker processes of a stream."""
     n_jobs = data.stream.n_jobs if isinstance(data, StreamDataset) else None
     return {"iterator_train__num_workers": n_jobs} if n_jobs else {}
 
 
 def collate_features(clips: Sequence[NDArray[np.float32]]) -> dict[str, Tensor]:
-    """Stack clips, padded with zeros at the end; ``lengths`` only where they differ."""
+    """Stack clips, padded with zeros at the end; with ``lengths`` if these differ."""
     lengths = [len(clip) for clip in clips]
     if len(set(lengths)) == 1:
         return {"features": torch.from_numpy(np.stack(clips))}
@@ -112,10 +112,10 @@ def collate_features(clips: Sequence[NDArray[np.float32]]) -> dict[str, Tensor]:
 def collate_training(
     batch: Sequence[tuple[Any, Any, float | None]],
 ) -> tuple[dict[str, Any], Tensor]:
-    """Batch of a training: features and :class:`Targets`, padded to the most of a clip.
+    """Make a training batch of features and :class:`Targets`, padded to equal numbers of events.
 
-    The network computes its losses from the targets, so they travel with the features. The
-    second part is what skorch expects as target, the number of events.
+    The network computes its losses itself, so the targets travel with the features. skorch
+    expects a second part: it is the number of events of each clip.
     """
     clips, events, weights = zip(*batch, strict=True)
     counts = torch.tensor([len(labels) for _, labels in events])
@@ -136,24 +136,25 @@ def collate_training(
 def stratified_split(
     strata: Sequence[Any], fraction: float, rng: np.random.RandomState
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices for training and validation, with each stratum in both in proportion.
+    """Split clips into training and validation, each stratum in proportion.
 
     Parameters
     ----------
     strata : sequence of n_clips sortable values
-        What shall be in both parts in proportion, for example the first label of each clip.
+        The stratum of each clip, for example the label of its first event.
     fraction : float
-        Part for validation; at least one clip.
+        Part of the clips for validation, which gets at least one.
     rng : numpy.random.RandomState
 
     Returns
     -------
-    training, validation : int arrays, sorted
+    training, validation : int arrays
+        Places of the clips, sorted.
 
     Raises
     ------
     ValueError
-        If there is a single clip.
+        If there is only one clip.
     """
     n = len(strata)
     if n < 2:

@@ -8,7 +8,7 @@ import torch
 
 
 def resolve_device(device: str) -> str:
-    """``"auto"`` is CUDA where there is one, else the processor."""
+    """The name of the device that `device` stands for: ``"auto"`` is CUDA if available, or CPU."""
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -23,7 +23,7 @@ def resolve_device(device: str) -> str:
 
 
 def bfloat16_supported(device: str) -> bool:
-    """Whether the device computes in bfloat16 itself, so that it pays."""
+    """Whether the device has instructions for bfloat16, so that it is faster than float32."""
     kind = torch.device(device).type
     if kind == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -35,9 +35,10 @@ def bfloat16_supported(device: str) -> bool:
 def use_bfloat16(
     precision: Literal["auto", "float32", "bfloat16"], device: str, training: bool
 ) -> bool:
-    """``"auto"`` trains in bfloat16 where it pays and always predicts in float32.
+    """Whether to compute in bfloat16.
 
-    Prediction in float32 keeps events the same on every machine and in every batch.
+    ``"auto"`` trains in bfloat16 where that is faster, and always predicts in float32, so that
+    the events are the same on every machine and in every batch.
     """
     if precision == "auto":
         return training and bfloat16_supported(device)
@@ -45,7 +46,7 @@ def use_bfloat16(
 
 
 def prediction_threads(device: str) -> int:
-    """Threads that may predict side by side: those of PyTorch, and one beside another device."""
+    """Number of threads that predict side by side: PyTorch's on the CPU, one on other devices."""
     return torch.get_num_threads() if torch.device(device).type == "cpu" else 1
 
 

@@ -22,24 +22,26 @@ from .inputs import Clips, check_features, check_weights, label_weights, n_bands
 from .parameters import TrainingParameters
 from .targets import check_known_labels, stream_target, to_target
 
-# Clips of a stream that are drawn to measure mean and deviation of the bands.
+# Number of clips of a stream that are drawn to measure the mean and deviation of the bands.
 _MEASURED = 64
 
 
 class TrainingData(NamedTuple):
-    """The checked arguments of ``fit``, and what becomes of them.
+    """The checked arguments of ``fit``, and the data sets that are made of them.
 
     Attributes
     ----------
     arguments : dict
         Arguments of ``fit`` after the checks: `X`, `y`, `X_val`, `y_val`, `sample_weight`.
     clips : Clips
-        `X`, or some clips of the stream: what normalization is measured by.
-    train_set, valid_set : data sets of clips with their targets; there may be no second one
+        The clips that the normalization is measured on: `X`, or some clips of the stream.
+    train_set, valid_set : data sets of clips with their targets
+        The second is None without validation clips.
     label_weights : list of float, or None
-        How much events of each label count in the losses; None where nothing is weighted.
+        Weight of the events of each label in the losses; None if neither clips nor labels are
+        weighted.
     seed : int
-        Of the first weights, the order of clips, and all else that is random.
+        Seed of the first weights, the order of clips, and all else that is random.
     checkpoint : TrainingCheckpoint or None
     """
 
@@ -53,7 +55,10 @@ class TrainingData(NamedTuple):
 
 
 class CheckedArguments(TrainingParameters):
-    """Turns the arguments of ``fit`` into data sets; subclasses say what units they count in."""
+    """Turns the arguments of ``fit`` into data sets.
+
+    Subclasses say how many seconds a frame of `X` has, and a unit of the network's targets.
+    """
 
     classes_: NDArray
     n_features_in_: int
@@ -71,7 +76,9 @@ class CheckedArguments(TrainingParameters):
         if isinstance(X, ClipStream):
             clips, labels = self._check_stream(X, given["y"])
             if weights is not None:
-                raise ValueError("sample_weight weights the clips of X, and a stream has none")
+                raise ValueError(
+                    "sample_weight weights the clips of X, and a ClipStream has no fixed clips"
+                )
         else:
             X = clips = self._check_features(X, reset=True)
             events = self._check_events(lists_of_clips(given["y"], given["X"]), clips, "y")
@@ -140,7 +147,7 @@ class CheckedArguments(TrainingParameters):
         return train_set, valid_set
 
     def _check_stream(self, stream: ClipStream, y: Any) -> tuple[Clips, list[Label]]:
-        """Clips to measure the features by, and the labels, of a stream of features."""
+        """Some clips of a stream, to measure its features on, and its labels."""
         if y is not None:
             raise ValueError("A ClipStream brings the events of its clips: give no y with it")
         labels = list(stream.labels)
@@ -172,7 +179,7 @@ class CheckedArguments(TrainingParameters):
         return clips
 
     def _check_clock(self, X: Any, name: str) -> None:
-        """Raise ValueError for features that know that their frames are of another length."""
+        """Raise ValueError if the features know that their frames are of another length."""
         ours = self._frame_seconds()
         for theirs in clocks_of(X):
             if not math.isclose(theirs, ours, rel_tol=1e-6):
@@ -197,7 +204,7 @@ class CheckedArguments(TrainingParameters):
         return self.frame_shift
 
     def _target_seconds(self) -> float:
-        """Seconds in the unit that the network counts the times of events in."""
+        """Seconds in the unit in which the network's targets count time."""
         return self.frame_shift
 
 

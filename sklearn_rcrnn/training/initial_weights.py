@@ -1,4 +1,4 @@
-"""First weights of a detector: from a pre-trainer, or from an estimator that is fitted already."""
+"""Initial weights of a detector: from a pre-trainer, or from an estimator fitted before."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def fit_pretrainer(
     seed : int
         Random state of a pre-trainer that has none of its own.
     checkpoint : TrainingCheckpoint, default=None
-        That of the detector; the pre-trainer's lies in the same folder.
+        Checkpoint of the detector; the pre-trainer's goes into the same folder.
 
     Raises
     ------
     TypeError, ValueError
-        If the frozen estimator has no extractor, or another one than the detector.
+        If the frozen estimator has no extractor, or one that differs from the detector's.
     """
     pretrainer = detector.pretrainer
     if pretrainer is None:
@@ -90,10 +90,11 @@ def fit_pretrainer(
 
 
 def copy_weights(network: RCRNN, source: NetworkEstimator, labels: list[Label]) -> None:
-    """Give a network the weights of a fitted estimator, as far as they fit.
+    """Copy the weights of a fitted estimator into a network, as far as they fit.
 
-    From a pre-trainer it takes the extractor. From a detector it takes all layers of the same
-    sizes, but where the labels are others no :class:`~sklearn_rcrnn.nn.losses.LabelLinear`.
+    From a pre-trainer, these are the weights of the extractor. From a detector, they are those
+    of all layers of the same sizes; if the labels differ, each
+    :class:`~sklearn_rcrnn.nn.losses.LabelLinear` keeps its random weights.
     """
     theirs = source.net_.module_
     if isinstance(theirs, PresenceNetwork):
@@ -133,7 +134,7 @@ def cached_fit(
 
 
 def _content(value: Any) -> Any:
-    """What a parameter is, for a hash: that of a module differs from process to process."""
+    """A parameter in a form whose hash is the same in every process, which a module's is not."""
     if not isinstance(value, nn.Module):
         return value
     weights = {name: tensor.cpu().numpy() for name, tensor in value.state_dict().items()}

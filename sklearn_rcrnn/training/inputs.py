@@ -1,4 +1,4 @@
-"""Checks on features: arrays of clips, or lists of clips of unequal length."""
+"""Checks on features and on the weights of clips and labels."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_features(X: Any, estimator: str, name: str = "X") -> Clips:
     Raises
     ------
     TypeError, ValueError
-        If the clips are no features, are empty, differ in their bands, or hold NaN.
+        If the clips are not features, are empty, differ in their number of bands, or hold NaN.
     """
     clips: Clips
     if scipy.sparse.issparse(X):
@@ -91,13 +91,13 @@ def label_weights(
     labels: Sequence[Label],
     events: Sequence[Sequence[Event]] | None,
 ) -> list[float] | None:
-    """The weight of each label from the parameter `class_weight`; None where all are alike.
+    """The weight of each label from the parameter `class_weight`; None if that is None.
 
     Raises
     ------
     ValueError
-        For labels that are not learnt, weights that are not positive, and ``"balanced"``
-        where the events are not known beforehand (`events` is None).
+        For labels that are not to be learnt, for weights that are not positive, and for
+        ``"balanced"`` if the events are not known beforehand (`events` is None).
     """
     if class_weight is None:
         return None

@@ -26,32 +26,33 @@ from .progress import Progress
 
 
 class TrainingNet(NeuralNet):
-    """skorch net of a network that computes the parts of its loss itself, by name.
+    """A skorch net whose network computes its losses itself.
 
-    The network has a method ``losses(features, lengths, targets, weights)``. Whatever parts it
-    returns are summed up, and recorded in the history under their names.
+    The network has a method ``losses(features, lengths, targets, weights)`` that returns the
+    parts of the loss by name. Their sum is trained on, and each part is recorded in the history
+    under its name.
 
     Parameters
     ----------
     *args, **kwargs
-        As for :class:`skorch.NeuralNet`.
+        Parameters of :class:`skorch.NeuralNet`.
     bfloat16 : bool, default=False
-        Compute in bfloat16 where PyTorch's autocast allows.
+        Compute in bfloat16 where PyTorch's autocast allows it.
     augmentation : callable, default=None
-        Changes a batch before the network learns from it.
+        Called to change each batch before the network learns from it.
     frames_per_step : float, default=1
-        Frames of the features in the unit of the targets' intervals.
+        Number of frames of the features in the unit of the targets' intervals.
     label_weights : sequence of float, default=None
-        How much the events of each label count in the losses. None: clips and labels all
-        count alike.
+        Weight of the events of each label in the losses. None: all clips and all labels count
+        alike.
     use_caching : bool, default=False
-        Whether callbacks score what the validation loss was computed from. That are losses
-        here, not predictions, so callbacks have the net predict.
+        Whether callbacks reuse the output of the validation step for their scores. That output
+        is the losses here, so by default callbacks let the net predict instead.
     """
 
-    # Predicts the events of clips while the net is trained; set by train().
+    # Predicts the events of clips during the training; set by train().
     predict_events: Callable[[Any], Any] | None = None
-    # Where an earlier process left the training; set by train().
+    # The state in which an earlier process left the training; set by train().
     checkpoint: TrainingCheckpoint | None = None
 
     def __init__(
@@ -104,9 +105,9 @@ class TrainingNet(NeuralNet):
         return self
 
     def predict(self, X: Any) -> Any:
-        """Events of clips of features, for callbacks that score them."""
+        """Predict the events of clips, for callbacks that score them."""
         if self.predict_events is None:
-            raise AttributeError("The net predicts only while it is trained: use the estimator")
+            raise AttributeError("The net predicts only during its training: use the estimator")
         return self.predict_events(X)
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> Any:
@@ -155,7 +156,7 @@ def train(
     predict_events: Callable[[Any], Any],
     checkpoint: TrainingCheckpoint | None = None,
 ) -> None:
-    """Train an initialized net, then let go of the data that it held on to."""
+    """Train an initialized net, and drop its references to the data afterwards."""
     net.checkpoint = checkpoint
     net.train_split = None if valid_set is None else predefined_split(valid_set)
     net.predict_events = predict_events
@@ -174,11 +175,11 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """PyTorch's generator set to `seed` inside and as it was before afterwards.
+    """Seed PyTorch's generator inside the context, and restore its state afterwards.
 
     Only one thread of a process is inside at a time: trainings in several threads wait for
-    each other, so that each has the random numbers that it has alone. Train in several
-    processes to train at the same time.
+    each other, so that each draws the same random numbers as it would alone. To train at the
+    same time, use several processes.
     """
     with _generator, torch.random.fork_rng():
         torch.manual_seed(seed)

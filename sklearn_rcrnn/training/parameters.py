@@ -1,4 +1,4 @@
-"""Parameters that all estimators share which train a network."""
+"""The parameters that all estimators share which train a network."""
 
 from __future__ import annotations
 

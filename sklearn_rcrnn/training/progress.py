@@ -43,7 +43,7 @@ class Progress(PrintLog):
         super().__init__(sink=sink)
 
     def _get_param_names(self) -> list[str]:
-        """Its own alone: skorch would take what a PrintLog sets for parameters, too."""
+        """Names of its own parameters: skorch would add those of its base, a PrintLog."""
         return ["sink"]
 
     def initialize(self) -> Progress:
@@ -51,7 +51,7 @@ class Progress(PrintLog):
         return self
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: when it began and what it has said are of this process alone."""
+        """Empty: when it began and what it printed concern this process only."""
         return {}
 
     def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
@@ -75,14 +75,14 @@ class Progress(PrintLog):
         self.sink("  ".join(f"{cells[name]:>{width}}" for name, width in widths.items()))
 
     def seconds_left(self, net: NeuralNet) -> float:
-        """An estimate from the epochs of this process, up to the last one that there can be."""
+        """Estimate the time until `max_epochs` from the epochs that this process has trained."""
         assert self.began_ is not None
         n_done = len(net.history) - self.first_ + 1
         return (time.monotonic() - self.began_) / n_done * (net.max_epochs - len(net.history))
 
 
 def numbers_of(row: Any) -> dict[str, str]:
-    """What a person wants to know of an epoch, by the names of columns."""
+    """The figures of an epoch that are printed, by the name of their column."""
     names = {
         "train_loss": "training loss",
         "valid_loss": "validation loss",
@@ -96,7 +96,7 @@ def numbers_of(row: Any) -> dict[str, str]:
 
 
 def explanation_of(row: Any) -> str:
-    """What the columns mean."""
+    """The sentences that explain the columns."""
     text = "Losses are what the training lowers: the first on the clips that it learns from"
     if "valid_loss" in row:
         text += ",\nthe second on clips that it does not learn from"

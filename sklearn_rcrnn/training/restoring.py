@@ -1,4 +1,4 @@
-"""Networks from weights that were saved: checked, and without what only a training needs."""
+"""Networks restored from saved weights, which are checked first; for prediction only."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ..nn.normalization import with_prior
 
 
 class NoOptimizer:
-    """Stands for the optimizer of a net that only predicts.
+    """Takes the place of the optimizer in a net that only predicts.
 
-    To build a real one imports PyTorch's compiler, which takes longer than all the rest.
+    Building a real one imports PyTorch's compiler, which takes longer than everything else.
     """
 
     def __init__(self, parameters: Any, **settings: Any):
@@ -23,7 +23,7 @@ class NoOptimizer:
 
 
 class _NoRandomNumbers(TorchFunctionMode):
-    """Leaves out the first values of weights: without memory, they too import the compiler."""
+    """Skips the initialization of weights, which imports the compiler on the meta device."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -52,8 +52,8 @@ def restore(net: Any, weights: Mapping[str, Tensor]) -> Any:
     Raises
     ------
     ValueError
-        If the weights are not those of such a module, or not finite. Nothing is built then:
-        a module of absurd sizes costs no memory.
+        If the weights do not belong to such a module, or are not finite. The module is not
+        built then, so that absurd sizes cost no memory.
     """
     weights = with_prior(weights)
     _check_sizes(net, weights)
@@ -97,7 +97,7 @@ def _check_sizes(net: Any, weights: Mapping[str, Tensor]) -> None:
 
 
 def _sizes(settings: Mapping[str, Any]) -> str:
-    """What the sizes of a network follow from, for errors."""
+    """The parameters that the sizes of a network follow from, for error messages."""
     return ", ".join(
         f"{name}={value!r}"
         for name, value in settings.items()

@@ -1,4 +1,4 @@
-"""Events of clips as targets of the networks, and the checks on the way."""
+"""Events of clips as targets of the networks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check_known_labels(
 def to_target(
     events: Sequence[Event], labels: Sequence[Label], step: float
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Intervals (n, 2) in steps and class indices (n,) of a clip.
+    """The target of a clip: intervals of shape (n, 2) in steps, and class indices of shape (n,).
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def to_target(
 
 
 def to_presence(events: Sequence[Event], labels: Sequence[Label]) -> NDArray[np.float32]:
-    """0 or 1 for each label (n_labels,): whether it occurs in a clip."""
+    """An array (n_labels,) of 1 for labels that occur in a clip, and 0 for the others."""
     present = {event.label for event in events}
     return np.array([label in present for label in labels], np.float32)
 
@@ -62,7 +62,7 @@ def stream_target(
     clip : array of shape (n_frames, n_bands)
     events : list of (onset, offset, label)
     labels : sequence of str or int
-        Those that may occur.
+        Labels that may occur.
     frame : float or None
         Seconds in a frame; None where the length of the clip is not known in seconds.
     convert : callable

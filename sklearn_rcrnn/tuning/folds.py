@@ -1,4 +1,4 @@
-"""Folds of clips in which each label is about as often, with clips of a recording together."""
+"""Folds of clips with the labels spread evenly and the clips of a recording kept together."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ..events import Event, labels_of
 def stratified_folds(
     clips: Sequence[Sequence[Event]], n_folds: int, groups: Sequence[Any] | None = None
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Split clips so that each label is spread over all folds, however the clips are sorted.
+    """Split clips so that each label is spread evenly over all folds, in whatever order they are.
 
     Parameters
     ----------
     clips : list of n_clips lists of Event
     n_folds : int
     groups : sequence of n_clips values, default=None
-        Clips of a group are in the same fold. None: each clip is a group of its own.
+        The group of each clip; a group is never divided. None: each clip is a group of its own.
 
     Returns
     -------
@@ -37,8 +37,9 @@ def stratified_folds(
 
     Notes
     -----
-    The rarest label is dealt out first, and of it the groups that have most: each to the fold
-    that lacks it most (iterative stratification; Sechidis et al., 2011).
+    Groups with the rarest label are distributed first, those with the most clips of it before
+    the others, each to the fold that has the fewest clips of this label so far (iterative
+    stratification; Sechidis et al., 2011).
 
     Examples
     --------
@@ -73,7 +74,7 @@ def stratified_folds(
 
 
 def warn_of_missing_labels(clips: Sequence[Sequence[Event]], parts: Sequence[Any]) -> None:
-    """Warn of labels that a fold is tested on without having been trained, or not tested on."""
+    """Warn of labels that a fold has for testing but not for training, or the reverse."""
     for k, (train, test) in enumerate(parts):
         learnt, tested = (set(labels_of(clips[i] for i in own)) for own in (train, test))
         if unknown := sorted(tested - learnt):

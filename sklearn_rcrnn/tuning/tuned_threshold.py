@@ -48,47 +48,50 @@ def _gives_candidates(tuned: TunedThresholdDetectorCV) -> bool:
 class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
     """Choose the ``score_threshold`` of each label on clips that were not trained on.
 
-    What :class:`sklearn.model_selection.TunedThresholdClassifierCV` is for classifiers,
-    for a detector or a pipeline that ends in one.
+    This is for detectors what :class:`sklearn.model_selection.TunedThresholdClassifierCV` is for
+    classifiers.
 
     Parameters
     ----------
-    estimator : RCRNNDetector, or what has one inside
-        A Pipeline that ends in one, a search of scikit-learn over either, or either in a
-        FrozenEstimator. It is never changed.
+    estimator : RCRNNDetector, or an estimator with one inside
+        The detector, a Pipeline that ends in one, a search of scikit-learn over either, or
+        any of these in a FrozenEstimator. It is never changed.
     scoring : {"error_rate", "f_score"}, default="error_rate"
-        What each label's threshold is best for: event-based, onset only, collar 0.5 s.
+        The score that each label's threshold optimizes: event-based, by onsets only, with a
+        collar of 0.5 s.
     thresholds : sequence of float, default=0.05, 0.10, ..., 0.95
-        Those to choose from.
+        Candidates for the thresholds.
     max_false_alarms_per_hour : float, default=None
-        Choose only thresholds at which a label has no more false alarms than this in an hour
-        of the clips, if there is one (:func:`~sklearn_rcrnn.metrics.false_alarms_per_hour`).
+        Largest number of false alarms of a label in an hour of the clips
+        (:func:`~sklearn_rcrnn.metrics.false_alarms_per_hour`). Only thresholds that keep to it
+        are chosen, if there are any.
     cv : int, cross-validation generator, iterable or "prefit", default=5
-        Splits of the clips. An int: so many folds, over which the events of each label are
-        spread evenly; clips of a group, where ``fit`` has groups, are in the same one.
-        ``"prefit"``: the estimator is fitted already, and `X` and `y` of ``fit`` are new
-        to it.
+        Splits of the clips. An integer is a number of folds, over which the events of each
+        label are spread evenly; if ``fit`` is given groups, the clips of a group are in the
+        same fold. With ``"prefit"`` the estimator is fitted already, on other clips than those
+        given to ``fit``.
     refit : bool, default=True
         Fit on all clips in the end. Must be True unless ``cv="prefit"``.
     n_jobs : int, default=None
-        Processes that fit on different parts.
+        Number of processes that fit on different folds.
 
     Attributes
     ----------
     estimator_ : estimator
-        Fitted, with the best thresholds set.
+        The fitted estimator, with the best thresholds set.
     best_threshold_ : dict of label to float
     best_score_ : dict of label to float
         Error rate or F-score of each label at its threshold, on clips not trained on.
     false_alarms_per_hour_ : dict of label to float
-        Of each label at its threshold, on the same clips. Only with a limit for them.
+        False alarms per hour of each label at its threshold, on the same clips. Only set with
+        `max_false_alarms_per_hour`.
     curves_ : sklearn.utils.Bunch
-        From :func:`threshold_curves`.
+        Scores at all thresholds, from :func:`threshold_curves`.
     classes_ : ndarray of shape (n_classes,)
 
     See Also
     --------
-    sklearn_rcrnn.evaluation.threshold_curves : What the choice is made of.
+    sklearn_rcrnn.evaluation.threshold_curves : The scores that thresholds are chosen by.
 
     Examples
     --------
@@ -141,11 +144,13 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         y : list of n_clips lists of (onset, offset, label), or DataFrame
             A frame has a row for each event, as for :func:`match_files`.
         groups : sequence of n_clips values, default=None
-            The recording that each clip is of, from :func:`cut_recordings` for example:
-            clips of one must not be on both sides of a split. Of no use with ``"prefit"``.
+            The recording that each clip was cut from, for example as :func:`cut_recordings`
+            gives it: the clips of a recording are never on both sides of a split. Not used with
+            ``"prefit"``.
         **fit_params
-            For the estimator's ``fit``; values for each clip are split as the clips are. With
-            metadata routing, what the estimator and `cv` have requested.
+            Parameters of the estimator's ``fit``; those with a value for each clip are split
+            like the clips. With metadata routing, only those that the estimator and `cv` have
+            requested.
 
         Returns
         -------
@@ -160,7 +165,7 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         Warns
         -----
         UserWarning
-            If a fold lacks a label, or no threshold has so few false alarms.
+            If a fold lacks a label, or if all thresholds have more false alarms than allowed.
         """
         self._validate_params()
         check_detector_inside(self.estimator)
@@ -192,7 +197,7 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         return self
 
     def _choose(self, X: Any, true: Any, candidates: Any, labels: list[Any]) -> None:
-        """Set the thresholds of ``estimator_``, and what is known of them."""
+        """Choose the thresholds of ``estimator_``, and set the attributes about them."""
         detector = detector_in(self.estimator_)
         self.classes_ = detector.classes_
         limit = self.max_false_alarms_per_hour
@@ -222,7 +227,7 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
             if limit is not None:
                 rate = self.curves_.false_alarms_per_hour[i, chosen]
                 self.false_alarms_per_hour_[label] = float(rate)
-        # A label that no clip of y has keeps the threshold that it had.
+        # A label that does not occur in y keeps its threshold.
         before = detector._thresholds()
         rest = {
             label: before[label] if isinstance(before, dict) else before
@@ -234,7 +239,7 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
     def _few_enough(
         self, label: Any, rates: NDArray[np.float64], limit: float
     ) -> NDArray[np.bool_]:
-        """The thresholds that keep to the limit, or come nearest to it."""
+        """Whether each threshold keeps to the limit; if none does, the nearest ones."""
         if rates.min() > limit:
             warnings.warn(
                 f"No threshold up to {self.curves_.thresholds.max():g} keeps {label!r} to "
@@ -245,7 +250,7 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         return rates <= max(limit, rates.min())
 
     def predict(self, X: Any) -> list[list[Event]]:
-        """Detect events with the thresholds that were chosen.
+        """Detect events with the chosen thresholds.
 
         Parameters
         ----------
@@ -259,14 +264,14 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         return self.estimator_.predict(X)
 
     def score(self, X: Any, y: Any, **score_params: Any) -> float:
-        """The estimator's ``score`` with the thresholds that were chosen.
+        """Compute the estimator's ``score`` with the chosen thresholds.
 
         Parameters
         ----------
         X : what the estimator's ``predict`` takes
         y : list of n_clips lists of (onset, offset, label)
         **score_params
-            For the estimator's ``score``, ``sample_weight`` for example.
+            Parameters of the estimator's ``score``, for example ``sample_weight``.
 
         Returns
         -------
@@ -277,7 +282,7 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
 
     @available_if(_gives_candidates)
     def predict_candidates(self, X: Any) -> list[list[Event]]:
-        """All scored events, whatever the thresholds.
+        """Predict all scored events, whatever their scores.
 
         Parameters
         ----------
@@ -291,7 +296,7 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         return candidates_of(self.estimator_, X)
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """What ``fit`` and ``score`` hand on to the estimator and to `cv`.
+        """The metadata that ``fit`` and ``score`` pass on to the estimator and to `cv`.
 
         Returns
         -------
@@ -306,7 +311,7 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         return router.add(splitter=check_cv(self.cv), method_mapping=splits)
 
     def _routed(self, groups: Any, fit_params: dict[str, Any]) -> Bunch:
-        """What goes to the estimator's ``fit`` and to the splitter."""
+        """The parameters for the estimator's ``fit`` and for the splitter."""
         if _routing_enabled():
             asked = self.get_metadata_routing().consumes("fit", ["groups"])
             if groups is not None and asked:

@@ -1,4 +1,4 @@
-"""Detectors in pipelines, searches and other estimators that are around an estimator."""
+"""Detectors inside pipelines, searches and other estimators that wrap an estimator."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..events import Event
 
 
 def inside(estimator: Any) -> Any:
-    """The estimator that another one is around: fitted, if that is; None if it is around none."""
+    """The estimator that another one wraps, the fitted one if there is one; else None."""
     if "steps" in _attributes(estimator):
         return estimator.steps[-1][1]
     for name in ("best_estimator_", "estimator_", "estimator"):
@@ -19,21 +19,21 @@ def inside(estimator: Any) -> Any:
 
 
 def detector_in(estimator: Any) -> Any:
-    """The detector in pipelines, searches and other wrappings."""
+    """The detector inside all pipelines, searches and other wrappers."""
     while (inner := inside(estimator)) is not None:
         estimator = inner
     return estimator
 
 
 def innermost(estimator: Any) -> Any:
-    """The detector, or the pipeline that it is in, without what is around them."""
+    """The detector, or the innermost pipeline that it is a step of."""
     while "steps" not in _attributes(estimator) and (inner := inside(estimator)) is not None:
         estimator = inner
     return estimator
 
 
 def candidates_of(estimator: Any, X: Any) -> list[list[Event]]:
-    """``predict_candidates`` of the detector inside, after all that comes before it."""
+    """``predict_candidates`` of the detector inside, after the steps before it."""
     inner = inside(estimator)
     if inner is None:
         return estimator.predict_candidates(X)
@@ -59,7 +59,7 @@ def with_own_detector(estimator: Any) -> Any:
 
 
 def check_detector_inside(estimator: Any) -> None:
-    """Raise before anything is fitted if no threshold can be chosen."""
+    """Raise ValueError, before anything is fitted, if no threshold can be chosen."""
     detector = detector_in(estimator)
     if not hasattr(detector, "predict_candidates") or not hasattr(detector, "score_threshold"):
         raise ValueError(
@@ -78,5 +78,5 @@ def check_detector_inside(estimator: Any) -> None:
 
 
 def _attributes(estimator: Any) -> dict[str, Any]:
-    """What an estimator has itself: a FrozenEstimator lends the attributes of the one inside."""
+    """The own attributes of an estimator; a FrozenEstimator also passes on those of another."""
     return getattr(estimator, "__dict__", {})  # a step may be the word "passthrough"
