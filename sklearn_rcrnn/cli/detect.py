@@ -48,8 +48,8 @@ def detect(
     format: Annotated[
         Format | None,
         typer.Option(
-            help="Of the tables; by default as the name of the output ends, or csv. parquet is "
-            "one data set of all recordings."
+            help="Format of the tables; by default the one that the name of the output ends with, "
+            "or csv. parquet writes one data set of all recordings."
         ),
     ] = None,
     threshold: Threshold = None,
@@ -74,10 +74,12 @@ def detect(
     ] = None,
     shard: Annotated[
         str | None,
-        typer.Option(help="3/20: of the recordings, the third part of twenty, for array jobs."),
+        typer.Option(
+            help="Do only a part of the recordings, for array jobs: 3/20 is the third of twenty."
+        ),
     ] = None,
     jobs: Annotated[
-        int, typer.Option("--jobs", "-j", help="Processes that work side by side.")
+        int, typer.Option("--jobs", "-j", help="Number of processes that work side by side.")
     ] = 1,
     cluster: Annotated[
         str | None,
@@ -87,10 +89,12 @@ def detect(
         ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="cpu, cuda or cuda:1; by default a card where there is one.")
+        str | None,
+        typer.Option(help="cpu, cuda or cuda:1; by default a graphics card if there is one."),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Windows that go through the network together.")
+        int | None,
+        typer.Option(min=1, help="Number of windows that go through the network at once."),
     ] = None,
     safe_csv: Annotated[
         bool,
@@ -101,32 +105,37 @@ def detect(
         ),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Do again what is done already.")
+        bool, typer.Option("--overwrite", help="Do all recordings again.")
     ] = False,
     summary: Annotated[
         Path | None,
-        typer.Option(help="Keep the state of the run in this file, as JSON, for programs."),
+        typer.Option(help="Write the state of the run to this file, as JSON, for programs."),
     ] = None,
     raw: Annotated[
         int | None,
-        typer.Option(min=1, help="Standard input is 16-bit mono samples at this rate, endless."),
+        typer.Option(
+            min=1, help="Standard input is an endless stream of 16-bit mono samples at this rate."
+        ),
     ] = None,
     window: Annotated[
-        float, typer.Option(help="Of --raw: seconds that the network looks at together.")
+        float, typer.Option(help="With --raw: seconds of sound that the network sees at once.")
     ] = 60.0,
     margin: Annotated[
-        float, typer.Option(help="Of --raw: seconds of a window that it only hears, to each side.")
+        float,
+        typer.Option(
+            help="With --raw: seconds on each side of a window from which no events are taken."
+        ),
     ] = 10.0,
     quiet: Quiet = False,
     as_json: JsonLogs = False,
 ) -> None:
     """Find events and write them to a table.
 
-    A recording that cannot be read is reported, and the rest goes on. With a folder as
-    output, tables lie in it as recordings do in their folder. A run that was interrupted
-    goes on when it is repeated: recordings that this model has done with these settings are
-    passed over. Several processes with one folder share the work. Exit code 1: some
-    recordings failed; 2: nothing was done; 3: the cluster went away.
+    A recording that cannot be read is reported, and the rest goes on. If the output is a
+    folder, its tables are laid out like the recordings. To continue an interrupted run, repeat
+    the command: recordings that this model has done with these settings are skipped. Several
+    processes with the same output folder share the work. Exit code 1: some recordings failed;
+    2: nothing was done; 3: the cluster became unreachable.
 
     \b
     rcrnn detect street.wav

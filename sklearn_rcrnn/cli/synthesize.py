@@ -18,7 +18,7 @@ def synthesize(
         Path | None,
         typer.Option(help="Source material as DCASE 2017 task 2 has it; none: tones and noise."),
     ] = None,
-    subset: Annotated[str, typer.Option(help="Of the source material.")] = "devtrain",
+    subset: Annotated[str, typer.Option(help="Subset of the source material.")] = "devtrain",
     clips: Annotated[int, typer.Option(min=1, help="Clips; with --source, of each class.")] = 100,
     length: Annotated[float, typer.Option(min=1, help="Seconds of a clip.")] = 30.0,
     presence: Annotated[float, typer.Option(min=0, max=1, help="Part that has an event.")] = 0.5,

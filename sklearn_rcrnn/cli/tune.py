@@ -57,7 +57,12 @@ def tune(
     search: Annotated[Search, typer.Option(help="All in full, or the better for longer.")] = (
         Search.grid
     ),
-    folds: Annotated[int, typer.Option(min=2, help="Of the cross-validation, by recording.")] = 3,
+    folds: Annotated[
+        int,
+        typer.Option(
+            min=2, help="Number of folds of the cross-validation; each recording is in one fold."
+        ),
+    ] = 3,
     epochs: Epochs = 20,
     lr: Lr = None,
     clip_length: ClipLength = 10.0,

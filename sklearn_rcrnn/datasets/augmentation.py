@@ -1,4 +1,4 @@
-"""Random changes of the samples of an event, for training material."""
+"""Random changes of the samples of events, to make more training material."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _LOWEST, _HIGHEST = 60.0, 20000.0
 
 
 class EventAugmentation(Settings):
-    """Make another event out of an event: other pitch and tempo, sound color and room.
+    """Change an event at random: its pitch and tempo, its sound color, and the room.
 
     Parameters
     ----------
     speed : float, default=0.2
-        Play up to this part faster or slower, pitch included.
+        Largest relative change of speed, with which the pitch changes, too.
     equalization : float, default=6.0
         Standard deviation in dB of a random equalizer.
     low_pass : float, default=0.25
-        Probability to cut off all above a random frequency from 3 to 12 kHz, as telephones
-        and cheap recorders do.
+        Probability of a low-pass filter at a random frequency from 3 to 12 kHz, like that of
+        telephones and cheap recorders.
     reverberation : float, default=0.3
-        Probability to put the event into a room of 0.1 to 0.6 s reverberation time.
+        Probability of a room with a reverberation time of 0.1 to 0.6 s.
 
     Examples
     --------
@@ -62,13 +62,13 @@ class EventAugmentation(Settings):
     def __call__(
         self, samples: NDArray[np.floating], sample_rate: int, rng: np.random.Generator
     ) -> NDArray[np.float32]:
-        """The changed event; its first and last sample stay its onset and offset.
+        """Change an event, whose onset and offset stay at its first and last sample.
 
         Parameters
         ----------
         samples : array of shape (n_samples,)
         sample_rate : int
-            In Hz.
+            Sample rate in Hz.
         rng : numpy.random.Generator
 
         Returns

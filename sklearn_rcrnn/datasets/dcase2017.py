@@ -1,4 +1,4 @@
-"""DCASE 2017 task 2, "detection of rare sound events": load what a folder has."""
+"""Load the data of DCASE 2017 task 2, "detection of rare sound events"."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def load_dcase2017_rare(
 ) -> Bunch:
     """Load recordings and events of DCASE 2017 task 2, or of a folder laid out like it.
 
-    Mixtures that were written to ``mixture_data`` are read from there. Where there are
-    none with these parameters, they are drawn from ``source_data`` as the challenge's
-    mixer does, and made when a clip is asked for.
+    Mixtures that were written to ``mixture_data`` are read from there. If there are none with
+    these parameters, they are drawn from ``source_data`` as the challenge's mixer does, and
+    synthesized when their samples are needed.
 
     Parameters
     ----------
     root : str or PathLike
-        Folder of :func:`fetch_dcase2017_rare`, of either set of the challenge, or any
-        with ``source_data`` or ``mixture_data``.
+        The folder from :func:`fetch_dcase2017_rare`, that of either set of the challenge, or
+        any other with ``source_data`` or ``mixture_data``.
     subset : str, default="devtrain"
         ``"devtrain"``, ``"devtest"`` or ``"evaltest"``, the evaluation set.
     part : {"mixtures", "events", "backgrounds"}, default="mixtures"
-        Mixtures, the recordings with the isolated events, or the backgrounds.
+        Whether to load mixtures, the recordings of isolated events, or the backgrounds.
     classes : sequence of str, default=None
         Classes to load; all by default.
     mixtures_per_class, event_presence_prob, ebrs, random_state
@@ -65,9 +65,9 @@ def load_dcase2017_rare(
     Raises
     ------
     FileNotFoundError
-        If the folder, the subset or an audio file is not there; names it.
+        If the folder, the subset or an audio file does not exist; the message names it.
     ValueError
-        For an event list that cannot be read; names file and row.
+        If an event list cannot be read; the message names file and row.
 
     Examples
     --------

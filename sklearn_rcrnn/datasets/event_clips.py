@@ -20,7 +20,7 @@ _LONGEST = 60
 
 
 class EventClip(NamedTuple):
-    """What became of one event: the file that was written, or the error that prevented it."""
+    """The result for one event: the file that was written, or the error that prevented it."""
 
     recording: str
     event: Event
@@ -49,9 +49,9 @@ def write_event_clips(
     events : list of n_recordings lists of (onset, offset, label) or Event
         In seconds.
     folder : str or PathLike
-        Made if it is not there.
+        Folder to write to; created if it does not exist.
     context : float, default=1.0
-        Seconds before and after each event, as far as the recording goes.
+        Seconds before and after each event that are written, too, if the recording has them.
     format : {"wav", "flac", "ogg", "mp3"}, default="wav"
 
     Yields

@@ -1,4 +1,4 @@
-"""Recordings of any length cut into clips that a training can take."""
+"""Recordings of any length, cut into clips for a training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 from ..audio import audio_duration, read_audio
 from ..events import Event, check_event_lists
 
-# What a cut leaves of an event may be too little to tell what it was.
+# Seconds of an event that a cut must leave, so that it can still be recognized.
 _SHORTEST = 0.1
 
 
@@ -28,9 +28,9 @@ class Excerpt:
     ----------
     path : str or PathLike
     start, stop : float
-        Seconds.
+        First and last time of the part in seconds.
     sample_rate : int, default=44100
-        In Hz; other rates are resampled.
+        Sample rate in Hz; recordings of other rates are resampled.
 
     Examples
     --------
@@ -84,9 +84,9 @@ def cut_recordings(
         Keep at most so many clips without an event for each clip with one, drawn by
         chance. None: keep all.
     sample_rate : int, default=44100
-        Of the clips, in Hz.
+        Sample rate of the clips in Hz.
     random_state : int, RandomState instance or None, default=None
-        Which clips without an event are kept.
+        Seed of the choice of clips without an event.
 
     Returns
     -------

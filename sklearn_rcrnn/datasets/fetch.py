@@ -1,4 +1,4 @@
-"""Download DCASE 2017 task 2 from Zenodo by pooch."""
+"""Download DCASE 2017 task 2 from Zenodo with pooch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .layout import DEVELOPMENT, EVALUATION
 
 _ZENODO = "https://zenodo.org/record/{record}/files/"
 
-# Times that nothing more comes until a download is given up.
+# Attempts without any data after which a download is given up.
 _TRIES = 3
-# Bytes; of a block that breaks off nothing is kept.
+# Size of a block in bytes; an incomplete block is dropped.
 _BLOCK = 1 << 14
-# Name after the package's own, bytes, md5.
+# File name without the name of the package, bytes, md5.
 _DEVELOPMENT_FILES = [
     ("doc.zip", 21042, "47c424fe90d2bdc53d9fdd84341c2783"),
     ("code.zip", 81518, "4cacdf0803daf924a60bf9daa573beb7"),
@@ -57,22 +57,22 @@ def fetch_dcase2017_rare(
 ) -> Path:
     """Download the data of DCASE 2017 task 2 and unpack it.
 
-    Says first what is to be downloaded and how much. Each archive is checked against its
-    md5 sum and unpacked as soon as it is there; what is unpacked is not downloaded again,
-    and an archive that was cut short goes on where it stopped.
+    First the files to download and their size are printed. Each archive is checked against its
+    md5 sum and unpacked as soon as it is complete. Archives that were unpacked before are not
+    downloaded again, and an interrupted download continues where it stopped.
 
     Parameters
     ----------
     root : str or PathLike, default=None
-        Where to put it; the user's cache folder by default.
+        Folder for the data; by default a folder in the user's cache.
     subset : {"development", "evaluation", "all"}, default="all"
         8.3 GB of source material, 4.6 GB of mixtures, or both.
     dry_run : bool, default=False
-        Only say what would be downloaded.
+        Only print what would be downloaded.
     keep_archives : bool, default=False
         Keep the ZIP files beside what was unpacked.
     verbose : int, default=1
-        0: say nothing; 1: say what is done, with progress bars.
+        0 prints nothing; 1 prints what is done, with progress bars.
     packages : dict, default=None
         Other sources in place of the two Zenodo records: subset to (name, base URL, list
         of (file, bytes, md5)); for mirrors.
@@ -85,9 +85,9 @@ def fetch_dcase2017_rare(
     Raises
     ------
     ValueError
-        For an unknown subset, or an archive whose checksum stays wrong.
+        For an unknown subset, or for an archive whose checksum is wrong again and again.
     OSError
-        If a download stops; repeated, it goes on.
+        If a download stops. Call the function again to continue it.
 
     Examples
     --------

@@ -26,10 +26,10 @@ EVENT_AUGMENTATION = EventAugmentation()
 
 
 class MixtureStream(ClipStream):
-    """Mixtures of stretches of surroundings and events, wherever these come from.
+    """A stream of mixtures of backgrounds and events, wherever these come from.
 
-    Subclasses say in ``_stretch(rng)`` and ``_segment(label, rng)`` where they take them
-    from; parameters are those of :class:`FreshMixtures`.
+    Subclasses provide backgrounds by ``_stretch(rng)`` and events by ``_segment(label, rng)``.
+    The parameters are those of :class:`FreshMixtures`.
     """
 
     labels: list[Any]
@@ -69,7 +69,7 @@ class MixtureStream(ClipStream):
 
     @abstractmethod
     def _stretch(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Surroundings of the length of a mixture."""
+        """A background of the length of a mixture."""
 
     @abstractmethod
     def _segment(self, label: Any, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -86,7 +86,7 @@ class MixtureStream(ClipStream):
         Parameters
         ----------
         epoch, index : int
-            With `random_state` they determine the mixture.
+            Numbers that determine the mixture, together with `random_state`.
 
         Returns
         -------
@@ -117,7 +117,7 @@ class MixtureStream(ClipStream):
         return mixture / peak if peak >= 1 else mixture, sorted(events)
 
     def _background(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        """A background from a random place on, perhaps with a weaker one over it."""
+        """A random stretch of a background, possibly with a weaker one added."""
         mixture = self._stretch(rng).copy()
         if rng.random() < self.second_background:
             other = self._stretch(rng)
@@ -135,7 +135,7 @@ class MixtureStream(ClipStream):
         return event[: round(self.mixture_length * SAMPLE_RATE) - 1]
 
     def _distractor(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        """A tenth of a second to three of a background, faded in and out."""
+        """A piece of a background of 0.1 to 3 s, faded in and out."""
         duration = min(0.1 * 30 ** rng.random(), self.mixture_length / 2)
         size = round(duration * SAMPLE_RATE)
         piece = self._changed(self._stretch(rng)[:size], rng)[:size]
@@ -156,43 +156,46 @@ class MixtureStream(ClipStream):
 class FreshMixtures(MixtureStream):
     """Draw new mixtures of the source material in every epoch of a training.
 
-    The challenge's training sets repeat a few thousand mixtures, in which an event stands
-    at one onset only. Here every mixture is new: other starts, pairs, ratios, several
-    events in a clip, changed events, mixed backgrounds.
+    The challenge's training sets repeat a few thousand mixtures, in which each event has only
+    one onset. Here every mixture is new: events have other onsets, backgrounds and ratios, there
+    may be several in a clip, and both events and backgrounds are changed.
 
     Parameters
     ----------
     root : str or PathLike
         Folder with ``source_data``, or of the challenge's development set.
     subset : str, default="devtrain"
-        As for :func:`generate_mixture_recipes`.
+        Subset of the source material, as for :func:`generate_mixture_recipes`.
     n_mixtures : int, default=1000
-        Mixtures in an epoch.
+        Number of mixtures in an epoch.
     mixture_length : float, default=30.0
-        Seconds. Shorter mixtures train faster and serve as well: the network takes any
-        length at ``predict``.
+        Length of the mixtures in seconds. Shorter ones train faster and do as well: the network
+        takes clips of any length at ``predict``.
     event_counts : sequence of float, default=(0.25, 0.5, 0.25)
-        Probabilities of 0, 1, 2, ... events in a mixture. Classes are equally likely, and
-        so are recordings of a class, however many segments they have. Events that find no
-        room are left out.
+        Probabilities of 0, 1, 2, ... events in a mixture. All classes are equally likely, and
+        so are all recordings of a class, however many segments they have. Events for which
+        there is no room are left out.
     ebr : (float, float), default=(-9.0, 9.0)
         Event-to-background ratio in dB, drawn evenly from this range.
     second_background : float, default=0.3
-        Probability to add another background, 0 to 12 dB weaker.
+        Probability that a second background, 0 to 12 dB weaker, is added.
     distractors : float, default=0.3
-        Probability that a piece of another background, changed as events are, stands out
-        of the mixture as an event does: not all that comes and goes is an event.
+        Probability that a short piece of another background, changed as events are, is added
+        at the level of an event, so that the network learns that not every sound that starts
+        and stops is an event.
     blend : float, default=0.2
-        Probability that another event of its class, 0 to 12 dB weaker, sounds within an
-        event: recordings are few, pairs of them are many.
+        Probability that an event is mixed with another one of its class, 0 to 12 dB weaker. A
+        few recordings make many different pairs.
     augmentation : EventAugmentation or None, default=EVENT_AUGMENTATION
-        How events are changed; by default as :class:`EventAugmentation` does by default.
+        Called to change each event; by default an :class:`EventAugmentation` with its default
+        parameters. None leaves events as they are.
     classes : sequence of str, default=None
-        Only these; by default all of the folder.
+        Classes of the mixtures; by default all of the folder.
     n_jobs : int, default=None
-        Worker processes that make mixtures beside the training. One keeps up with a
+        Number of worker processes that make mixtures beside the training. One keeps up with a
         network on one or two cores.
     random_state : int, default=0
+        Seed of all that is drawn.
 
     Attributes
     ----------
@@ -204,7 +207,7 @@ class FreshMixtures(MixtureStream):
     FileNotFoundError
         If the folder has no such subset.
     ValueError
-        For parameters that cannot be, or a mixture shorter than an event.
+        For invalid parameters, or if an event is longer than a mixture.
 
     See Also
     --------
@@ -303,7 +306,7 @@ def _add(
     start: int,
     ratio: float,
 ) -> None:
-    """Lay a sound over the mixture in place, `ratio` dB over what is there."""
+    """Add a sound to the mixture in place, `ratio` dB above the level of what is there."""
     place = slice(start, start + len(sound))
     under = _rms(mixture[place])
     gain = 10 ** (ratio / 20) * max(under, _SILENCE) / max(_rms(sound), _SILENCE)

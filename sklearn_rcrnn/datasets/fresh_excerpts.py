@@ -1,4 +1,4 @@
-"""New clips in every epoch from a few recordings of one's own."""
+"""New clips in every epoch from a few annotated recordings."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from .mixer import SAMPLE_RATE
 
 # Recordings are kept in memory up to this many seconds in all: half a gigabyte.
 _KEPT_SECONDS = 3000.0
-# What lies so near to an event may still sound of it, in seconds.
+# Seconds next to an event that may still contain some of its sound.
 _GUARD = 0.3
-# Shorter stretches between events are no surroundings.
+# Stretches between events that are shorter than this, in seconds, are not used.
 _SHORTEST_STRETCH = 1.0
 _FADE = 0.005
 
@@ -28,11 +28,11 @@ _FADE = 0.005
 class FreshExcerpts(MixtureStream):
     """Draw new clips from recordings and their events in every epoch of a training.
 
-    A dozen examples of a sound are soon learnt by heart. Here no clip comes twice: a part
-    of them are excerpts of the recordings as they are, from another place each time; in
-    the others events are cut out, changed, and laid over other stretches of the
-    recordings, as :class:`FreshMixtures` does with isolated events. Where recordings are
-    nothing but events, the surroundings are noise of many colors and silence.
+    A network soon learns a dozen examples of a sound by heart. Here no clip comes twice. Some
+    clips are excerpts of the recordings as they are, each from another place. For the others,
+    events are cut out, changed, and added to other stretches of the recordings, as
+    :class:`FreshMixtures` does with isolated events. If the recordings hold nothing but events,
+    noise of many colors and silence are their background.
 
     Parameters
     ----------
@@ -40,25 +40,26 @@ class FreshExcerpts(MixtureStream):
         Recordings of any length; arrays at 44.1 kHz.
     y : list of n_recordings lists of (onset, offset, label)
     unknown : list of n_recordings lists of (start, stop), default=None
-        Parts in seconds of which nobody says what is in them, or that are held out: they
-        are not heard, nor are events that reach into them.
+        Parts of each recording, in seconds, whose content is not known or that are held out.
+        Neither these parts nor events that reach into them are used.
     n_mixtures : int, default=256
-        Clips in an epoch.
+        Number of clips in an epoch.
     mixture_length : float, default=10.0
-        Seconds of a clip.
+        Length of a clip in seconds.
     as_recorded : float, default=0.4
         Part of the clips that are excerpts as they are.
     synthetic : float, default=0.15
-        Part of the other clips whose surroundings are made, not recorded.
+        Part of the other clips whose background is synthesized instead of recorded.
     event_counts : sequence of float, default=(0.25, 0.5, 0.25)
         Probabilities of 0, 1, 2, ... events in a clip that is mixed.
     ebr : (float, float), default=(-3.0, 15.0)
-        Ratio of an event that is laid over a stretch to what is there, in dB.
+        Range of the event-to-background ratio in dB, for events that are added to a stretch.
     second_background, distractors, blend, augmentation
-        As for :class:`FreshMixtures`.
+        Further changes of the clips, as for :class:`FreshMixtures`.
     n_jobs : int, default=None
-        Worker processes that make clips beside the training.
+        Number of worker processes that make clips beside the training.
     random_state : int, default=0
+        Seed of all that is drawn.
 
     Attributes
     ----------
@@ -67,7 +68,7 @@ class FreshExcerpts(MixtureStream):
     Raises
     ------
     ValueError
-        If no recording has an event, or one ends after its recording.
+        If no recording has an event, or if an event ends after its recording.
 
     See Also
     --------
@@ -76,7 +77,8 @@ class FreshExcerpts(MixtureStream):
 
     Notes
     -----
-    Up to 50 minutes of recordings are kept in memory; of more, each excerpt is read anew.
+    Up to 50 minutes of recordings are kept in memory; of longer material, each excerpt is read
+    when it is needed.
 
     Examples
     --------
@@ -140,7 +142,7 @@ class FreshExcerpts(MixtureStream):
         Parameters
         ----------
         epoch, index : int
-            With `random_state` they determine the clip.
+            Numbers that determine the clip, together with `random_state`.
 
         Returns
         -------
@@ -156,7 +158,7 @@ class FreshExcerpts(MixtureStream):
     def _excerpt(
         self, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], list[tuple[float, float, Label]]]:
-        """A recording as it is around one of its events, each label as often."""
+        """An excerpt of a recording around one of its events; all labels are equally likely."""
         label = self.labels[int(rng.integers(len(self.labels)))]
         places = self._places[label]
         i, event = places[int(rng.integers(len(places)))]
@@ -187,7 +189,7 @@ class FreshExcerpts(MixtureStream):
         return read_audio(source, SAMPLE_RATE, start=start, stop=stop).astype(np.float32)
 
     def _stretch(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Surroundings: a recording between its events, or made ones."""
+        """A background: a stretch of a recording between its events, or a synthesized one."""
         size = round(self.mixture_length * SAMPLE_RATE)
         if not self._stretches or rng.random() < self.synthetic:
             return made_surroundings(size, rng)
@@ -214,7 +216,7 @@ class FreshExcerpts(MixtureStream):
 
 
 def made_surroundings(size: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Noise of a random color, level and unrest, or now and then digital silence."""
+    """Noise of random color, level and fluctuation, or sometimes digital silence."""
     if rng.random() < 0.15:
         return np.zeros(size, np.float32)
     spectrum = np.fft.rfft(rng.standard_normal(size, np.float32))
@@ -232,7 +234,7 @@ def made_surroundings(size: int, rng: np.random.Generator) -> NDArray[np.float32
 
 
 def _filled(samples: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """As many samples; a shorter stretch is played forward and backward, without joins."""
+    """The first `size` samples; shorter stretches are repeated forward and backward."""
     if len(samples) >= size:
         return samples[:size]
     return np.resize(np.concatenate([samples, samples[::-1]]), size)
@@ -249,7 +251,7 @@ def _overlapping(event: Event, parts: Sequence[tuple[float, float]]) -> bool:
 
 
 def _between(parts: Sequence[Sequence[Any]], duration: float) -> list[tuple[float, float]]:
-    """What of a recording lies between events and unknown parts, a little away from them."""
+    """The stretches between events and unknown parts, a little away from both."""
     stretches, start = [], 0.0
     for onset, offset in [*sorted((p[0], p[1]) for p in parts), (duration + _GUARD, duration + 1)]:
         if onset - _GUARD - start >= _SHORTEST_STRETCH:

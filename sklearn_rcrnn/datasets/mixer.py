@@ -68,14 +68,14 @@ def generate_mixture_recipes(
     Returns
     -------
     dict of str to list of dict
-        For each class its recipes, with the keys of the challenge.
+        The recipes of each class, with the keys of the challenge.
 
     Raises
     ------
     FileNotFoundError
         If the folder has no such subset.
     ValueError
-        For a class that is not there, or an event longer than the mixture.
+        If a class does not exist, or if an event is longer than the mixture.
 
     References
     ----------
@@ -225,9 +225,9 @@ class Mixture:
     root : str or PathLike
         Folder with the source material.
     recipe : dict
-        From :func:`generate_mixture_recipes`.
+        A recipe from :func:`generate_mixture_recipes`.
     mixture_length : float, default=30.0
-        Seconds.
+        Length of the mixture in seconds.
 
     Examples
     --------

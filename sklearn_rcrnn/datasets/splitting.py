@@ -28,15 +28,16 @@ def split_by_recording(
 ) -> Path:
     """Divide events and backgrounds of a subset, so that no recording is in both parts.
 
-    What is chosen on mixtures of recordings that were trained on is chosen badly. The new
-    folder is laid out like `root`, links to its audio, and has the two parts as subsets.
+    Thresholds and parameters that are chosen on mixtures of recordings that were also trained
+    on are chosen badly. The new folder is laid out like `root`, links to its audio, and has the
+    two parts as subsets.
 
     Parameters
     ----------
     root : str or PathLike
         Folder with ``source_data``, or of the challenge's development set.
     output_dir : str or PathLike
-        Made if it is not there.
+        New folder; created if it does not exist.
     subset : str, default="devtrain"
     fraction : float, default=0.15
         Part of the recordings of each class, and of the backgrounds, for the second part;
@@ -52,8 +53,8 @@ def split_by_recording(
 
     Notes
     -----
-    The recording of an event is told by its file name up to the last underscore, that of
-    a background by its name up to the last but one, as the challenge names them.
+    As the challenge names its files, the name of an event file up to the last underscore is
+    that of its recording, and the name of a background file up to the last underscore but one.
 
     Examples
     --------
@@ -78,7 +79,7 @@ def split_by_recording(
 
 
 def read_sources(root: str | PathLike[str], subset: str = "devtrain2") -> dict[str, str]:
-    """Where each file of a subset came from.
+    """Read which source each file of a subset came from.
 
     Parameters
     ----------
@@ -96,9 +97,9 @@ def read_sources(root: str | PathLike[str], subset: str = "devtrain2") -> dict[s
     Raises
     ------
     FileNotFoundError
-        If the folder has no ``provenance.csv``: the challenge's own does not.
+        If the folder has no ``provenance.csv``, as the challenge's own has none.
     ValueError
-        If the table lacks a column, or a file of the subset.
+        If the table lacks a column, or has no row for a file of the subset.
 
     Examples
     --------
@@ -126,7 +127,7 @@ def read_sources(root: str | PathLike[str], subset: str = "devtrain2") -> dict[s
 
 
 def _source_of(name: str, known: dict[str, str]) -> str | None:
-    """Of the file itself, or of the longest beginning of its name that has a row."""
+    """The source of a file: from its own row, or that of the longest matching pattern."""
     if name in known:
         return known[name]
     beginnings = [key for key in known if key.endswith("*") and name.startswith(key[:-1])]
@@ -151,24 +152,25 @@ def split_by_source(
     parts: tuple[str, str] = ("heard", "unheard"),
     random_state: int = 0,
 ) -> Path:
-    """Hold out all recordings of some sources: what a model has not heard anything like.
+    """Hold out all recordings of some sources, to test a model on unfamiliar ones.
 
-    Recordings that were held out of sources that the training knows flatter: the same
-    microphones, rooms and guns are in both parts. The new folder is laid out like `root`,
-    links to its audio, and has the two parts as subsets.
+    Results on held-out recordings are too good if other recordings of their source were
+    trained on, because both have the same microphones, rooms and guns. The new folder is laid
+    out like `root`, links to its audio, and has the two parts as subsets.
 
     Parameters
     ----------
     root : str or PathLike
         Folder with ``source_data`` and ``provenance.csv``.
     output_dir : str or PathLike
-        Made if it is not there.
+        New folder; created if it does not exist.
     held_out : str or sequence of str
-        Sources, as the column ``repository`` names them, see :func:`read_sources`.
+        Sources to hold out, as the column ``repository`` names them; see :func:`read_sources`.
     subset : str, default="devtrain2"
     background_fraction : float, default=0.15
-        Backgrounds of these sources all go to the second part. So does this part of the
-        recordings of the others, so that there is always something to mix events with.
+        Part of the background recordings of the other sources that goes to the second part,
+        too, so that there is always something to mix events with. The backgrounds of the
+        sources that are held out all go there.
     parts : (str, str), default=("heard", "unheard")
         Names of the new subsets. The second has only the classes that the sources have.
     random_state : int, default=0
@@ -181,7 +183,7 @@ def split_by_source(
     Raises
     ------
     ValueError
-        For a source that has no event in the subset, or if a class has no others.
+        If a source has no event in the subset, or if a class has no other sources.
 
     See Also
     --------

@@ -23,7 +23,7 @@ def make_rare_events(
     labels: Sequence[str] = ("babycry", "glassbreak", "gunshot"),
     random_state: Any = None,
 ) -> tuple[NDArray[np.float32], list[list[tuple[float, float, str]]]]:
-    """Synthesize clips of colored noise with, here and there, an event of three kinds.
+    """Synthesize clips of colored noise that contain events of three kinds.
 
     A cry is a gliding harmonic tone with vibrato (0.8 to 2.5 s), breaking glass a cloud of
     decaying high partials (0.3 to 1 s), a gunshot a burst of noise that decays (0.2 to
@@ -33,17 +33,17 @@ def make_rare_events(
     ----------
     n_clips : int, default=100
     duration : float, default=10.0
-        Of a clip, in seconds; at least 3.
+        Duration of a clip in seconds; at least 3.
     sample_rate : int, default=44100
-        In Hz.
+        Sample rate of the clips in Hz.
     event_presence_prob : float, default=0.8
         Probability that a clip has events.
     max_events : int, default=1
-        A clip with events has 1 to so many, fewer where they do not fit.
+        Largest number of events in a clip that has any.
     ebr : (float, float), default=(0.0, 12.0)
         Range of the event-to-background ratio in dB.
     labels : sequence of str, default=("babycry", "glassbreak", "gunshot")
-        Kinds to choose from.
+        Kinds of events, which are equally likely.
     random_state : int, RandomState instance or None, default=None
 
     Returns
@@ -94,7 +94,7 @@ def _add_event(
     labels: Sequence[str],
     rng: np.random.RandomState,
 ) -> None:
-    """Mix one event in where it overlaps no other; leave it out if ten places do."""
+    """Add an event where it overlaps no other; leave it out if ten random places fail."""
     label = str(labels[rng.randint(len(labels))])
     event = _KINDS[label](sample_rate, rng)
     for _ in range(10):

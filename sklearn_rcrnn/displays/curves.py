@@ -16,7 +16,7 @@ from .drawing import colors_of, new_axes, parts_of
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-# Error rates over it are cut off: they would press all that matters to the bottom.
+# Higher error rates are cut off: they would press the rest to the bottom of the picture.
 _HIGHEST_RATE = 3.0
 _WHOLE_LOSSES = {"train_loss": "training loss", "valid_loss": "validation loss"}
 
@@ -48,12 +48,12 @@ class _OneAxesDisplay:
 
 
 class ThresholdDisplay(_OneAxesDisplay):
-    """Error rate and F-score of each label over the score threshold.
+    """Curves of error rate and F-score of each label over the score threshold.
 
     Parameters
     ----------
     curves : sklearn.utils.Bunch
-        From :func:`sklearn_rcrnn.evaluation.threshold_curves`.
+        Scores at all thresholds, from :func:`sklearn_rcrnn.evaluation.threshold_curves`.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class ThresholdDisplay(_OneAxesDisplay):
         y : list of lists of (onset, offset, label)
         ax : matplotlib axes, default=None
         **params
-            For :func:`sklearn_rcrnn.evaluation.threshold_curves`.
+            Parameters of :func:`sklearn_rcrnn.evaluation.threshold_curves`.
 
         Returns
         -------
@@ -111,10 +111,10 @@ class ThresholdDisplay(_OneAxesDisplay):
         ----------
         y_true : list of lists of (onset, offset, label)
         y_candidates : list of lists of Event
-            From ``predict_candidates``.
+            All scored events, from ``predict_candidates``.
         ax : matplotlib axes, default=None
         **params
-            For :func:`sklearn_rcrnn.evaluation.threshold_curves`.
+            Parameters of :func:`sklearn_rcrnn.evaluation.threshold_curves`.
 
         Returns
         -------
@@ -144,12 +144,12 @@ class ThresholdDisplay(_OneAxesDisplay):
 
 
 class EventPrecisionRecallDisplay(ThresholdDisplay):
-    """Precision over recall of each label, a point for each score threshold.
+    """Curves of precision over recall of each label, with a point for each score threshold.
 
     Parameters
     ----------
     curves : sklearn.utils.Bunch
-        From :func:`sklearn_rcrnn.evaluation.threshold_curves`.
+        Scores at all thresholds, from :func:`sklearn_rcrnn.evaluation.threshold_curves`.
 
     Attributes
     ----------
@@ -175,12 +175,12 @@ class EventPrecisionRecallDisplay(ThresholdDisplay):
 
 
 class OnsetErrorDisplay(_OneAxesDisplay):
-    """Histogram of how far found onsets are from true ones.
+    """Histogram of the differences between found and true onsets.
 
     Parameters
     ----------
     errors : dict of label to array of shape (n_pairs,)
-        From :func:`sklearn_rcrnn.evaluation.onset_errors`.
+        Errors of each label, from :func:`sklearn_rcrnn.evaluation.onset_errors`.
     collar : float, default=0.5
         In seconds, drawn as the limits of what counts as right.
 

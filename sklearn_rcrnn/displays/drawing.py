@@ -48,7 +48,7 @@ def parts_of(estimator: Any) -> tuple[Pipeline, Any]:
 
 
 def hertz_ticks(band_frequencies: NDArray[np.floating]) -> list[tuple[float, str]]:
-    """Round frequencies for the axis of a spectrogram: their heights in bands, and their names.
+    """Choose round frequencies for the axis of a spectrogram, with their heights and names.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def hertz_ticks(band_frequencies: NDArray[np.floating]) -> list[tuple[float, str
 
 
 def mp3_text(samples: NDArray[np.float32], rate: int) -> str:
-    """Samples as MP3 in base64, for the address of a player."""
+    """Encode samples as MP3 in base64, for the source of a player."""
     import soundfile
 
     # MP3 would clip what is over full scale.

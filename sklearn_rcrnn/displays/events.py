@@ -17,7 +17,7 @@ from .drawing import colors_of, hertz_ticks, mp3_text, new_axes, parts_of
 
 # Of proposals.
 _NO_LABEL = ""
-# Part of the width of the axes that a score needs.
+# Part of the width of the axes that the text of a score takes.
 _SCORE_WIDTH = 0.035
 
 
@@ -31,7 +31,8 @@ class EventsDisplay:
     frame_shift : float
         Seconds between frames.
     lanes : dict of str to list of Event
-        Name of each lane and its events; scores below 1 are shown where there is room.
+        The events of each lane by its name. Scores below 1 are written next to events where
+        there is room.
     band_frequencies : array of shape (n_bands,), default=None
         Center of each band in Hz, for an axis in kHz. None: the axis numbers the bands.
     clip : path or array of shape (n_samples,), default=None
@@ -76,12 +77,12 @@ class EventsDisplay:
         Parameters
         ----------
         estimator : Pipeline
-            From recordings to events, fitted.
+            A fitted pipeline from recordings to events.
         clip : path or array of shape (n_samples,)
         y : list of (onset, offset, label), default=None
             The true events, for a lane of their own.
         proposals : int, default=0
-            So many of the best proposals of the RPN, in a lane of their own.
+            Number of the best proposals of the RPN to show, in a lane of their own.
         ax : two matplotlib axes, default=None
 
         Returns

@@ -1,4 +1,4 @@
-"""One self-contained HTML page to listen to what was found in recordings, and to correct it."""
+"""A self-contained HTML page to listen to the events found in recordings and correct them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .drawing import hertz_ticks
 from .report_sections import parts_of, section_of
 
 _TEMPLATES = Path(__file__).with_name("templates")
-# Readable under black text, and apart for the color-blind.
+# Readable under black text, and distinct for the color-blind.
 _COLORS = ("#8dd3c7", "#fdb462", "#80b1d3", "#fb8072", "#bebada", "#b3de69", "#fccde5", "#ffed6f")
 
 
@@ -40,8 +40,8 @@ def write_report(
     Each recording has a player, a spectrogram and its events. Events play when they are
     clicked, can be filtered and sorted, kept, rejected, given another label, moved at their
     borders or added, by keyboard and mouse. Decisions stay in the browser until they are
-    exported as a table, which ``rcrnn train ... --corrections`` learns from. The page needs
-    nothing beside itself: no server, no other file.
+    exported as a table, which ``rcrnn train ... --corrections`` learns from. The page needs no
+    server and no other file.
 
     Parameters
     ----------
@@ -49,26 +49,26 @@ def write_report(
         Arrays are taken to be at 44.1 kHz. A file that cannot be read is named on the page
         with the reason.
     y_pred : list of n_clips lists of Event
-        From ``predict`` or :func:`~sklearn_rcrnn.annotations.read_events`.
+        Events from ``predict`` or :func:`~sklearn_rcrnn.annotations.read_events`.
     path : str or PathLike
-        The page appears when it is complete.
+        File to write; it appears when it is complete.
     y_true : list of n_clips lists of (onset, offset, label), default=None
-        The true events. They have a lane of their own, and hits, misses and false alarms
-        are marked and can be filtered: a hit has the label and, within 0.5 s, the onset.
+        The true events, which get a lane of their own. Hits, misses and false alarms are
+        marked and can be filtered; a hit has the right label, and an onset within 0.5 s.
     names : sequence of n_clips str, default=None
-        Headings, and names in the exported table; by default the paths, or numbers for
-        arrays.
+        Names of the recordings on the page and in the exported table; by default the paths, or
+        numbers for arrays.
     around : float, "auto" or None, default="auto"
-        Show only so many seconds around each event, or, with None, whole recordings.
-        ``"auto"`` shows 5 s around the events of recordings over ten minutes.
+        Seconds around each event that are shown; None shows whole recordings. ``"auto"`` shows
+        5 s around the events of recordings of more than ten minutes, and others whole.
     audio : bool, default=True
-        Put what is shown into the page, as MP3: about a megabyte a minute. Without it there
-        is no player.
+        Include the sound of what is shown as MP3, about a megabyte per minute. Without it the
+        page has no player.
     title, subtitle : str
-        For example the name of the model, and its thresholds.
+        Headings of the page, for example the name of the model and its thresholds.
     threshold : float or dict of label to float, default=0.5
-        The thresholds of the model: events whose score is next to them are the least sure
-        ones, which the page can show first.
+        The thresholds of the model. The page can sort events by the distance of their score to
+        them: the closest ones are the least certain.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def write_report(
     Raises
     ------
     ImportError
-        Without matplotlib.
+        If matplotlib is not installed.
     ValueError
         If the numbers of recordings, event lists and names differ, or `around` is negative.
 

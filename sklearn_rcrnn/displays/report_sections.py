@@ -28,9 +28,10 @@ _ENDED = "The recording ends before this event: is the table of another recordin
 
 
 class Part(NamedTuple):
-    """What a section shows: of a recording, the samples from `start` to `stop` in seconds.
+    """The part of a recording that a section shows, from `start` to `stop` in seconds.
 
-    The times of the events count from the start of the recording. A `stop` of None is its end.
+    The times of the events are relative to the start of the recording. A `stop` of None is its
+    end.
     """
 
     name: str
@@ -44,7 +45,7 @@ class Part(NamedTuple):
 def parts_of(
     name: str, clip: Any, lanes: Mapping[str, Sequence[Event]], around: float | str | None
 ) -> Iterator[Part]:
-    """The whole recording, or what lies around its events, with neighbors in one part."""
+    """The whole recording, or parts around its events; events close together share a part."""
     duration = _duration(clip)
     if around == "auto":
         around = _AROUND if duration is not None and duration > _LONG else None
@@ -68,7 +69,7 @@ def parts_of(
 
 
 def section_of(part: Part, audio: bool) -> dict[str, Any]:
-    """What the template shows of a part: picture, sound, time axis; or why it cannot be read."""
+    """The picture, sound and time axis of a part, or the reason why it cannot be read."""
     lfbe = LFBETransformer()
     try:
         samples = _samples(part, lfbe.sample_rate)

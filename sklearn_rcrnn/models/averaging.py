@@ -14,20 +14,20 @@ from ..detector import RCRNNDetector
 def average_weights(detectors: Sequence[RCRNNDetector]) -> RCRNNDetector:
     """Average the weights of detectors that were tuned from the same weights.
 
-    Trainings from one start, on other clips or with other seeds, end in the same valley:
-    their mean lies nearer its middle than each of them, costs no more than one at
-    ``predict``, and the trainings run side by side.
+    Trainings that start from the same weights, on other clips or with other seeds, end in the
+    same valley of the loss, and their mean lies nearer to its middle than each of them. At
+    ``predict`` it costs no more than one of them, and the trainings can run side by side.
 
     Parameters
     ----------
     detectors : sequence of RCRNNDetector
-        Fitted, with the same labels and network, and the same ``pretrainer``, a
-        FrozenEstimator of a fitted detector. From other starts the mean is worthless.
+        Fitted detectors with the same labels, the same network, and the same ``pretrainer``, a
+        FrozenEstimator of a fitted detector. Without a common start the mean is worthless.
 
     Returns
     -------
     RCRNNDetector
-        With the parameters of the first.
+        A detector with the parameters of the first one.
 
     Raises
     ------

@@ -40,10 +40,10 @@ def export_onnx(
     Parameters
     ----------
     estimator : RCRNNDetector, or Pipeline of features and one
-        Fitted. The parameters of an LFBETransformer go into the metadata of the graph; what
-        other features do is left out, which a warning and the metadata say.
+        The fitted detector. The parameters of an LFBETransformer go into the metadata of the
+        graph. Other features are left out, which a warning and the metadata say.
     path : str or PathLike
-        Ends in ``.onnx`` by custom.
+        File to write; its name usually ends in ``.onnx``.
     nms : bool, default=True
         Drop events that a stronger one of their label overlaps, as ``predict_candidates``
         does. False leaves that to whoever runs the graph.
@@ -56,9 +56,9 @@ def export_onnx(
     Raises
     ------
     ImportError
-        Without the packages ``onnx`` and ``onnxscript``.
+        If the packages ``onnx`` and ``onnxscript`` are not installed.
     TypeError
-        For another estimator.
+        If the estimator is of another class.
 
     Warns
     -----
@@ -67,11 +67,11 @@ def export_onnx(
 
     Notes
     -----
-    Key ``sklearn_rcrnn`` of the graph's metadata holds JSON: ``labels``,
-    ``score_threshold`` by label, ``nms_threshold``, ``frame_shift``, and of a pipeline
-    ``features``, the parameters of the LFBETransformer, or ``left_out``, what else has to
-    be computed before. Clips of more than a minute go
-    through in one piece here, and in windows in ``predict``: events differ a little.
+    The entry ``sklearn_rcrnn`` of the graph's metadata is a JSON object with ``labels``,
+    ``score_threshold`` (by label), ``nms_threshold`` and ``frame_shift``. For a pipeline it also
+    holds ``features``, the parameters of the LFBETransformer, or ``left_out``, the features that
+    have to be computed by other means. The graph takes clips of more than a minute in one piece,
+    and ``predict`` in windows, so that their events differ slightly.
 
     Examples
     --------

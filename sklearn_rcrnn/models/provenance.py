@@ -1,4 +1,4 @@
-"""What a model started from, and the licence and attribution that it carries for it."""
+"""The models that a model started from, and the license and attribution that follow."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def provenance_of(estimator: Any) -> Provenance:
     Returns
     -------
     dict
-        ``license``, ``attribution`` and ``started_from`` where there is something to say.
-        A model that starts from weights under a licence is under that licence, too.
+        ``license``, ``attribution`` and ``started_from``, as far as they are known. A model that
+        starts from weights under a license is under that license, too.
 
     Examples
     --------
@@ -43,7 +43,7 @@ def provenance_of(estimator: Any) -> Provenance:
 
 
 def check_provenance(value: Any) -> Provenance:
-    """What a description says, if it is what :func:`provenance_of` gives; else ValueError."""
+    """Return the provenance in a description; ValueError if it is malformed."""
     texts = [value, *(value.get("started_from") or [])] if isinstance(value, dict) else [None]
     for entry in texts:
         if not isinstance(entry, dict) or not all(
@@ -57,7 +57,7 @@ def check_provenance(value: Any) -> Provenance:
 
 
 def provenance_lines(provenance: Provenance) -> list[str]:
-    """Markdown lines for a model card; none where nothing is known.
+    """Write the provenance as Markdown lines for a model card; none if nothing is known.
 
     Examples
     --------

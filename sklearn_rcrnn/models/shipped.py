@@ -34,24 +34,24 @@ def list_pretrained() -> list[str]:
 
 
 def load_pretrained(name: str = "rare-events") -> Pipeline:
-    """A fitted pipeline that comes with the package: recordings in, events out.
+    """Load a fitted pipeline from recordings to events that comes with the package.
 
     Parameters
     ----------
     name : str, default="rare-events"
-        One of :func:`list_pretrained`. ``"rare-events"`` finds crying babies, breaking
-        glass and gunshots; its model card is in the documentation. The weights may be
-        used for non-commercial purposes only (CC BY-NC 4.0).
+        A name from :func:`list_pretrained`. ``"rare-events"`` finds crying babies, breaking
+        glass and gunshots; its model card is in the documentation. The weights may be used for
+        non-commercial purposes only (CC BY-NC 4.0).
 
     Returns
     -------
     sklearn.pipeline.Pipeline
-        Its own copy each time: change its parameters as you like.
+        A new copy at each call, whose parameters may be changed.
 
     Raises
     ------
     ValueError
-        For a name that is not there.
+        If there is no model of this name.
 
     Examples
     --------
@@ -71,18 +71,18 @@ def load_pretrained(name: str = "rare-events") -> Pipeline:
 
 
 class ModelFacts(NamedTuple):
-    """What is known of a model without loading it.
+    """Facts about a model that are known without loading it.
 
     Attributes
     ----------
     name : str
     labels : list of str or int
     license : str or None
-        Of the weights.
+        License of the weights.
     n_bytes : int
-        Of all its files.
+        Size of all files of the model.
     error_rate : float or None
-        Mean over the labels on mixtures that it was measured with, as they are.
+        Mean error rate over the labels, on the mixtures of the model card as they are.
     """
 
     name: str

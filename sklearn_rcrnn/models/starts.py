@@ -1,4 +1,4 @@
-"""Models to start a training from, by name, folder, or as they are."""
+"""Models that a training starts from, given by name, by folder, or as an object."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from . import NO_START
 from .shipped import list_pretrained, load_pretrained
 from .storage import load
 
-# What a detector takes over: with others, the weights would not fit or mean something else.
+# Parameters that a detector takes over: with other values, the weights would not fit, or
+# would mean something else.
 _TAKEN = (
     "gru_units",
     "dense_units",
@@ -27,13 +28,13 @@ _TAKEN = (
 
 
 def load_start(start: Any) -> Pipeline | None:
-    """The fitted pipeline that a start means.
+    """Load the fitted pipeline that a start stands for.
 
     Parameters
     ----------
     start : str, PathLike, fitted Pipeline or None
-        The name of a model of the package, a folder that :func:`save` wrote, or a
-        pipeline. ``"none"`` and None: there is none.
+        The name of a model of the package, a folder that :func:`save` wrote, or a pipeline.
+        ``"none"`` and None stand for no model.
 
     Returns
     -------
@@ -42,9 +43,9 @@ def load_start(start: Any) -> Pipeline | None:
     Raises
     ------
     FileNotFoundError, ValueError
-        For a name or folder that is not there; the names that are there are in the text.
+        If there is no such name or folder; the message lists the names.
     TypeError
-        For what is no pipeline of features and detector.
+        For anything but a pipeline of features and detector.
 
     Examples
     --------
@@ -74,7 +75,7 @@ def load_start(start: Any) -> Pipeline | None:
 
 
 def taken_over(model: Pipeline) -> dict[str, Any]:
-    """Parameters that a detector which starts from the model must have, too.
+    """The parameters of a model that a detector which starts from it must share.
 
     Parameters
     ----------

@@ -37,38 +37,38 @@ from .description import (
 from .history import check_history, describe_history
 from .provenance import check_provenance, provenance_of
 
-# Parts of the provenance that a model has by where it lies, not by what is written in it.
+# Parts of the provenance that follow from the folder of a model, and are not written in it.
 _OF_THE_FOLDER = ("name", "weights_sha256")
-# No description is nearly as long.
+# No description is nearly as long as this, in bytes.
 _LARGEST_DESCRIPTION = 10**7
-# A model that is replaced again and again while it is read is given up at last.
+# Reading a model that is replaced meanwhile is tried again this many times.
 _TRIES = 10
 
 
 def save(estimator: BaseEstimator, path: str | PathLike[str]) -> Path:
     """Write a fitted estimator or pipeline to a folder, without pickle.
 
-    If it is interrupted, at whatever moment, the folder holds the model that it held before,
-    or the new one.
+    If the process is interrupted, at whatever moment, the folder holds either the model that it
+    held before or the new one.
 
     Parameters
     ----------
     estimator : LFBETransformer, CRNNPretrainer, RCRNNDetector, or Pipeline of them
     path : str or PathLike
-        Folder; made if it is not there, overwritten if it holds a model.
+        Folder of the model; created if it does not exist, overwritten if it holds a model.
 
     Returns
     -------
     pathlib.Path
-        The folder, with ``model.json`` and ``weights.safetensors``. A model that replaces
-        another has its weights under another name, which ``model.json`` tells.
+        The folder, with ``model.json`` and ``weights.safetensors``. The weights of a model that
+        replaces another have another name, which is written in ``model.json``.
 
     Raises
     ------
     TypeError
-        For an estimator of another class, or a parameter that cannot be written.
+        For an estimator of another class, or for a parameter that cannot be written.
     sklearn.exceptions.NotFittedError
-        If it was not fitted.
+        If the estimator is not fitted.
     FileExistsError
         If the folder holds something else.
 
@@ -78,9 +78,9 @@ def save(estimator: BaseEstimator, path: str | PathLike[str]) -> Path:
 
     Notes
     -----
-    `pretrainer`, `memory`, `callbacks`, `net_params` and a `random_state` that is no
-    integer belong to the training and are not kept. What `predict` returns is kept to the
-    last bit.
+    The parameters `pretrainer`, `memory`, `callbacks`, `net_params`, and a `random_state` that
+    is no integer, belong to the training and are not kept. The loaded estimator predicts the
+    same to the last bit.
 
     Examples
     --------
@@ -156,7 +156,7 @@ def load(path: str | PathLike[str], *, extractor: Any = None) -> Any:
     Returns
     -------
     estimator or Pipeline
-        Fitted; it predicts on the device that there is.
+        The fitted estimator; it predicts on the device that is available here.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The three thresholds that a model has by name, chosen on events that it has not learnt from."""
+"""The three named thresholds of a model, chosen on events that it was not trained on."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..evaluation.curves import THRESHOLDS
 from ..events import THRESHOLD_NAMES, Label, check_event_lists, select_events
 from ..metrics.counts import COUNTS, event_counts
 
-# How many missed events a false alarm weighs as much as, under each name; and where the
-# threshold lies as long as no event says otherwise.
+# The cost of a false alarm in missed events under each name, and the threshold that is taken
+# as long as no event speaks for another.
 _FALSE_ALARM_COSTS = dict(zip(THRESHOLD_NAMES, (0.25, 1.0, 4.0), strict=True))
 _CENTERS = dict(zip(THRESHOLD_NAMES, (0.35, 0.5, 0.65), strict=True))
-# A quarter away from there costs as much as one missed event.
+# A threshold that is a quarter away from there costs as much as one missed event.
 _PULL = 16.0
 
 
@@ -29,35 +29,35 @@ def choose_thresholds(
     prior_events: float = 5.0,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> dict[str, dict[Label, float]]:
-    """Choose thresholds for each label at three prices of a false alarm.
+    """Choose thresholds for each label at three costs of a false alarm.
 
-    ``"balanced"`` has the lowest error rate: a false alarm costs as much as a missed event.
-    For ``"sensitive"`` it costs a quarter of one, for ``"few false alarms"`` four. An event
-    out of place is both missed and a false alarm.
+    ``"balanced"`` minimizes the error rate: a false alarm costs as much as a missed event. For
+    ``"sensitive"`` it costs a quarter of a missed event, and for ``"few false alarms"`` as much
+    as four. A misplaced event counts as one missed event and one false alarm.
 
     Parameters
     ----------
     y_true : list of n_clips lists of (onset, offset, label)
-        Of clips that were not trained on.
+        True events of clips that were not trained on.
     y_candidates : list of n_clips lists of Event
         All scored events of these, from ``predict_candidates``.
     labels : sequence
-        All that the model has learnt. One without a true event gets what is best for all
-        labels together.
+        All labels of the model. A label without a true event gets the thresholds that are best
+        for all labels together.
     max_events : int, default=None
-        Events of a clip at most.
+        Largest number of events of a clip.
     prior_events : float, default=5.0
-        What is best for all labels together weighs as much as so many events of a label:
-        two events alone would put a threshold anywhere. Where there are few in all, the
-        thresholds stay near 0.35, 0.5 and 0.65.
+        The errors over all labels together have the weight of this many events of each label,
+        because two events alone could put a threshold anywhere. If there are few events in all,
+        the thresholds stay near 0.35, 0.5 and 0.65.
     thresholds : sequence of float, default=0.05 to 0.95
-        Those to choose from, ascending.
+        Candidates for the thresholds, ascending.
 
     Returns
     -------
     dict of str to dict of label to float
-        For ``thresholds_`` of a detector; under one name never lower than under the one
-        before it.
+        Thresholds by name and label, for ``thresholds_`` of a detector. Under each name they
+        are at least as high as under the one before it.
 
     Raises
     ------
@@ -100,5 +100,5 @@ def choose_thresholds(
 
 
 def _lowest(curve: NDArray[np.float64]) -> int:
-    """Where a curve is lowest; its neighbors have a say: one background makes steps in it."""
+    """Where a curve is lowest after smoothing: a single event makes steps in it."""
     return int(np.argmin(np.convolve(np.pad(curve, 1, "edge"), [0.25, 0.5, 0.25], "valid")))
