@@ -162,7 +162,7 @@ def test_schedule_ends_with_the_epochs_of_net_params(data):
 
 def test_early_stopping_without_validation_clips(data):
     detector = tiny(RCRNNDetector, validation_fraction=None, callbacks=[EarlyStopping()])
-    with pytest.raises(ValueError, match=r"EarlyStopping watches valid_loss.*X_val"):
+    with pytest.raises(ValueError, match=r"EarlyStopping monitors valid_loss.*X_val"):
         detector.fit(*data)
 
 
