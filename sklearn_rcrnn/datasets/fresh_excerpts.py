@@ -13,6 +13,7 @@ from .._utils.shared_parameters import stores_parameters_of
 from ..audio import audio_duration, check_clips, load_clip, read_audio
 from ..events import Event, Label, check_event_lists, labels_of
 from .augmentation import EventAugmentation
+from .denoising import without_surroundings
 from .fresh import EVENT_AUGMENTATION, MixtureStream
 from .mixer import SAMPLE_RATE
 
@@ -23,6 +24,10 @@ _GUARD = 0.3
 # Stretches between events that are shorter than this, in seconds, are not used.
 _SHORTEST_STRETCH = 1.0
 _FADE = 0.005
+# The background noise of an event is measured up to so many seconds before and after it, without
+# the first hundredths, which may still contain some of its sound.
+_NEAR = 0.6
+_EDGE = 0.05
 
 
 class FreshExcerpts(MixtureStream):
@@ -50,9 +55,13 @@ class FreshExcerpts(MixtureStream):
         Part of the clips that are excerpts as they are.
     synthetic : float, default=0.15
         Part of the other clips whose background is synthesized instead of recorded.
-    event_counts : sequence of float, default=(0.25, 0.5, 0.25)
+    cleaned : float, default=0.5
+        Part of the added events from which the background noise of their own recording is
+        removed. Otherwise the network could recognize a soft event by the noise that starts
+        and ends with it.
+    event_counts : sequence of float, default=(0.2, 0.3, 0.3, 0.2)
         Probabilities of 0, 1, 2, ... events in a clip that is mixed.
-    ebr : (float, float), default=(-3.0, 15.0)
+    ebr : (float, float), default=(-6.0, 12.0)
         Range of the event-to-background ratio in dB, for events that are added to a stretch.
     second_background, distractors, blend, augmentation
         Further changes of the clips, as for :class:`FreshMixtures`.
@@ -97,8 +106,9 @@ class FreshExcerpts(MixtureStream):
         mixture_length: float = 10.0,
         as_recorded: float = 0.4,
         synthetic: float = 0.15,
-        event_counts: Sequence[float] = (0.25, 0.5, 0.25),
-        ebr: tuple[float, float] = (-3.0, 15.0),
+        cleaned: float = 0.5,
+        event_counts: Sequence[float] = (0.2, 0.3, 0.3, 0.2),
+        ebr: tuple[float, float] = (-6.0, 12.0),
         second_background: float = 0.2,
         distractors: float = 0.3,
         blend: float = 0.1,
@@ -108,6 +118,7 @@ class FreshExcerpts(MixtureStream):
     ):
         self.as_recorded = as_recorded
         self.synthetic = synthetic
+        self.cleaned = cleaned
         clips = check_clips(X)
         self._durations = [_duration(clip) for clip in clips]
         events = check_event_lists(y, n_clips=len(clips), durations=self._durations)
@@ -182,6 +193,19 @@ class FreshExcerpts(MixtureStream):
         behind = [start for start, _ in self._unknown[i] if start >= event.offset]
         return max(before, default=0.0), min(behind, default=self._durations[i])
 
+    def _near(self, i: int, event: Event) -> list[NDArray[np.float32]]:
+        """What lies right before and right behind an event, where nothing else is known to."""
+        first, last = self._known_around(i, event)
+        others = [other for other in self._events[i] if other != event]
+        first = max(
+            [first, event.onset - _NEAR, *(o.offset for o in others if o.onset < event.onset)]
+        )
+        last = min(
+            [last, event.offset + _NEAR, *(o.onset for o in others if o.onset >= event.onset)]
+        )
+        parts = [(first, event.onset - _EDGE), (event.offset + _EDGE, last)]
+        return [self._samples(i, start, stop) for start, stop in parts if start < stop]
+
     def _samples(self, i: int, start: float, stop: float) -> NDArray[np.float32]:
         source = self._sources[i]
         if isinstance(source, np.ndarray):
@@ -207,6 +231,8 @@ class FreshExcerpts(MixtureStream):
         i, event = places[int(rng.integers(len(places)))]
         offset = min(event.offset, event.onset + self.mixture_length / 2)
         piece = self._samples(i, event.onset, offset)
+        if rng.random() < self.cleaned:
+            piece = without_surroundings(piece, self._near(i, event))
         n_fade = min(round(_FADE * SAMPLE_RATE), len(piece) // 2)
         ramp = np.linspace(0, 1, n_fade, dtype=np.float32)
         piece = piece.copy()

@@ -11,7 +11,13 @@ from small_corpus import RATE
 
 from sklearn_rcrnn.datasets import FreshExcerpts, fresh_excerpts
 
-PLAIN = {"distractors": 0.0, "blend": 0.0, "second_background": 0.0, "augmentation": None}
+PLAIN = {
+    "distractors": 0.0,
+    "blend": 0.0,
+    "second_background": 0.0,
+    "augmentation": None,
+    "cleaned": 0.0,
+}
 
 
 def recording(seed, duration=12.0, onset=5.0, length=1.0, frequency=1000.0):
@@ -68,6 +74,27 @@ def test_events_lie_over_other_stretches_at_the_ratio_drawn(few):
         rest = np.concatenate([samples[: int(onset * RATE)], samples[int(offset * RATE) :]])
         ratio = 20 * np.log10(level(samples, onset, offset) / level(rest, 0, len(rest) / RATE))
         assert ratio == pytest.approx(12.3, abs=0.6)
+
+
+def test_cleaned_events_leave_the_noise_of_their_recording_behind(few):
+    """Events begin half a second before their tone, with the noise of the recording alone."""
+    X = [10 ** (-i / 4) * samples for i, samples in enumerate(few[0])]
+    y = [[(e[0] - 0.5, e[1], e[2]) for e in own] for own in few[1]]
+    softer = {}
+    for cleaned in (0.0, 1.0):
+        stream = FreshExcerpts(
+            X, y, mixture_length=4.0, as_recorded=0.0, synthetic=1.0, event_counts=(0, 1),
+            ebr=(60, 60), **{**PLAIN, "cleaned": cleaned},
+        )  # fmt: skip
+        ratios = []
+        for index in range(12):
+            samples, ((onset, offset, _),) = stream.draw(1, index)
+            noise = level(samples, onset + 0.1, onset + 0.4)
+            ratios.append(20 * np.log10(level(samples, onset + 0.6, offset - 0.1) / noise))
+        softer[cleaned] = np.median(ratios)
+    # The tone is 26.5 dB over the noise in all of them.
+    assert softer[0.0] == pytest.approx(26.5, abs=1.0)
+    assert softer[1.0] > 38
 
 
 def test_recordings_that_are_nothing_but_events_lie_in_made_surroundings():
