@@ -12,7 +12,7 @@ _FEWEST = 256
 # Mixtures of held-out events of each label, to choose thresholds on.
 _MIXTURES_A_LABEL = 12
 # The learning rate with which training goes on in the end, as a part of the first one.
-_FINAL_LR = 0.3
+_FINAL_LR = 0.5
 
 
 def fresh_clips(clips: Clips, held: Any, *, length: float, seed: int, jobs: int) -> Any:

@@ -52,7 +52,7 @@ def train(
     recordings: Recordings,
     events: Table,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model.")],
-    epochs: Epochs = 12,
+    epochs: Epochs = 10,
     clip_length: ClipLength = 10.0,
     empty_ratio: EmptyRatio = 1.0,
     held_out: Annotated[
@@ -72,7 +72,7 @@ def train(
     final_epochs: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Epochs with the held-out recordings, in the end; a quarter of --epochs."
+            min=0, help="Epochs with the held-out recordings, in the end; half of --epochs."
         ),
     ] = None,
     corrections: Corrections = None,
@@ -112,7 +112,7 @@ def train(
     import yaml
 
     log = Log(quiet, as_json)
-    last = epochs // 4 if final_epochs is None else final_epochs
+    last = epochs // 2 if final_epochs is None else final_epochs
     try:
         place = Workplace(output, overwrite, resume)
         sizes = _sizes(start, gru_units, dense_units, pretrain_epochs)
