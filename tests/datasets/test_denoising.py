@@ -24,12 +24,13 @@ def rms(samples):
     return np.sqrt(np.mean(samples**2))
 
 
-@pytest.mark.parametrize(("level", "gain"), [(1.0, 12.0), (0.3, 12.0)])
-def test_noise_goes_and_the_tone_stays_in_place(tone, level, gain):
+@pytest.mark.parametrize("level", [1.0, 0.3])
+def test_noise_goes_and_the_tone_stays_in_place(tone, level):
     found = without_surroundings(tone + noise(0, level), [noise(1, level, 0.5)])
-    assert found.dtype == np.float32 and len(found) == RATE
+    assert found.dtype == np.float32
+    assert len(found) == RATE
     before = rms(noise(0, level))
-    assert 20 * np.log10(before / rms(found - tone)) > gain
+    assert 20 * np.log10(before / rms(found - tone)) > 12
     middle = slice(round(0.3 * RATE), round(0.7 * RATE))
     assert rms(found[middle]) == pytest.approx(rms(tone[middle]), rel=0.06)
 
