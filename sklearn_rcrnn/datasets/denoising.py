@@ -63,17 +63,17 @@ def without_surroundings(
     from scipy.signal import ShortTimeFFT
     from scipy.signal.windows import hann
 
-    event = np.asarray(event, np.float32)
+    cut = np.asarray(event, np.float32)
     long_enough = [s for s in surroundings if len(s) >= _N_FFT + (_FEWEST - 1) * _HOP]
-    if not long_enough or len(event) < _N_FFT:
-        return event
+    if not long_enough or len(cut) < _N_FFT:
+        return cut
     transform = ShortTimeFFT(hann(_N_FFT, sym=False), _HOP, SAMPLE_RATE)
     usual = np.min([_mean_power(transform, stretch) for stretch in long_enough], 0)
-    spectrum = transform.stft(event)
+    spectrum = transform.stft(cut)
     power = uniform_filter(np.abs(spectrum) ** 2, _SMOOTHED)
     part = 1 - _SUBTRACTED * usual[:, None] / np.maximum(power, 1e-20)
     kept = np.sqrt(np.clip(part, _FLOOR**2, 1))
-    return transform.istft(spectrum * kept, k1=len(event)).astype(np.float32)
+    return transform.istft(spectrum * kept, k1=len(cut)).astype(np.float32)
 
 
 def _mean_power(transform: Any, stretch: NDArray[np.floating]) -> NDArray[np.floating]:
