@@ -6,11 +6,13 @@ import os
 import re
 import warnings
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._utils.interrupts import interrupts_wait
 from .repair import Source, Spliced, end_of_part, endless_flac, ogg_has_end, source_at
 
 # Samples of all channels together that are read at once: memory does not grow with the
@@ -123,9 +125,14 @@ class Part:
         try:
             # By descriptor, which needs no call back into Python, nor a name in UTF-8.
             given = self._file.fileno() if source is self._file else source
-            return soundfile.SoundFile(given, closefd=False)
+            with self._undisturbed():
+                return soundfile.SoundFile(given, closefd=False)
         except (soundfile.SoundFileError, OSError, TypeError) as error:
             raise unreadable(self.name, error) from error
+
+    def _undisturbed(self) -> AbstractContextManager[None]:
+        """Where libsndfile calls back into Python, Ctrl-C waits until it is done."""
+        return interrupts_wait() if isinstance(self._source.file, Spliced) else nullcontext()
 
     def _has_last_second(self) -> bool:
         """Whether the header's length is right, for all that is to be seen at its end."""
@@ -166,7 +173,8 @@ class Part:
             self._bound()
         self._used = True
         try:
-            return sample < self._sound.frames and self._sound.seek(sample) == sample
+            with self._undisturbed():
+                return sample < self._sound.frames and self._sound.seek(sample) == sample
         except soundfile.SoundFileError:
             return False
 
@@ -188,7 +196,8 @@ class Part:
         if breaks_off:  # within a block, and what came before then lies in the buffer
             buffer.fill(np.nan)
         try:
-            return self._sound.read(out=buffer), None
+            with self._undisturbed():
+                return self._sound.read(out=buffer), None
         except (soundfile.SoundFileError, OSError) as error:
             unset = np.isnan(buffer).any(axis=1) if breaks_off else np.ones(count, bool)
             return buffer[: int(unset.argmax()) if unset.any() else count], error

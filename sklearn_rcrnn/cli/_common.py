@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import socket
 import sys
 import time
@@ -158,6 +159,17 @@ def fail(message: str) -> NoReturn:
     else:
         Log.active.say("error", message, error=message)
     raise typer.Exit(2)
+
+
+def check_output(path: str | Path) -> None:
+    """Find out before hours of work that a file could not be written after them."""
+    folder = Path(path).absolute().parent
+    if not folder.is_dir():
+        fail(f"{path} cannot be written: {folder} is no such folder")
+    if Path(path).is_dir():
+        fail(f"{path} cannot be written: it is a folder; give the name of a file")
+    if not os.access(path if Path(path).exists() else folder, os.W_OK):
+        fail(f"{path} cannot be written: there is no right to do so")
 
 
 def load_model(name: str) -> Any:

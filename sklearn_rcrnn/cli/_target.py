@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
-from ._common import TableFormat, fail
+from ._common import TableFormat, check_output, fail
 
 
 class Target(NamedTuple):
@@ -47,9 +46,8 @@ def check_table(target: Target, paths: list[Path]) -> None:
         return
     if not format_named(target.format).many and len(paths) > 1:
         fail(f"{target.format} tables are about one recording each: give a folder, -o tables/")
-    folder = Path(target.table).absolute().parent
-    if target.table != "-" and not os.access(folder, os.W_OK):
-        fail(f"{target.table} cannot be written: {folder} is no such folder")
+    if target.table != "-":
+        check_output(target.table)
 
 
 def _safe(name: str, safe_csv: bool) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from .._utils.text import counted
 from ._columns import Columns, with_columns
-from ._common import JsonLogs, Log, Model, Quiet, app, fail, load_model, recordings_in
+from ._common import JsonLogs, Log, Model, Quiet, app, check_output, fail, load_model, recordings_in
 from ._following import Follower
 
 
@@ -54,6 +54,7 @@ def report(
     from ..inference.files import detect_files
 
     log = Log(quiet, as_json)
+    check_output(output)
     paths = recordings_in(files)
     failed = 0
     try:

@@ -27,7 +27,7 @@ from ._clips import (
     say_start,
 )
 from ._columns import Columns, with_columns
-from ._common import JsonLogs, Log, Quiet, app, fail
+from ._common import JsonLogs, Log, Quiet, app, check_output, fail
 from ._training_run import Config, Lr, parameter_name, parse_values, set_params
 
 
@@ -82,6 +82,8 @@ def tune(
     rcrnn tune recordings/ events.csv -p lr=3e-4,1e-3 --search halving -o tuned.csv
     """
     log = Log(quiet, as_json)
+    if output is not None:
+        check_output(output)
     try:
         clips = read_clips(
             recordings,

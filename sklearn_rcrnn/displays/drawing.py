@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
+from .._utils.interrupts import interrupts_wait
 from .._utils.optional import need
 from .._utils.pipelines import split_pipeline
 from ..events import Label
@@ -73,7 +74,10 @@ def mp3_text(samples: NDArray[np.float32], rate: int) -> str:
     peak = float(np.abs(samples).max())
     scaled = samples / peak if peak > 1 else samples
     buffer = io.BytesIO()
-    with soundfile.SoundFile(buffer, "w", rate, 1, format="MP3") as file:
+    with (
+        interrupts_wait(),
+        soundfile.SoundFile(buffer, "w", rate, 1, format="MP3") as file,
+    ):
         for start in range(0, len(scaled), 10 * rate):
             file.write(scaled[start : start + 10 * rate])
     return base64.b64encode(buffer.getvalue()).decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -188,7 +189,8 @@ def test_a_cluster_that_is_made_here(model, recordings, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM to be heard")
-def test_terminated_with_workers(model, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_ended_with_workers(number, code, model, tmp_path):
     """No worker stays alive, what is done is kept, and the run goes on when it is repeated."""
     psutil = pytest.importorskip("psutil")
     paths = write_recordings(tmp_path / "in")
@@ -196,15 +198,21 @@ def test_terminated_with_workers(model, tmp_path):
     soundfile.write(tmp_path / "in" / "long.wav", noise, RATE)
     command = [*COMMAND, "detect", tmp_path / "in", "-m", model]
     command += ["-o", tmp_path / "out", "-j", "2"]
-    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        list(map(str, command)),
+        stderr=subprocess.PIPE,
+        text=True,
+        # What runs in the background of a shell has SIGINT ignored, and so would the command.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     end = time.monotonic() + 120
     while len(list((tmp_path / "out").glob("*.csv"))) < 3 and time.monotonic() < end:
         time.sleep(0.05)
     workers = psutil.Process(process.pid).children(recursive=True)
     assert len(workers) >= 2
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     _, text = process.communicate(timeout=30)
-    assert process.returncode == 143
+    assert process.returncode == code
     assert "interrupted: repeated, the command goes on" in text
     assert "Traceback" not in text
     _, alive = psutil.wait_procs(workers, timeout=5)

@@ -101,3 +101,16 @@ def test_safe_csv(tmp_path, monkeypatch):
         "safe-csv is for tables of the format csv"
         in run("detect", "=1.wav", "--safe-csv", "--format", "tsv").stderr
     )
+
+
+@pytest.mark.parametrize("command", ["report", "tune", "detect"])
+def test_a_place_that_cannot_be_written_to_is_told_of_before_the_work(command, tmp_path):
+    args = {
+        "report": [tmp_path, "-o"],
+        "tune": [tmp_path, tmp_path / "x.csv", "-p", "lr=1,2", "-o"],
+        "detect": [tmp_path / "a.wav", "-o"],
+    }[command]
+    write(tmp_path / "a.wav")
+    out = run(command, *args, tmp_path / "no" / "out.csv")
+    assert out.exit_code == 2
+    assert f"out.csv cannot be written: {tmp_path / 'no'} is no such folder" in out.stderr

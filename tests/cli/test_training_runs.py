@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import subprocess
@@ -142,6 +143,34 @@ def test_errors_come_before_the_training(material, tmp_path):
     assert out.returncode == 2
     assert "epoch, which is no option" in " ".join(out.stderr.split())
     assert time.monotonic() - started < 60
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for another process")
+@pytest.mark.parametrize("command", ["train", pytest.param("tune", marks=pytest.mark.slow)])
+def test_ctrl_c_is_no_success(command, material, tmp_path):
+    args = ["--epochs", 50, "--start", "none", "--clip-length", 1, "--json"]
+    args += {
+        "train": ["-o", "model", "--gru-units", 4, "-p", "dense_units=8", "--jobs", 2],
+        "tune": ["-o", "table.csv", "-p", "gru_units=2,3", "-p", "dense_units=8", "--folds", 2],
+    }[command]
+    process = subprocess.Popen(
+        [RCRNN, command, *map(str, [*material, *args])],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        # What runs in the background of a shell has SIGINT ignored, and so would the command.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
+    awaited = {"train": "epoch", "tune": "start"}[command]
+    for line in process.stderr:
+        if json.loads(line)["event"] == awaited:
+            break
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Traceback" not in rest
+    assert not (tmp_path / "model").exists()
+    assert not (tmp_path / "table.csv").exists()
 
 
 @pytest.mark.slow

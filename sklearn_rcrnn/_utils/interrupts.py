@@ -1,0 +1,34 @@
+"""Ctrl-C while a C library calls back into Python, where it would be lost."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Inside, Ctrl-C and SIGTERM wait until the end of the block.
+
+    libsndfile calls back into Python where what it reads or writes is no file of the system.
+    An exception cannot pass through it: raised there, the one of Ctrl-C is printed and
+    forgotten, and the program goes on as if nobody had pressed anything.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread hears signals
+        return
+    heard: list[tuple[int, Any]] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: handler for number, handler in before.items() if callable(handler)}
+    try:
+        for number in handlers:
+            signal.signal(number, lambda *signal_and_frame: heard.append(signal_and_frame))
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number, frame in heard:
+            handlers[signal.Signals(number)](number, frame)
