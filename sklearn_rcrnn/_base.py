@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from skorch.callbacks import Callback
 
 from ._utils.settings import Settings
 from .annotations.named_clips import lists_of_clips
@@ -19,17 +18,18 @@ from .events import EventLists
 from .inference.trained_network import TrainedNetwork
 from .nn.normalization import Normalization
 from .nn.rcrnn import count_parameters
-from .training.callbacks import callbacks_for, check_monitored
-from .training.data import collate_training, loader_params
+from .training.batches import collate_training
 from .training.device import resolve_device, use_bfloat16
 from .training.fit_arguments import CheckedArguments, TrainingData
 from .training.inputs import Clips, check_weights
-from .training.nets import TrainingNet, seeded, train
-from .training.progress import ValidationFScore
-from .training.restoring import restore
+from .training.restoring import NoOptimizer, restore
 
+# skorch is imported where something is trained: to detect events it is not needed.
 if TYPE_CHECKING:
+    from skorch.callbacks import Callback
     from typing_extensions import Self
+
+    from .training.nets import TrainingNet
 
 # Seconds of surroundings that normalize a frame, unless training clips are shorter.
 _CONTEXT = 10.0
@@ -98,13 +98,15 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         for each other, and other threads should not draw from it in the meantime. To train
         side by side use processes, as ``n_jobs`` of scikit-learn does.
         """
+        from .training.nets import seeded, train
+
         self._validate_params()
         self._check_together()
         if isinstance(self.augmentation, Settings):
             self.augmentation.check()
         # What an earlier fit left must not be taken for the result of one that fails.
-        if hasattr(self, "net_"):
-            del self.net_
+        for name in ("net_", "_loaded"):
+            self.__dict__.pop(name, None)
         rng = check_random_state(self.random_state)
         given = {
             "X": X,
@@ -162,13 +164,20 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         seconds = _CONTEXT if self.normalization == "auto" else self.normalization
         return max(1, round(seconds / self.frame_shift))
 
-    def _build_net(self, data: TrainingData | None = None) -> TrainingNet:
+    def _build_net(
+        self, data: TrainingData | None = None, network: torch.nn.Module | None = None
+    ) -> TrainingNet:
         """A skorch net, not initialized yet, from the estimator's own parameters.
 
-        Without data it is one that will only predict.
+        With a network instead of data it is one that will only predict.
         """
+        from .training.data import loader_params
+        from .training.nets import TrainingNet
+
         train_set: Any = () if data is None else data.train_set
         given = self.net_params or {}
+        if network is not None:
+            given = {k: v for k, v in given.items() if not k.startswith(("module", "optimizer"))}
         device = resolve_device(self.device)
         settings = {
             "criterion": torch.nn.Identity,
@@ -186,9 +195,8 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
             "label_weights": None if data is None else data.label_weights,
             "verbose": int(self.verbose),
             **loader_params(train_set),
-            **self._network_params(),
-            # A network that is restored from a file has no optimizer.
-            **(self._optimizer_params() if len(train_set) else {}),
+            **(self._network_params() if network is None else {"module": network}),
+            **(self._optimizer_params() if network is None else {"optimizer": NoOptimizer}),
             **given,
         }
         if "callbacks" not in given:
@@ -203,6 +211,8 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         self, settings: dict[str, Any], n_clips: int, has_validation: bool
     ) -> list[Callback | tuple[str, Callback]]:
         """The callbacks of a net with these settings: the estimator's own, then the user's."""
+        from .training.callbacks import callbacks_for, check_monitored
+
         cycle_steps = None
         if self.lr_schedule == "one_cycle":
             size = settings.get("iterator_train__batch_size", settings["batch_size"])
@@ -246,7 +256,16 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         self._validate_params()
         self.classes_ = classes
         self.n_features_in_ = n_features
-        self._become(restore(self._build_net(), weights))
+        params = self._network_params()
+        kind = params.pop("module")
+        settings = {name.removeprefix("module__"): value for name, value in params.items()}
+        self._loaded = restore(kind, settings, weights, resolve_device(self.device))
+        self.n_parameters_ = count_parameters(self._loaded.module_)
+
+    def _net_around(self, network: torch.nn.Module) -> TrainingNet:
+        net = self._build_net(network=network).initialize()
+        net.trim_for_prediction()
+        return net
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -291,6 +310,8 @@ class EventDetector(NetworkEstimator):
         return float(2 * n_right / max(n_true + n_found, 1e-12))
 
     def _validation_scores(self) -> list[tuple[str, Callback]]:
+        from .training.progress import ValidationFScore
+
         return [("valid_f_score", ValidationFScore())]
 
     def _scored_predictions(self, X: Any) -> EventLists:

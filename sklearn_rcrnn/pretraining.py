@@ -239,7 +239,7 @@ class CRNNPretrainer(
         """
         check_is_fitted(self)
         return np.asarray(
-            [f"crnn{i}" for i in range(self.net_.module_.extractor.n_channels)], dtype=object
+            [f"crnn{i}" for i in range(self._net.module_.extractor.n_channels)], dtype=object
         )
 
     def _min_bands(self) -> int:

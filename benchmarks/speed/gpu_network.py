@@ -121,7 +121,7 @@ def _training_step(bench, features, y, precision):
     """A function that does one step of the detector's training, and one of the bare network."""
     from sklearn_rcrnn import RCRNNDetector
     from sklearn_rcrnn.events import check_event_lists
-    from sklearn_rcrnn.training.data import collate_training
+    from sklearn_rcrnn.training.batches import collate_training
     from sklearn_rcrnn.training.targets import to_target
 
     detector = RCRNNDetector(

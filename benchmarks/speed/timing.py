@@ -112,7 +112,7 @@ def fitted(features, y, **params):
 def training_step(estimator, features, y):
     """A function that does one step of an estimator's training on these clips."""
     from sklearn_rcrnn.events import check_event_lists
-    from sklearn_rcrnn.training.data import collate_training
+    from sklearn_rcrnn.training.batches import collate_training
     from sklearn_rcrnn.training.targets import to_target
 
     # Detectors of regions have targets in steps, those of frames in frames.

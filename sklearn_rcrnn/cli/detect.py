@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .._utils.spared_imports import import_sklearn
 from ._common import (
     JsonLogs,
     Log,
@@ -145,6 +146,7 @@ def detect(
     ffmpeg -i film.mkv -f wav - | rcrnn detect -
     arecord -t raw -f S16_LE -r 44100 | rcrnn detect - --raw 44100 --window 10 --margin 3
     """
+    import_sklearn()
     target = target_of(output, None if format is None else format.value, safe_csv)
     given = list(files or [])
     if files_from is not None:

@@ -8,9 +8,7 @@ ask again. A job whose worker dies is given to another; one that kills its worke
 from __future__ import annotations
 
 import os
-import signal
 import tempfile
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -18,8 +16,9 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from pathlib import Path
 from typing import Any, Protocol
 
-from .transport import packed, unpacked
+from .transport import packed
 from .work import Job, Result, work, work_elsewhere
+from .worker_process import become_worker, work_here
 
 # A job that has killed this many workers is given up.
 STRIKES = 3
@@ -133,12 +132,12 @@ class Processes:
                 n_threads = max(1, (os.cpu_count() or 1) // self.n_workers)
                 self._workers[worker] = ProcessPoolExecutor(
                     1,
-                    initializer=_become_worker,
+                    initializer=become_worker,
                     initargs=(self.model, worker, n_threads, os.getpid()),
                     env={"OMP_NUM_THREADS": str(n_threads)},
                 )
             try:
-                return self._workers[worker].submit(_work_here, job)
+                return self._workers[worker].submit(work_here, job)
             except BrokenExecutor:  # it died while it had nothing to do
                 self._workers.pop(worker).shutdown(wait=False, kill_workers=True)
 
@@ -218,31 +217,3 @@ def next_job(jobs: Jobs, more: bool) -> tuple[Job | None, bool]:
 
 def _work_on(estimator: Any, job: Job) -> tuple[Job, Result]:
     return job, work_elsewhere(estimator, job)
-
-
-_ESTIMATOR: Any = None
-
-
-def _become_worker(model: Path, number: int, n_threads: int, parent: int) -> None:
-    """Load the model, in a process that ends with the one that started it."""
-    import torch
-
-    global _ESTIMATOR
-    # Ctrl-C reaches all processes of a terminal: the one that started the others ends them.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    torch.set_num_threads(n_threads)
-    _ESTIMATOR = unpacked(model.read_bytes())
-    n_cards = torch.cuda.device_count()
-    if n_cards > 1 and _ESTIMATOR[-1].device in ("auto", "cuda"):  # one process a card
-        _ESTIMATOR[-1].set_params(device=f"cuda:{number % n_cards}")
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
-
-
-def _work_here(job: Job) -> Result:
-    return work_elsewhere(_ESTIMATOR, job)

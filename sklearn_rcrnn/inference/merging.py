@@ -40,7 +40,7 @@ def merge(events: Sequence[Event], nms_threshold: float) -> list[Event]:
         updated = np.ones(len(events), bool)
         updated[weaker[kept[stronger]]] = False
         if np.array_equal(updated, kept):
-            return sorted(events[i] for i in np.flatnonzero(kept))
+            return sorted(events[i] for i in np.flatnonzero(kept).tolist())
         kept = updated
 
 

@@ -148,7 +148,7 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
         vectors = []
         maps = self._feature_maps(clips)
         with self._inference() as network:
-            device = self.net_.device
+            device = self._net.device
             for rows, own in zip(maps, checked, strict=True):
                 times = np.array([event[:2] for event in own], np.float64).reshape(-1, 2)
                 rois = torch.tensor(times / self._step_seconds(), dtype=torch.float32)

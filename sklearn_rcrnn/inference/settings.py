@@ -42,9 +42,9 @@ def settings_of(estimator: Pipeline) -> dict[str, Any]:
                 settings[name] = value
         if hasattr(step, "_thresholds"):  # of which one may be known by its name
             settings["score_threshold"] = step._thresholds()
-        if hasattr(step, "net_"):
+        if hasattr(step, "_net"):
             weights.update(json.dumps([str(label) for label in step.classes_]).encode())
-            for key, tensor in sorted(step.net_.module_.state_dict().items()):
+            for key, tensor in sorted(step._net.module_.state_dict().items()):
                 weights.update(key.encode())
                 weights.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     settings["weights"] = weights.hexdigest()[:16]

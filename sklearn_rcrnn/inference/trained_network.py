@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from ..nn.folding import folded
-from ..training.data import collate_features
+from ..training.batches import collate_features
 from ..training.device import resolve_device, use_bfloat16
 from ..training.inputs import Clips
 from ..training.parameters import TrainingParameters
+from ..training.restoring import LoadedNetwork
 
 # A prediction batch holds at most `batch_size` times this many frames, so that long
 # recordings among short ones do not fill the memory.
@@ -22,9 +25,37 @@ _FRAMES_PER_CLIP = 1300
 
 
 class TrainedNetwork(TrainingParameters):
-    """Predicts with ``net_``, the skorch net that ``fit`` has left."""
+    """Predicts with the network of ``net_``, the skorch net that ``fit`` has left.
 
-    net_: Any
+    An estimator that was loaded has its network alone. It makes a net around it when it is
+    asked for ``net_`` or ``history_``, so that detection need not wait for skorch.
+    """
+
+    _loaded: LoadedNetwork
+
+    @cached_property
+    def net_(self) -> Any:
+        if "_loaded" not in vars(self):
+            raise AttributeError(f"This {type(self).__name__} was not fitted: it has no net_")
+        net = self._net_around(self._loaded.module_)
+        net.history.extend(self._loaded.history)
+        # From now on the net is what holds the network.
+        self.__dict__["net_"] = net
+        self.__dict__.pop("_loaded", None)
+        return net
+
+    @cached_property
+    def history_(self) -> Any:
+        return self.net_.history
+
+    @abstractmethod
+    def _net_around(self, network: torch.nn.Module) -> Any:
+        """A skorch net of a trained network, which cannot be trained further."""
+
+    @property
+    def _net(self) -> Any:
+        """What has the network as ``module_``, its ``device``, and its ``history``."""
+        return vars(self).get("_loaded") or self.net_
 
     def _batches(self, clips: Clips) -> Iterator[tuple[NDArray[np.int64], dict[str, torch.Tensor]]]:
         """Batches for prediction: clips of like length together, with their places in X."""
@@ -43,21 +74,28 @@ class TrainedNetwork(TrainingParameters):
     def _batch(self, clips: Clips, places: NDArray[np.int64]) -> dict[str, torch.Tensor]:
         device = self._prediction_device()
         batch = collate_features([clips[i] for i in places])
+        if torch.device(device).type == "cuda":
+            # The card fetches what is pinned by itself, while the next work is handed to it.
+            return {
+                name: value.pin_memory().to(device, non_blocking=True)
+                for name, value in batch.items()
+            }
         return {name: value.to(device) for name, value in batch.items()}
 
     def _prediction_device(self) -> str:
         """The device that the network predicts on; the network is moved there if necessary."""
         device = resolve_device((self.net_params or {}).get("device", self.device))
-        if device != self.net_.device:
-            self.net_.module_.to(device)
-            self.net_.device = device
+        net = self._net
+        if device != net.device:
+            net.module_.to(device)
+            net.device = device
         return device
 
     @contextmanager
     def _inference(self) -> Iterator[Any]:
         """Give the network for prediction, without gradients and in the chosen precision."""
         with self._precision():
-            yield folded(self.net_.module_.eval())
+            yield folded(self._net.module_.eval())
 
     @contextmanager
     def _precision(self) -> Iterator[None]:
@@ -69,4 +107,4 @@ class TrainedNetwork(TrainingParameters):
             yield
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "net_")
+        return "net_" in vars(self) or "_loaded" in vars(self)

@@ -258,13 +258,13 @@ def _describe(name: str, estimator: Any, weights: dict[str, Any]) -> dict[str, A
         "class": kind,
         "params": describe_params(name, estimator),
     }
-    if hasattr(estimator, "net_"):
+    if hasattr(estimator, "_net"):
         described["classes"] = estimator.classes_.tolist()
         described["n_features_in"] = estimator.n_features_in_
         if named := getattr(estimator, "thresholds_", None):
             described["thresholds"] = to_json(named, f"{name}__thresholds")
-        described["history"] = describe_history(estimator.history_)
-        for key, tensor in estimator.net_.module_.state_dict().items():
+        described["history"] = describe_history(estimator._net.history)
+        for key, tensor in estimator._net.module_.state_dict().items():
             weights[f"{name}.{key}"] = tensor.detach().cpu().contiguous()
     return described
 
@@ -281,7 +281,7 @@ def _restore(step: Mapping[str, Any], weights: dict[str, Any], extractor: Any) -
         }
         try:
             estimator._restore_net(np.asarray(step["classes"]), step["n_features_in"], own)
-            estimator.history_.extend(check_history(step.get("history", [])))
+            estimator._net.history.extend(check_history(step.get("history", [])))
             if "thresholds" in step:
                 named = from_json(step["thresholds"], "thresholds")
                 estimator.thresholds_ = check_named_thresholds(named, step["classes"])

@@ -12,7 +12,6 @@ from sklearn.utils._param_validation import Interval
 from torch import Tensor
 
 from .._utils.settings import Settings
-from ..datasets.augmentation import _N_KNOTS
 from ..nn.losses import Targets
 
 _DB_TO_LOG_POWER = math.log(10) / 10
@@ -83,6 +82,8 @@ class FeatureAugmentation(Settings):
         -------
         Tensor of shape (n_clips, n_frames, n_bands)
         """
+        from ..datasets.augmentation import _N_KNOTS
+
         self.check()
         n_clips, _, n_bands = features.shape
         knots = torch.randn(n_clips, 1, _N_KNOTS, device=features.device) * self.equalization

@@ -6,7 +6,7 @@ import math
 import os
 from functools import partial
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,14 @@ from .._utils.text import some
 from ..annotations.named_clips import lists_of_clips
 from ..clip_stream import ClipStream
 from ..events import Event, Label, check_event_lists, labels_of
-from .checkpoints import TrainingCheckpoint, training_key
-from .data import ClipDataset, StreamDataset, stratified_split
 from .inputs import Clips, check_features, check_weights, label_weights, n_bands
 from .parameters import TrainingParameters
 from .targets import check_known_labels, stream_target, to_target
+
+# Both import skorch, which is not needed to detect events.
+if TYPE_CHECKING:
+    from .checkpoints import TrainingCheckpoint
+    from .data import ClipDataset, StreamDataset
 
 # Number of clips of a stream that are drawn to measure the mean and deviation of the bands.
 _MEASURED = 64
@@ -70,6 +73,8 @@ class CheckedArguments(TrainingParameters):
         folder: str | os.PathLike[str] | None,
     ) -> TrainingData:
         """Check the arguments of ``fit``, set ``classes_``, and split off validation clips."""
+        from .checkpoints import TrainingCheckpoint, training_key
+
         X, events, weights = given["X"], None, given["sample_weight"]
         _check_unchanged(X, "X")
         _check_unchanged(given["X_val"], "X_val")
@@ -126,6 +131,8 @@ class CheckedArguments(TrainingParameters):
         self, checked: dict[str, Any], labels: list[Label], rng: np.random.RandomState
     ) -> tuple[ClipDataset | StreamDataset, ClipDataset | None]:
         """Training set and validation set of the checked arguments of ``fit``."""
+        from .data import ClipDataset, StreamDataset, stratified_split
+
         convert = partial(to_target, labels=labels, step=self._target_seconds())
         X, events, weights = checked["X"], checked["y"], checked["sample_weight"]
         valid_set = None

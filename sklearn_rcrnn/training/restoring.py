@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ..nn.normalization import with_prior
@@ -34,20 +35,53 @@ class _NoRandomNumbers(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def restore(net: Any, weights: Mapping[str, Tensor]) -> Any:
-    """Initialize a skorch net with weights, for prediction alone.
+class LoadedNetwork:
+    """What a loaded estimator has in the place of a skorch net, as long as nobody asks for one.
+
+    Attributes
+    ----------
+    module_ : torch.nn.Module
+        The network.
+    device : str
+        Where it lies.
+    history : list of dict
+        Losses of each epoch of the training.
+    """
+
+    def __init__(self, module_: nn.Module, device: str):
+        self.module_ = module_
+        self.device = device
+        self.history: list[dict[str, Any]] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        """With the network on the processor, since not every machine has the device."""
+        module = self.module_
+        if torch.device(self.device).type != "cpu":
+            module = copy.deepcopy(module).cpu()
+        return {"module_": module, "device": "cpu", "history": self.history}
+
+
+def restore(
+    kind: Callable[..., nn.Module],
+    settings: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    device: str,
+) -> LoadedNetwork:
+    """A network with weights that were saved, for prediction.
 
     Parameters
     ----------
-    net : skorch.NeuralNet
-        Not initialized yet.
+    kind : class of torch.nn.Module
+    settings : mapping
+        Its arguments.
     weights : dict of str to Tensor
-        The ``state_dict`` of its module.
+        Its ``state_dict``.
+    device : str
+        Where it shall lie.
 
     Returns
     -------
-    skorch.NeuralNet
-        `net`. It cannot be trained, as after ``net.trim_for_prediction()``.
+    LoadedNetwork
 
     Raises
     ------
@@ -56,22 +90,21 @@ def restore(net: Any, weights: Mapping[str, Tensor]) -> Any:
         built then, so that absurd sizes cost no memory.
     """
     weights = with_prior(weights)
-    _check_sizes(net, weights)
+    _check_sizes(kind, settings, weights)
     for name, values in weights.items():
         _check_values(name, values)
-    net.optimizer = NoOptimizer
     with torch.random.fork_rng(devices=[]):  # first values are drawn, and written over
-        net.initialize()
-    net.module_.load_state_dict(weights)
-    net.trim_for_prediction()
-    return net
+        network = kind(**settings)
+    network.load_state_dict(weights)
+    return LoadedNetwork(network.to(device).eval(), device)
 
 
-def _check_sizes(net: Any, weights: Mapping[str, Tensor]) -> None:
-    settings = net.get_params_for("module")
+def _check_sizes(
+    kind: Callable[..., nn.Module], settings: Mapping[str, Any], weights: Mapping[str, Tensor]
+) -> None:
     try:
         with torch.device("meta"), _NoRandomNumbers():  # sizes without memory
-            network = net.module(**settings)
+            network = kind(**settings)
         needed = network.state_dict()
     except (RuntimeError, TypeError, OverflowError, MemoryError, ZeroDivisionError) as error:
         raise ValueError(

@@ -10,6 +10,19 @@ import numpy as np
 import pytest
 import soundfile
 
+# What training, evaluation and export need, and detection does not.
+UNUSED = {
+    *("skorch", "librosa", "numba", "pandas", "matplotlib", "onnx", "torch.onnx", "torch._dynamo"),
+    *("scipy.stats", "scipy.signal", "scipy.ndimage", "scipy.cluster", "sed_eval", "dcase_util"),
+    *(
+        "sklearn.model_selection",
+        "sklearn.metrics",
+        "sklearn.linear_model",
+        "sklearn_rcrnn.datasets",
+    ),
+    *("sklearn_rcrnn.training.nets", "sklearn_rcrnn.metrics", "sklearn_rcrnn.evaluation"),
+}
+
 PROBE = """
 import json, sys
 from sklearn_rcrnn.cli import app
@@ -46,5 +59,57 @@ def test_detection(tmp_path):
     soundfile.write(path, np.random.default_rng(0).normal(size=48000) / 10, 48000)
     modules = imported("detect", str(path), "--quiet")
     assert "torch" in modules
-    for heavy in ("librosa", "sed_eval", "dcase_util", "numba", "matplotlib", "torch.onnx", "onnx"):
-        assert heavy not in modules, heavy
+    assert not modules & UNUSED
+
+
+def test_a_worker_process(tmp_path):
+    """Where several processes detect, each has to start."""
+    import joblib
+
+    from sklearn_rcrnn import load_pretrained
+    from sklearn_rcrnn.inference.transport import packed
+
+    (tmp_path / "model").write_bytes(packed(load_pretrained()))
+    code = (
+        "import os, sys, json; from pathlib import Path\n"
+        "from sklearn_rcrnn.inference.worker_process import become_worker\n"
+        "become_worker(Path(sys.argv[1]), 0, 1, os.getppid())\n"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "model")]
+    modules = set(json.loads(subprocess.run(command, capture_output=True, check=True).stdout))
+    assert "sklearn_rcrnn.detector" in modules
+    assert not modules & UNUSED
+    assert joblib.__name__ in modules  # scikit-learn's own part of it
+
+
+def test_what_scikit_learn_spared_is_there_when_it_is_needed():
+    code = """if True:
+        import sys
+        from sklearn_rcrnn._utils.spared_imports import import_sklearn
+        import_sklearn()
+        assert not {"pandas", "scipy.stats"} & set(sys.modules)
+        import numpy as np
+        from sklearn.preprocessing import QuantileTransformer
+        from sklearn.utils.fixes import _mode
+        assert _mode(np.array([1, 2, 2]))[0] == 2
+        X = np.random.default_rng(0).normal(size=(50, 1)) ** 3
+        quantiles = QuantileTransformer(n_quantiles=50, output_distribution="normal")
+        assert abs(quantiles.fit_transform(X)).max() < 6  # by scipy.stats
+        import pandas, scipy.stats
+        assert pandas.DataFrame({"a": [1]}).sum().a == 1
+        assert scipy.stats.norm.cdf(0) == 0.5
+        """
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_python_imports_no_training_for_a_prediction():
+    code = (
+        "import sys, numpy as np; from sklearn_rcrnn import load_pretrained\n"
+        "pipe = load_pretrained(); pipe.predict([np.zeros(44100)])\n"
+        "assert 'skorch' not in sys.modules\n"
+        "assert pipe[-1].net_.module_ is pipe[-1]._net.module_; assert 'skorch' in sys.modules\n"
+        "assert pipe[-1].history_ is pipe[-1].net_.history\n"
+        "assert pipe.predict([np.zeros(44100)]) == [[]]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
