@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from inspect import cleandoc
 from typing import Annotated
 
 import typer
@@ -13,6 +14,16 @@ from ._common import Log, app
 COMMANDS = ("detect", "report", "clips", "train", "tune", "evaluate", "synthesize", "models")
 for _name in COMMANDS:
     import_module(f".{_name}", __name__)
+
+
+def _unwrapped(text: str) -> str:
+    """A help text whose lines the terminal breaks; examples, after a backspace, keep theirs."""
+    paragraphs = cleandoc(text).split("\n\n")
+    return "\n\n".join(p if p.startswith("\b") else p.replace("\n", " ") for p in paragraphs)
+
+
+for _command in app.registered_commands:
+    _command.help = _unwrapped((_command.callback and _command.callback.__doc__) or "")
 
 
 def _version(wanted: bool) -> None:

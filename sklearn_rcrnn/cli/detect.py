@@ -142,9 +142,9 @@ def detect(
     rcrnn detect street.wav
     rcrnn detect nights/ --output tables --format raven --jobs 2
     rcrnn detect server/ -o events.parquet --cluster tcp://host:8786
-    find /data -name '*.flac' | rcrnn detect --files-from - -o tables --shard 3/20
+    find /data -name '*.flac' | rcrnn detect --files-from - -o tables
     ffmpeg -i film.mkv -f wav - | rcrnn detect -
-    arecord -t raw -f S16_LE -r 44100 | rcrnn detect - --raw 44100 --window 10 --margin 3
+    arecord -t raw -f S16_LE -r 44100 | rcrnn detect - --raw 44100 --window 10
     """
     import_sklearn()
     target = target_of(output, None if format is None else format.value, safe_csv)

@@ -105,7 +105,7 @@ def train(
     \b
     rcrnn train recordings/ events.csv -o birds
     rcrnn train recordings/ events.csv -o birds --start none --gru-units 100
-    rcrnn train recordings/ events.csv -o birds -p recipe__focal_gamma=1 -p batch_size=4
+    rcrnn train recordings/ events.csv -o birds -p recipe__focal_gamma=1
     rcrnn train --config birds/settings.yaml -o birds2 --epochs 30
     rcrnn detect night.flac --model birds
     """

@@ -79,7 +79,7 @@ def tune(
 
     \b
     rcrnn tune recordings/ events.csv -p gru_units=50,100 --start none
-    rcrnn tune recordings/ events.csv -p lr=3e-4,1e-3 --search halving -o tuned.csv
+    rcrnn tune recordings/ events.csv -p lr=3e-4,1e-3 --search halving
     """
     log = Log(quiet, as_json)
     if output is not None:

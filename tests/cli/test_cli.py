@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import soundfile
 
 from sklearn_rcrnn import Event, load, make_rcrnn_pipeline, save
 from sklearn_rcrnn.annotations.tables import read_events, write_events
+from sklearn_rcrnn.cli import app
 from sklearn_rcrnn.datasets import make_rare_events
 from sklearn_rcrnn.inference.files import detect_files
 
@@ -388,3 +390,8 @@ def test_help_has_examples(name):
     text = rcrnn(name, "--help").stdout
     assert f"rcrnn {name} " in text
     assert max(map(len, text.splitlines())) <= 80
+    # Each example stays on its line, and no line of the text ends where the source breaks it.
+    command = next(c for c in app.registered_commands if c.callback.__name__ == name)
+    source = inspect.getdoc(command.callback).partition("\b")
+    assert all(f" {line} " in text for line in source[2].strip().splitlines())
+    assert "\n" not in command.help.partition("\b")[0].replace("\n\n", "")

@@ -217,7 +217,7 @@ SCRIPT = """
   await drag(document.querySelector('.event[data-id="e0"] i:last-child'), 2.0, 2.5);
   await drag(lane, 5.0, 5.5);
   out.table = table();
-  press("u"); out.undone = events().filter(e => e.added).length;
+  press("u"); out.undone = events().filter(e => e.added).length; out.undoneTo = currentId;
   press("u"); out.undoneOffset = events()[0].offset;
   out.stored = JSON.parse(localStorage.getItem(storageKey)).changes.e1.decision;
   out.sideways = document.documentElement.scrollWidth > window.innerWidth;
@@ -282,6 +282,8 @@ def test_in_a_browser(page, width, tmp_path):
     assert added[:2] == pytest.approx([5.0, 5.5], abs=0.02)
     assert added[4] == "add"
     assert (out["undone"], out["undoneOffset"], out["stored"]) == (0, 2.0, "reject")
+    # The event that was current before the one that was added, so that keys go on from there.
+    assert out["undoneTo"] == "e0"
     table = tmp_path / "corrections.csv"
     table.write_text(out["table"], newline="", encoding="utf-8")
     corrections = read_corrections(table)

@@ -133,7 +133,7 @@ function draw() {
 
 // Every change goes through here, so that it can be undone and is kept in the browser.
 function change(action) {
-  history.push(JSON.stringify(work));
+  history.push([JSON.stringify(work), currentId]);
   action();
   keep();
 }
@@ -145,8 +145,11 @@ function keep() {
 
 function undo() {
   if (!history.length) return;
-  work = JSON.parse(history.pop());
+  const [before, id] = history.pop();
+  work = JSON.parse(before);
+  currentId = id;
   keep();
+  if (current()) show(current());
 }
 
 function edit(id, values) {
@@ -185,8 +188,7 @@ function add(section, onset, offset) {
     onset: to3(Math.max(start, onset)), offset: to3(Math.min(start + duration, offset)),
     decision: "keep", added: true};
   if (event.offset - event.onset < SMALLEST) return;
-  currentId = event.id;
-  change(() => work.added.push(event));
+  change(() => { currentId = event.id; work.added.push(event); });
 }
 
 // The table of all events, in columns that the package reads.
