@@ -52,18 +52,20 @@ for place in np.argsort(-alike)[:10]:
 # %%
 # Keep the vectors
 # ----------------
-# In a table they can be clustered, searched and reviewed with any other tool.
-# ``frame.to_parquet("events.parquet")`` keeps it, with the extra ``parquet``.
+# In a Parquet file they can be searched again without recordings and model, and clustered and
+# reviewed with any other tool. The search is the same two lines.
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-frame = pd.DataFrame(
-    {
-        "recording": [number for number, _ in events],
-        "onset": [event.onset for _, event in events],
-        "offset": [event.offset for _, event in events],
-        "score": [event.score for _, event in events],
-        "vector": list(vectors),
-    }
-)
-print(frame.drop(columns="vector").head())
+rows = [(number, *event) for number, event in events]
+frame = pd.DataFrame(rows, columns=["recording", "onset", "offset", "label", "score"])
+frame["vector"] = list(vectors)
+with TemporaryDirectory() as folder:
+    frame.to_parquet(Path(folder, "events.parquet"))
+    kept = pd.read_parquet(Path(folder, "events.parquet"))
+
+kept["likeness"] = np.stack(kept.pop("vector")) @ (example / np.linalg.norm(example))
+print(kept.nlargest(5, "likeness").round(2).to_string(index=False))
