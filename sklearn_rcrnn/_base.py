@@ -213,20 +213,18 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         """The callbacks of a net with these settings: the estimator's own, then the user's."""
         from .training.callbacks import callbacks_for, check_monitored
 
-        cycle_steps = None
-        if self.lr_schedule == "one_cycle":
-            size = settings.get("iterator_train__batch_size", settings["batch_size"])
-            n_batches = -(-n_clips // size) if size > 0 else 1
-            if settings.get("iterator_train__drop_last"):
-                n_batches = n_clips // size
-            cycle_steps = n_batches * settings["max_epochs"]
+        size = settings.get("iterator_train__batch_size", settings["batch_size"])
+        n_batches = -(-n_clips // size) if size > 0 else 1
+        if settings.get("iterator_train__drop_last"):
+            n_batches = n_clips // size
         check_monitored(list(self.callbacks or []), has_validation)
         own = callbacks_for(
             patience=self.patience,
             monitor="valid_loss" if has_validation else "train_loss",
             gradient_clip=self.gradient_clip,
             verbose=self.verbose,
-            cycle_steps=cycle_steps,
+            lr_schedule=self.lr_schedule,
+            n_steps=n_batches * settings["max_epochs"],
             scores=self._validation_scores(),
         )
         return [*own, *(self.callbacks or [])]
@@ -251,7 +249,7 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         self.history_ = net.history
         self.n_parameters_ = count_parameters(net.module_)
 
-    def _restore_net(self, classes: NDArray, n_features: int, weights: Any) -> None:
+    def _restore_net(self, classes: NDArray[Any], n_features: int, weights: Any) -> None:
         """Take over the classes, bands and weights of an estimator that was fitted before."""
         self._validate_params()
         self.classes_ = classes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +25,13 @@ from .pretraining import CRNNPretrainer
 from .training.augmentation import Augmentation
 from .training.fit_arguments import TrainingData
 from .training.initial_weights import copy_weights, fit_pretrainer
-from .training.parameters import TrainingParameters
+from .training.parameters import (
+    ClassWeight,
+    LRSchedule,
+    NormalizedBy,
+    Precision,
+    TrainingParameters,
+)
 
 
 class RCRNNDetector(RegionPredictions, EventDetector):
@@ -238,7 +244,7 @@ default="crnn_bigru"
         freeze_extractor: bool = False,
         extractor_lr: float | None = None,
         memory: Any = None,
-        normalization: float | Literal["auto", "training"] = "auto",
+        normalization: NormalizedBy = "auto",
         anchor_sizes: Sequence[float] = (1, 2, 4, 8, 16, 32),
         n_proposals: int = 100,
         proposal_nms_threshold: float = 0.7,
@@ -252,9 +258,9 @@ default="crnn_bigru"
         frame_shift: float = 1024 / 44100,
         max_epochs: int = 30,
         lr: float = 1e-3,
-        lr_schedule: Literal["constant", "one_cycle"] = "one_cycle",
+        lr_schedule: LRSchedule = "one_cycle",
         augmentation: Augmentation | None = None,
-        class_weight: dict[Label, float] | Literal["balanced"] | None = None,
+        class_weight: ClassWeight = None,
         batch_size: int = 16,
         patience: int | None = None,
         validation_fraction: float | None = 0.1,
@@ -262,7 +268,7 @@ default="crnn_bigru"
         callbacks: Sequence[Any] | None = None,
         net_params: dict[str, Any] | None = None,
         device: str = "auto",
-        precision: Literal["auto", "float32", "bfloat16"] = "auto",
+        precision: Precision = "auto",
         random_state: Any = None,
         verbose: int = 0,
     ):

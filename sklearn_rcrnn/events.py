@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ class Event(NamedTuple):
     score: float = 1.0
 
 
-class EventLists(list):
+class EventLists(list[list[Event]]):
     """The events of each clip: a list of lists that scikit-learn can put together.
 
     It is a list in every respect, and NumPy takes it for an object array of shape
@@ -67,6 +67,12 @@ class EventLists(list):
         for i, clip in enumerate(self):
             array[i] = clip
         return array
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> list[Event]: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def __getitem__(self, index: slice | Sequence[int] | NDArray[Any]) -> EventLists: ...
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):

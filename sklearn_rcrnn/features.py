@@ -172,7 +172,7 @@ class LFBETransformer(
             rows = parallel(work(clip, i, *filters) for i, clip in enumerate(clips))
         return with_clock(_stack(rows), self.frame_shift, origins)
 
-    def transform_blocks(self, blocks: Iterable[NDArray]) -> Iterator[NDArray[np.float32]]:
+    def transform_blocks(self, blocks: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
         """Compute the features of one recording that comes in blocks.
 
         Parameters
@@ -218,7 +218,9 @@ class LFBETransformer(
             padded = np.pad(rest, (0, self.n_fft // 2))
             yield self._finite(self._energies(padded, window, mel), rest, n_samples)
 
-    def _finite(self, features: NDArray, samples: NDArray, n_samples: int) -> NDArray:
+    def _finite(
+        self, features: NDArray[Any], samples: NDArray[Any], n_samples: int
+    ) -> NDArray[Any]:
         if not np.isfinite(features).all():
             raise ValueError(
                 f"There are {_what_is_wrong(samples)} samples before "
@@ -257,11 +259,13 @@ class LFBETransformer(
         window = 0.5 - 0.5 * np.cos(2 * np.pi * turns)
         return window, mel_filters(self.sample_rate, self.n_fft, self.n_mels, self.f_min, top)
 
-    def _clocked_clip(self, clip: Any, window: NDArray, mel: NDArray) -> NDArray[np.float32]:
+    def _clocked_clip(
+        self, clip: Any, window: NDArray[Any], mel: NDArray[Any]
+    ) -> NDArray[np.float32]:
         return with_clock(self._transform_clip(clip, 0, window, mel), self.frame_shift)
 
     def _transform_clip(
-        self, clip: Any, index: int, window: NDArray, mel: NDArray
+        self, clip: Any, index: int, window: NDArray[Any], mel: NDArray[Any]
     ) -> NDArray[np.float32]:
         where = f"clip {index}" if not isinstance(clip, str) else f"clip {index} ({clip!r})"
         samples = load_clip(clip, self.sample_rate, where)
@@ -271,13 +275,17 @@ class LFBETransformer(
             raise ValueError(f"{where} has samples that are {what}; samples must be finite")
         return features
 
-    def _lfbe(self, samples: NDArray, window: NDArray, mel: NDArray) -> NDArray[np.float32]:
+    def _lfbe(
+        self, samples: NDArray[Any], window: NDArray[Any], mel: NDArray[Any]
+    ) -> NDArray[np.float32]:
         padded = np.pad(samples, self.n_fft // 2)
         if len(padded) < self.n_fft:  # an odd window over a clip of no length
             padded = np.pad(padded, (0, self.n_fft - len(padded)))
         return self._energies(padded, window, mel)
 
-    def _energies(self, padded: NDArray, window: NDArray, mel: NDArray) -> NDArray[np.float32]:
+    def _energies(
+        self, padded: NDArray[Any], window: NDArray[Any], mel: NDArray[Any]
+    ) -> NDArray[np.float32]:
         """Features of all frames that lie in samples whose ends are padded already."""
         frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop_length]
         energies = np.empty((len(frames), self.n_mels), np.float32)
@@ -310,7 +318,7 @@ class LFBETransformer(
         return tags
 
 
-def _what_is_wrong(samples: NDArray) -> str:
+def _what_is_wrong(samples: NDArray[Any]) -> str:
     """Of samples whose features are not finite."""
     return "too large to square" if np.isfinite(samples).all() else "NaN or infinite"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,13 @@ from .inference.windows import frames_in_windows
 from .nn.frame_networks import NETWORKS, FrameNetwork
 from .nn.normalization import Normalization
 from .training.augmentation import Augmentation
-from .training.parameters import TrainingParameters
+from .training.parameters import (
+    ClassWeight,
+    LRSchedule,
+    NormalizedBy,
+    Precision,
+    TrainingParameters,
+)
 
 
 def frames_to_events(
@@ -186,13 +192,13 @@ gradient_clip, callbacks, net_params, device, precision, random_state, verbose
         min_duration: float = 0.1,
         min_gap: float = 0.1,
         max_events_per_clip: int | None = None,
-        normalization: float | Literal["auto", "training"] = "auto",
+        normalization: NormalizedBy = "auto",
         frame_shift: float = 1024 / 44100,
         max_epochs: int = 100,
         lr: float = 1e-3,
-        lr_schedule: Literal["constant", "one_cycle"] = "constant",
+        lr_schedule: LRSchedule = "constant",
         augmentation: Augmentation | None = None,
-        class_weight: dict[Label, float] | Literal["balanced"] | None = None,
+        class_weight: ClassWeight = None,
         batch_size: int = 16,
         patience: int | None = 10,
         validation_fraction: float | None = 0.1,
@@ -200,7 +206,7 @@ gradient_clip, callbacks, net_params, device, precision, random_state, verbose
         callbacks: Sequence[Any] | None = None,
         net_params: dict[str, Any] | None = None,
         device: str = "auto",
-        precision: Literal["auto", "float32", "bfloat16"] = "auto",
+        precision: Precision = "auto",
         random_state: Any = None,
         verbose: int = 0,
     ):

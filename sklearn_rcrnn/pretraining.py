@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,13 +17,19 @@ from ._base import NetworkEstimator
 from ._utils.clock import origins_of, with_clock
 from ._utils.shared_parameters import stores_parameters_of
 from .annotations.named_clips import lists_of_clips
-from .events import Label, check_event_lists
+from .events import check_event_lists
 from .nn.crnn import CRNN, EXTRACTORS, MIN_BANDS, frames_per_step, n_steps
 from .nn.normalization import Normalization
 from .nn.presence import PresenceNetwork
 from .training.augmentation import Augmentation
 from .training.inputs import check_weights
-from .training.parameters import TrainingParameters
+from .training.parameters import (
+    ClassWeight,
+    LRSchedule,
+    NormalizedBy,
+    Precision,
+    TrainingParameters,
+)
 from .training.targets import to_presence
 
 
@@ -55,8 +61,8 @@ class CRNNPretrainer(
     lr : float, default=1e-3
         Learning rate of Adam.
     lr_schedule : {"constant", "one_cycle"}, default="constant"
-        ``"one_cycle"`` warms up over a tenth of the steps and then falls to nearly zero by
-        `max_epochs`; give it ``patience=None``.
+        Schedule of the learning rate, as for :class:`RCRNNDetector`; a cycle needs
+        ``patience=None``.
     augmentation : callable, default=None
         How each batch of the training is changed, by chance, before the network learns from
         it: a :class:`FeatureAugmentation`, or a function of your own of (features, lengths,
@@ -139,13 +145,13 @@ class CRNNPretrainer(
         gru_units: int = 50,
         extractor: str | torch.nn.Module = "crnn_bigru",
         *,
-        normalization: float | Literal["auto", "training"] = "auto",
+        normalization: NormalizedBy = "auto",
         frame_shift: float = 1024 / 44100,
         max_epochs: int = 100,
         lr: float = 1e-3,
-        lr_schedule: Literal["constant", "one_cycle"] = "constant",
+        lr_schedule: LRSchedule = "constant",
         augmentation: Augmentation | None = None,
-        class_weight: dict[Label, float] | Literal["balanced"] | None = None,
+        class_weight: ClassWeight = None,
         batch_size: int = 32,
         patience: int | None = 10,
         validation_fraction: float | None = 0.1,
@@ -153,7 +159,7 @@ class CRNNPretrainer(
         callbacks: Sequence[Any] | None = None,
         net_params: dict[str, Any] | None = None,
         device: str = "auto",
-        precision: Literal["auto", "float32", "bfloat16"] = "auto",
+        precision: Precision = "auto",
         random_state: Any = None,
         verbose: int = 0,
     ):

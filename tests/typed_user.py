@@ -30,7 +30,10 @@ detector = RCRNNDetector(frame_shift=LFBETransformer().frame_shift)
 detector.fit(LFBETransformer().transform(X), clips)
 found = detector.predict(LFBETransformer().transform(X))
 first: Event = found[0][0]
-TunedThresholdDetectorCV(pipe, cv=3).fit(X, clips, groups=groups)
+early: list[Event] = found[0]
+some: list[list[Event]] = found[:2]
+tuned = TunedThresholdDetectorCV(pipe, cv=3).fit(X, clips, groups=groups)
+thresholds: dict[str | int, float] = tuned.best_threshold_
 save(pipe, "model")
 again = load("model")
 nights: list[Event] = detect_file(load_pretrained("rare-events"), "night.flac")

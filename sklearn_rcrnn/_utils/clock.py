@@ -64,7 +64,7 @@ class ClockedArray(np.ndarray):
         return _restored, (np.asarray(self), self.frame_shift, self.origins)
 
 
-def _restored(features: NDArray, frame_shift: float | None, origins: Any) -> Any:
+def _restored(features: NDArray[Any], frame_shift: float | None, origins: Any) -> Any:
     clocked = _clocked(features, frame_shift, origins)
     clocked.is_restored = True
     return clocked

@@ -135,7 +135,7 @@ class MediaPart:
 
     def _decoded(self, dtype: str, first: int = 0) -> Iterator[NDArray[np.floating]]:
         """Samples of shape (n_samples_i, n_channels) from `first` on."""
-        pending: list[NDArray] = []
+        pending: list[NDArray[Any]] = []
         n_pending = 0
         position: int | None = None
         for frame in self._frames(first):

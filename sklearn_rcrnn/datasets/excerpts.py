@@ -56,7 +56,7 @@ class Excerpt:
         """
         return read_audio(self.path, self.sample_rate, start=self.start, stop=self.stop)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return self.samples().astype(dtype or np.float32, copy=False)
 
     def __repr__(self) -> str:

@@ -272,7 +272,7 @@ class Mixture:
         peak = np.abs(mixture).max()
         return mixture / peak if peak >= 1 else mixture
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return self.samples().astype(dtype or np.float32, copy=False)
 
     def __repr__(self) -> str:
@@ -295,19 +295,19 @@ def _rms(samples: NDArray[np.float64]) -> float:
 
 
 @lru_cache(maxsize=8)
-def _background(folder: Path, name: str, mixture_length: float) -> NDArray:
+def _background(folder: Path, name: str, mixture_length: float) -> NDArray[Any]:
     samples = read_audio(folder / "source_data" / "bgs" / name, SAMPLE_RATE, "float64")
     return np.resize(samples, round(mixture_length * SAMPLE_RATE))
 
 
-def _event(folder: Path, recipe: Mapping[str, Any]) -> NDArray:
+def _event(folder: Path, recipe: Mapping[str, Any]) -> NDArray[Any]:
     path = folder / "source_data" / "events" / recipe["event_path"]
     start, end = recipe["segment_start_seconds"], recipe["segment_end_seconds"]
     return _segment(path, start, end)
 
 
 @lru_cache(maxsize=512)
-def _segment(path: Path, start: float, end: float) -> NDArray:
+def _segment(path: Path, start: float, end: float) -> NDArray[Any]:
     # A copy, so that the cache holds the event and not the recording around it.
     samples = read_audio(path, SAMPLE_RATE, "float64")
     return samples[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)].copy()

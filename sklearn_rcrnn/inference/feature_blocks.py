@@ -46,7 +46,7 @@ def check_block_features(features: Any) -> None:
         )
 
 
-def feature_blocks(features: Any, blocks: Iterable[NDArray]) -> Iterator[NDArray[np.float32]]:
+def feature_blocks(features: Any, blocks: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
     """Compute the features of one recording that arrives in blocks.
 
     Parameters
@@ -72,7 +72,9 @@ def feature_blocks(features: Any, blocks: Iterable[NDArray]) -> Iterator[NDArray
         yield np.asarray(block, np.float32)
 
 
-def _block_method(features: Any) -> Callable[[Iterable[NDArray]], Iterator[NDArray]] | None:
+def _block_method(
+    features: Any,
+) -> Callable[[Iterable[NDArray[Any]]], Iterator[NDArray[Any]]] | None:
     """``transform_blocks``, unless a subclass overrides ``transform`` alone."""
     for kind in type(features).__mro__:
         if "transform_blocks" in vars(kind):
@@ -97,7 +99,7 @@ class _Chunked:
                 "to detect events in files and streams"
             )
 
-    def __call__(self, blocks: Iterable[NDArray]) -> Iterator[NDArray[np.float32]]:
+    def __call__(self, blocks: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
         length, lead = (round(t * self.rate / self.hop) * self.hop for t in (_CHUNK, _LEAD))
         samples = Frames(self._finite(blocks))
         if not samples.read_to(1):
@@ -117,7 +119,7 @@ class _Chunked:
             if n_frames:
                 yield rows[first : first + n_frames]
 
-    def _finite(self, blocks: Iterable[NDArray]) -> Iterator[NDArray]:
+    def _finite(self, blocks: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
         n_samples = 0
         for block in blocks:
             n_samples += len(block)

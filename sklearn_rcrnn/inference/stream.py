@@ -27,7 +27,7 @@ from .windows import MARGIN, NEVER, WINDOW, Windows
 
 def detect_stream(
     estimator: Pipeline,
-    blocks: Iterable[NDArray],
+    blocks: Iterable[NDArray[Any]],
     *,
     sample_rate: int | None = None,
     window: float = WINDOW,
@@ -156,7 +156,7 @@ def check_streamable(estimator: Any, any_number: bool = False) -> tuple[Any, RCR
 def detect_blocks(
     features: Any,
     detector: RCRNNDetector,
-    blocks: Iterable[NDArray],
+    blocks: Iterable[NDArray[Any]],
     windows: Windows,
     side_by_side: bool = False,
     rules: EventRules | None = None,
@@ -191,7 +191,7 @@ def detect_blocks(
 
 
 def at_rate(
-    blocks: Iterable[NDArray], rate: int | None, sample_rate: int
+    blocks: Iterable[NDArray[Any]], rate: int | None, sample_rate: int
 ) -> Iterator[NDArray[np.float32]]:
     """Average the channels of blocks, and resample them."""
     import soxr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from skorch.callbacks import (
 )
 
 from .data import StreamDataset
+from .parameters import LRSchedule
 
 
 class NextEpoch(Callback):
@@ -79,12 +81,33 @@ class StopOnDivergence(Callback):
         )
 
 
-def one_cycle(
+def _one_cycle(
     optimizer: torch.optim.Optimizer, **kwargs: Any
 ) -> torch.optim.lr_scheduler.OneCycleLR:
     """A learning rate cycle in which each parameter group peaks at its own learning rate."""
     peaks = [group["lr"] for group in optimizer.param_groups]
     return torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=peaks, **kwargs)
+
+
+def one_cycle(n_steps: int) -> LRScheduler:
+    """The callback that warms up over a tenth of the steps, and then falls to nearly zero."""
+    # PyTorch's cycle divides by zero if its first part is one step, and never rises if it is less.
+    n_steps = max(n_steps, 3)
+    return LRScheduler(
+        _one_cycle,
+        total_steps=n_steps,
+        pct_start=max(0.1, 2 / n_steps),
+        cycle_momentum=False,
+        step_every="batch",
+    )
+
+
+# Makes the callback of each schedule of the learning rate from the number of steps of a training;
+# None stands for a constant rate.
+SCHEDULES: dict[LRSchedule, Callable[[int], LRScheduler] | None] = {
+    "constant": None,
+    "one_cycle": one_cycle,
+}
 
 
 def check_monitored(callbacks: list[Any], has_validation: bool) -> None:
@@ -106,7 +129,8 @@ def callbacks_for(
     monitor: str,
     gradient_clip: float | None,
     verbose: int,
-    cycle_steps: int | None,
+    lr_schedule: LRSchedule,
+    n_steps: int,
     scores: list[tuple[str, Callback]],
 ) -> list[tuple[str, Callback]]:
     """The callbacks of a training besides those of the net itself.
@@ -120,8 +144,10 @@ def callbacks_for(
     gradient_clip : float or None
         Largest norm of the gradient.
     verbose : int
-    cycle_steps : int or None
-        Number of steps of a cycle of the learning rate; None for a constant rate.
+    lr_schedule : str
+        A key of ``SCHEDULES``.
+    n_steps : int
+        Number of steps of the training, if it runs for all epochs.
     scores : list of (name, callback)
         Callbacks that score the validation clips after each epoch.
     """
@@ -130,18 +156,8 @@ def callbacks_for(
         ("divergence", StopOnDivergence()),
         *scores,
     ]
-    if cycle_steps is not None:
-        # PyTorch's cycle divides by zero where its first part is one step, and never rises
-        # where it is less.
-        n_steps = max(cycle_steps, 3)
-        cycle = LRScheduler(
-            one_cycle,
-            total_steps=n_steps,
-            pct_start=max(0.1, 2 / n_steps),
-            cycle_momentum=False,
-            step_every="batch",
-        )
-        chosen.append(("lr_schedule", cycle))
+    if (schedule := SCHEDULES[lr_schedule]) is not None:
+        chosen.append(("lr_schedule", schedule(n_steps)))
     if gradient_clip is not None:
         chosen.append(("gradient_clip", GradientNormClipping(gradient_clip)))
     if patience is not None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
+
+from .parameters import Precision
 
 
 def resolve_device(device: str) -> str:
@@ -32,9 +32,7 @@ def bfloat16_supported(device: str) -> bool:
     return False
 
 
-def use_bfloat16(
-    precision: Literal["auto", "float32", "bfloat16"], device: str, training: bool
-) -> bool:
+def use_bfloat16(precision: Precision, device: str, training: bool) -> bool:
     """Whether to compute in bfloat16.
 
     ``"auto"`` trains in bfloat16 where that is faster, and always predicts in float32, so that

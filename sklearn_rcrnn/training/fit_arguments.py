@@ -63,7 +63,7 @@ class CheckedArguments(TrainingParameters):
     Subclasses say how many seconds a frame of `X` has, and a unit of the network's targets.
     """
 
-    classes_: NDArray
+    classes_: NDArray[Any]
     n_features_in_: int
 
     def _training_data(

@@ -117,7 +117,7 @@ def label_weights(
     return weights
 
 
-def _check_array(X: NDArray, estimator: str, name: str) -> NDArray[np.float32]:
+def _check_array(X: NDArray[Any], estimator: str, name: str) -> NDArray[np.float32]:
     if X.dtype.kind not in "fiub":
         raise ValueError(
             f"Features must be real numbers; complex or other data not supported, got {X.dtype}"

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..events import Label
 from .augmentation import Augmentation
+
+# Values of parameters, as they stand in the signatures of the estimators. What the schedules are
+# stands in :mod:`.callbacks`.
+LRSchedule = Literal["constant", "one_cycle"]
+Precision = Literal["auto", "float32", "bfloat16"]
+ClassWeight = dict[Label, float] | Literal["balanced"] | None
+NormalizedBy = float | Literal["auto", "training"]
 
 
 class TrainingParameters(BaseEstimator):
@@ -29,7 +36,7 @@ class TrainingParameters(BaseEstimator):
         "frame_shift": [Interval(Real, 0, None, closed="neither")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
-        "lr_schedule": [StrOptions({"constant", "one_cycle"})],
+        "lr_schedule": [StrOptions(set(get_args(LRSchedule)))],
         "augmentation": [callable, None],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -39,7 +46,7 @@ class TrainingParameters(BaseEstimator):
         "callbacks": [list, tuple, None],
         "net_params": [dict, None],
         "device": [str],
-        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "precision": [StrOptions(set(get_args(Precision)))],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -47,13 +54,13 @@ class TrainingParameters(BaseEstimator):
     def __init__(
         self,
         *,
-        normalization: float | Literal["auto", "training"],
+        normalization: NormalizedBy,
         frame_shift: float,
         max_epochs: int,
         lr: float,
-        lr_schedule: Literal["constant", "one_cycle"],
+        lr_schedule: LRSchedule,
         augmentation: Augmentation | None,
-        class_weight: dict[Label, float] | Literal["balanced"] | None,
+        class_weight: ClassWeight,
         batch_size: int,
         patience: int | None,
         validation_fraction: float | None,
@@ -61,7 +68,7 @@ class TrainingParameters(BaseEstimator):
         callbacks: Sequence[Any] | None,
         net_params: dict[str, Any] | None,
         device: str,
-        precision: Literal["auto", "float32", "bfloat16"],
+        precision: Precision,
         random_state: Any,
         verbose: int,
     ):

@@ -26,7 +26,7 @@ from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from ..annotations.named_clips import lists_of_clips
 from ..evaluation.curves import THRESHOLDS, threshold_curves
-from ..events import Event, check_event_lists, labels_of
+from ..events import Event, Label, check_event_lists, labels_of
 from ..metrics.durations import clip_durations
 from .folds import stratified_folds, warn_of_missing_labels
 from .wrapped import (
@@ -103,6 +103,13 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
     >>> sorted(tuned.best_threshold_)
     ['babycry', 'glassbreak', 'gunshot']
     """
+
+    estimator_: Any
+    best_threshold_: dict[Label, float]
+    best_score_: dict[Label, float]
+    false_alarms_per_hour_: dict[Label, float]
+    curves_: Bunch
+    classes_: NDArray[Any]
 
     _parameter_constraints: dict = {
         "estimator": [HasMethods(["fit"])],
