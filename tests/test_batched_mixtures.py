@@ -14,6 +14,7 @@ from sklearn_rcrnn import LFBETransformer
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks" / "accuracy"))
 
 import bank as bank_module
+import bank_index
 import mixture_plans
 import mixtures
 from bank import Bank, Sound
@@ -37,7 +38,7 @@ def bank():
 
 def mixer(bank, seed=0):
     window, mel = LFBETransformer()._filters()
-    samples = torch.from_numpy(mixture_plans.joined_samples(bank))
+    samples = torch.from_numpy(bank_index.joined_samples(bank))
     return mixtures.Mixer(samples, torch.from_numpy(mel), torch.from_numpy(window), seed)
 
 
@@ -54,7 +55,7 @@ def test_features_are_those_of_the_transformer():
 
 
 def test_plans_repeat_by_seed_and_events_lie_in_their_clips(bank):
-    index = mixture_plans.index_bank(bank)
+    index = bank_index.index_bank(bank)
     drawn = [
         [mixture_plans.draw_plan(index, rng, 60.0) for _ in range(20)]
         for rng in (np.random.default_rng(3), np.random.default_rng(3))
@@ -76,14 +77,14 @@ def test_labels_and_sources_share_the_draws():
         for label, source, n in (("a", "big", 90), ("a", "small", 10), ("b", "big", 5))
         for i in range(n)
     ]
-    index = mixture_plans.index_bank(Bank(["a", "b"], sounds, [np.ones(RATE, np.float32)]))
+    index = bank_index.index_bank(Bank(["a", "b"], sounds, [np.ones(RATE, np.float32)]))
     assert index.event_weights[:100].sum() == pytest.approx(0.5)
     # As the roots of 90 and 10.
     assert index.event_weights[:90].sum() == pytest.approx(0.5 * 3 / 4)
 
 
 def test_sounds_lie_where_the_truth_says(bank):
-    index = mixture_plans.index_bank(bank)
+    index = bank_index.index_bank(bank)
     plan = mixture_plans._Batch(index, np.random.default_rng(1), 5.0, 24, 0.0).plan()
     # Nothing but the events, by a recorder that changes nothing.
     for name in ("piece_gain", "under_gain", "noise_level", "hum_level", "fades", "microphone"):
@@ -115,7 +116,7 @@ def test_sounds_lie_where_the_truth_says(bank):
 
 
 def test_rendering_is_finite_bounded_and_repeats(bank):
-    index = mixture_plans.index_bank(bank)
+    index = bank_index.index_bank(bank)
     rng = np.random.default_rng(0)
     plans = [mixture_plans.draw_plan(index, rng, 20.0) for _ in range(6)]
     first, second = mixer(bank), mixer(bank)
@@ -128,7 +129,7 @@ def test_rendering_is_finite_bounded_and_repeats(bank):
 
 def test_bandwidth_leaves_nothing_above(bank):
     plan = mixture_plans._Batch(
-        mixture_plans.index_bank(bank), np.random.default_rng(0), 3.0, 4, 0.0
+        bank_index.index_bank(bank), np.random.default_rng(0), 3.0, 4, 0.0
     ).plan()
     plan["band"] = np.tile(np.float32([0, 4000]), (4, 1))
     plan["steps"] = np.zeros_like(plan["steps"])

@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 from bank_index import Index
-from bank_index import index_bank as index_bank
-from bank_index import joined_samples as joined_samples
 from numpy.typing import NDArray
 from recorders import N_KNOTS, draw_codecs, draw_cut, draw_knots, draw_recorder, linear
 from synthetic_sounds import RATE

@@ -34,17 +34,10 @@ from typing import Any
 import numpy as np
 import torch
 from bank import Bank, divide, general_bank, rare_events_bank, write_split
+from bank_index import Index, index_bank, joined_samples
 from batch_pool import PlainBatches, Pool
 from export_weights import export
-from mixture_plans import (
-    CONTEXT_SECONDS,
-    N_BANDS,
-    Index,
-    Plan,
-    draw_plan,
-    index_bank,
-    joined_samples,
-)
+from mixture_plans import CONTEXT_SECONDS, N_BANDS, Plan, draw_plan
 from mixtures import HOP, RATE, Batch, Mixer
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
