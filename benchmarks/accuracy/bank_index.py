@@ -53,15 +53,17 @@ def index_bank(bank: Bank) -> Index:
     events = np.where(classes >= 0, weights, 0)
     others = np.where(classes < 0, weights, 0)
     return Index(
-        bank.labels,
-        starts[: len(lengths)],
-        lengths,
-        classes,
-        starts[len(lengths) : -1],
-        bg_lengths,
-        np.array([np.sqrt(np.mean(b**2)) + 1e-6 for b in bank.backgrounds], np.float32),
-        events / events.sum(),
-        others / max(others.sum(), 1e-12),
+        labels=bank.labels,
+        starts=starts[: len(lengths)],
+        lengths=lengths,
+        classes=classes,
+        background_starts=starts[len(lengths) : -1],
+        background_lengths=bg_lengths,
+        background_rms=np.array(
+            [np.sqrt(np.mean(b**2)) + 1e-6 for b in bank.backgrounds], np.float32
+        ),
+        event_weights=events / events.sum(),
+        other_weights=others / max(others.sum(), 1e-12),
     )
 
 

@@ -60,9 +60,19 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     split = split_by_recording(args.root, args.work / "split")
     if args.challenge:
-        X, y, _ = mixtures(split, "fit", args.train_clips, 0.5, 10, {}, args.threads)
+        X, y, _ = mixtures(
+            split, "fit", args.train_clips, 0.5, seed=10, settings={}, jobs=args.threads
+        )
     else:
-        X, y, _ = fresh(split, args.train_clips, 0.5, 10, {}, args.length, augmentation=None)
+        X, y, _ = fresh(
+            split,
+            args.train_clips,
+            0.5,
+            seed=10,
+            settings={},
+            length=args.length,
+            augmentation=None,
+        )
     clips, y_held, made_for = held_out_mixtures(split, args.clips)
     held = LFBETransformer().transform(clips)
     print(f"{len(X)} mixtures to train on, {args.epochs} epochs; {len(held)} held out")

@@ -343,8 +343,12 @@ def main() -> None:
         def part(root, subset, n, presence, own_seed):
             if args.minutes and subset == "fit":
                 length = args.mixture_length
-                return fresh_features(root, n, presence, own_seed, settings, length)
-            return features(root, subset, n, presence, own_seed, settings, args.jobs)
+                return fresh_features(
+                    root, n, presence, seed=own_seed, settings=settings, length=length
+                )
+            return features(
+                root, subset, n, presence, seed=own_seed, settings=settings, jobs=args.jobs
+            )
 
         return {
             "pretrain": part(split, "fit", args.train_clips, 0.5, seed),
@@ -362,7 +366,7 @@ def main() -> None:
         if not path.exists():
             checkpoint = args.work / "checkpoints" / known_as
             data = load_data(seed, settings)
-            cell = run_cell(args, target, seed, estimator, data, checkpoint)
+            cell = run_cell(args, target, seed, estimator, data=data, checkpoint=checkpoint)
             path.write_text(json.dumps({"system": name, **cell}, indent=2))
             shutil.rmtree(checkpoint, ignore_errors=True)
             print(f"  {name}, {target}, seed {seed}: {cell['minutes']} min", flush=True)

@@ -24,6 +24,7 @@ import platform
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -290,34 +291,44 @@ def train(args, split, say):
     return with_features(detector)
 
 
-def tune_branch(args, branch, start, name, epochs, lr, root, subset, seed):
+class Round(NamedTuple):
+    """A round of tuning: its name, how long and how fast it learns, and from which material."""
+
+    name: str
+    epochs: int
+    lr: float
+    root: Any
+    subset: str
+    seed: int
+
+
+def tune_branch(args, branch, start, plan):
     """Go on from a model, on the mixtures of the branch."""
     torch.set_num_threads(1)
     changes, augmentation = BRANCHES[branch]
-    mixtures = stream(args, root, subset, COUNTS, seed + branch, **changes)
+    mixtures = stream(args, plan.root, plan.subset, COUNTS, plan.seed + branch, **changes)
     detector = new_detector(
         args,
         FrozenEstimator(load(start)[-1]),
-        f"{name}-{branch}",
-        max_epochs=epochs,
-        lr=lr,
+        f"{plan.name}-{branch}",
+        max_epochs=plan.epochs,
+        lr=plan.lr,
         augmentation=augmentation,
-        random_state=seed + branch,
+        random_state=plan.seed + branch,
     )
     return detector.fit(mixtures)
 
 
-def tune_round(args, start, name, epochs, lr, root, subset, seed, say):
+def tune_round(args, start, plan, say):
     """Two trainings from one model side by side; the mean of their weights."""
-    target = args.work / name
+    target = args.work / plan.name
     if not target.exists():
         branches = Parallel(n_jobs=2)(
-            delayed(tune_branch)(args, branch, start, name, epochs, lr, root, subset, seed)
-            for branch in range(len(BRANCHES))
+            delayed(tune_branch)(args, branch, start, plan) for branch in range(len(BRANCHES))
         )
         mean = average_weights(branches)
         save(with_features(mean), target)
-        say(f"{name}: twice {epochs} epochs of {args.epoch_clips} mixtures")
+        say(f"{plan.name}: twice {plan.epochs} epochs of {args.epoch_clips} mixtures")
     return target
 
 
@@ -337,27 +348,20 @@ def main() -> None:
     model = args.work / "detector"
     for i, (epochs, lr) in enumerate(zip(args.rounds, args.round_lr, strict=True), 1):
         seed = args.seed + 100 * i
-        model = tune_round(args, model, f"round{i}", epochs, lr, split, "fit", seed, say)
+        model = tune_round(args, model, Round(f"round{i}", epochs, lr, split, "fit", seed), say)
     pipe = load(model)
     thresholds = choose_thresholds(args, pipe, split, say)
     if args.final_epochs:
         seed = args.seed + 1000
-        pipe = load(
-            tune_round(
-                args,
-                model,
-                "final",
-                args.final_epochs,
-                args.final_lr,
-                args.root,
-                "devtrain",
-                seed,
-                say,
-            )
-        )
+        last = Round("final", args.final_epochs, args.final_lr, args.root, "devtrain", seed)
+        pipe = load(tune_round(args, model, last, say))
     pipe.set_params(detector__score_threshold=thresholds)
     save(pipe, args.work / "model")
+    report(args, pipe, say)
 
+
+def report(args, pipe, say):
+    """Score the model on the challenge's mixtures of devtest, and print what it does."""
     X, y, recipes, made_for = challenge_mixtures(args.root, "devtest", args.test_clips)
     candidates = pipe[-1].predict_candidates(pipe[:-1].transform(X))
     say(f"scored devtest: {args.test_clips} mixtures a class, seed 42")
