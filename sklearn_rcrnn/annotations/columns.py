@@ -39,6 +39,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "file_offset": ("file offset",),
     "folder": ("folder",),
     "selection": ("selection",),
+    # What a person decided about an event that was found.
+    "decision": ("decision",),
 }
 # These a caller may name.
 MEANINGS = ("file", "onset", "offset", "duration", "label", "score")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from ..events import Event, check_event
+from .columns import number
+from .delimited import records_of
+from .rows import REJECTED
+from .tables import text_of
 
-DECISIONS = ("keep", "add", "reject", "")
+DECISIONS = ("keep", "add", REJECTED, "")
 _COLUMNS = ("file", "onset", "offset", "label", "decision")
 # A correction is about an event of the table if the intervals have at least this IoU.
 _SAME_IOU = 0.5
@@ -41,7 +45,8 @@ def read_corrections(path: str | os.PathLike[str]) -> dict[str, list[Correction]
     ----------
     path : str or PathLike
         A CSV file with the columns file, onset, offset, label and decision, and perhaps score,
-        was_onset, was_offset and was_label.
+        was_onset, was_offset and was_label; also as a spreadsheet saves it again, with
+        semicolons and decimal commas.
 
     Returns
     -------
@@ -65,18 +70,21 @@ def read_corrections(path: str | os.PathLike[str]) -> dict[str, list[Correction]
     'reject'
     """
     corrections: dict[str, list[Correction]] = {}
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file)
-        missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
-        if missing:
-            raise ValueError(
-                f"{path} is no table of corrections: it lacks {', '.join(missing)} and has "
-                f"{', '.join(rows.fieldnames or ()) or 'no columns'}. Export it from a page that "
-                "rcrnn report wrote"
-            )
-        for row in rows:
-            where = f"{path}, row {rows.line_num}"
-            corrections.setdefault(row["file"], []).append(_correction(row, where))
+    header, delimiter, records = records_of(text_of(Path(path)))
+    if missing := [name for name in _COLUMNS if name not in header]:
+        raise ValueError(
+            f"{path} is no table of corrections: it lacks {', '.join(missing)} and has "
+            f"{', '.join(header) or 'no columns'}. Export it from a page that rcrnn report wrote"
+        )
+    for line, values, problem in records:
+        where = f"{path}, row {line}"
+        if problem is not None:
+            raise ValueError(f"{where}: {problem}")
+        row = dict.fromkeys(_COLUMNS, "") | values
+        if not row["file"]:
+            raise ValueError(f"{where}: the file is missing")
+        correction = _correction(row, delimiter != ",", where)
+        corrections.setdefault(row["file"], []).append(correction)
     return corrections
 
 
@@ -117,7 +125,7 @@ def apply_corrections(events: Sequence[Event], corrections: Sequence[Correction]
             undecided += [] if same else [event]
             continue
         left = [other for other in left if other not in same]
-        if decision != "reject":
+        if decision != REJECTED:
             joined.append(event._replace(score=1.0))
     return Corrected(sorted(left + joined), undecided)
 
@@ -128,24 +136,30 @@ def _same(first: Event, second: Event) -> bool:
     return first.label == second.label and overlap >= _SAME_IOU * union
 
 
-def _correction(row: Mapping[str, str], where: str) -> Correction:
+def _correction(row: Mapping[str, str], comma: bool, where: str) -> Correction:
     if row["decision"] not in DECISIONS:
         raise ValueError(
             f"{where}: the decision is {row['decision']!r}; expected keep, add, reject, or nothing"
         )
-    score = _number(row.get("score") or "1", "score", where)
-    event = _event(row, "", score, where)
-    was = _event(row, "was_", score, where) if row.get("was_onset") else None
+    score = _number(row.get("score") or "1", "score", comma, where)
+    event = _event(row, "", score, comma, where)
+    was = _event(row, "was_", score, comma, where) if row.get("was_onset") else None
     return Correction(event, row["decision"], was)
 
 
-def _event(row: Mapping[str, str], prefix: str, score: float, where: str) -> Event:
-    onset, offset = (_number(row[prefix + n], prefix + n, where) for n in ("onset", "offset"))
-    return check_event((onset, offset, row[prefix + "label"], score), where)
+def _event(row: Mapping[str, str], prefix: str, score: float, comma: bool, where: str) -> Event:
+    onset, offset = (
+        _number(row.get(prefix + name, ""), prefix + name, comma, where)
+        for name in ("onset", "offset")
+    )
+    label = row.get(f"{prefix}label", "")
+    if not label:
+        raise ValueError(f"{where}: {prefix}label is missing")
+    return check_event((onset, offset, label, score), where)
 
 
-def _number(text: str | None, name: str, where: str) -> float:
+def _number(text: str, name: str, comma: bool, where: str) -> float:
     try:
-        return float(text or "")
+        return number(text, comma)
     except ValueError as error:
         raise ValueError(f"{where}: {name} must be a number; got {text!r}") from error

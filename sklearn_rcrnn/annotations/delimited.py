@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from .._utils.files import MEDIA
 from ..events import Event
 from .columns import MEANINGS, Given, check_columns, columns_of, has_times, number
-from .rows import HEADER, Format, Row, in_one_line, lines_of
+from .rows import HEADER, REJECTED, Format, Row, in_one_line, lines_of
 
 # What a spreadsheet takes for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -78,6 +78,30 @@ def _csv_fields(text: str, delimiter: str) -> Iterator[Fields]:
             told = "a quote is not closed" if unclosed else str(error)
             yield start + n_read + 1, [], told
             start += n_read + 1
+
+
+class Record(NamedTuple):
+    """A row of a CSV with a header: its line, its values by column, and why it cannot be read."""
+
+    line: int
+    values: dict[str, str]
+    problem: str | None
+
+
+def records_of(text: str) -> tuple[list[str], str, Iterator[Record]]:
+    """The columns of a CSV, what separates them, and its rows.
+
+    Spreadsheets separate by semicolons where numbers have a decimal comma.
+    """
+    delimiter = delimiter_of(text) or max(",;", key=_first_line(text).count)
+    table = (row for row in _csv_fields(text, delimiter) if row[2] or any(map(_says, row[1])))
+    _, fields, _ = next(table, (0, [], None))
+    header = [name.strip() for name in fields]
+    rows = (
+        Record(line, dict(zip(header, map(str.strip, fields), strict=False)), problem)
+        for line, fields, problem in table
+    )
+    return header, delimiter, rows
 
 
 def _rows(table: Iterator[Fields], given: Given, comma: bool) -> Iterator[Row]:
@@ -161,6 +185,9 @@ def row_of(
     file = str(cells["file"]) or None
     if file and cells["folder"]:
         file = f"{cells['folder']}/{file}".replace("//", "/")
+    decision = str(_cell(values, columns, "decision")).strip().lower()
+    if decision == REJECTED:
+        return Row(line, file, None, decision=decision)
     label = cells["label"]
     said = [cells[name] for name in ("onset", "offset", "duration", "label")]
     if all(cell == "" for cell in said) or (label == "nocall" and "selection" in columns):
@@ -171,7 +198,7 @@ def row_of(
     except ValueError as error:
         problem = f"onset, offset and score must be numbers; {error} in {list(values.values())}"
         return Row(line, file, None, problem)
-    return Row(line, file, (*times, label, score))
+    return Row(line, file, (*times, label, score), decision=decision)
 
 
 def _times(cells: Mapping[str, Any], file_offset: Any, comma: bool) -> tuple[float, float]:

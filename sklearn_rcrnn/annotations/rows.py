@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, TextIO
 from ..events import Event, check_event
 from .columns import Given, number
 
+# What a table of corrections says of an event that is none.
+REJECTED = "reject"
 HEADER = ("file", "onset", "offset", "label", "score")
 
 
@@ -24,12 +26,16 @@ class Row(NamedTuple):
         Times in seconds, as numbers or text; None for a recording without events.
     problem : str or None
         Why it cannot be read; the other attributes then mean nothing.
+    decision : str
+        What a person decided about the event, as :func:`read_corrections` has it. One that
+        was rejected is none: its row has no values.
     """
 
     number: int
     file: str | None
     values: tuple[Any, ...] | None
     problem: str | None = None
+    decision: str = ""
 
 
 class Format(NamedTuple):

@@ -15,7 +15,7 @@ from .._utils.files import complete, files_in, printable
 from ..events import Event
 from .columns import Given
 from .formats import format_named, guess_format, suffixes
-from .rows import event_of, order
+from .rows import REJECTED, event_of, order
 
 if TYPE_CHECKING:
     pass
@@ -62,6 +62,8 @@ def read_events(
     dict of str to list of Event
         For each file named, its events by onset; empty for a file that is listed without
         any. A table that names no file, also one without rows, is about one of its own name.
+        Of a table of corrections (:func:`read_corrections`), all events that were not
+        rejected, those that nobody has decided on too.
 
     Raises
     ------
@@ -71,6 +73,11 @@ def read_events(
         For JAMS without the package ``jams``.
     ValueError
         For a malformed row; names table and row.
+
+    Warns
+    -----
+    UserWarning
+        Of rows that are left out, because they are malformed or were rejected.
 
     Examples
     --------
@@ -111,12 +118,12 @@ def _read_folder(
 def _read_table(
     path: Path, format: str | None, errors: str, columns: Given
 ) -> dict[str, list[Event]]:
-    text = _text(path)
+    text = text_of(path)
     # garden.Table.1.selections.txt of Raven, garden.BirdNET.selection.table.txt of BirdNET.
     own_name = _ENDINGS.sub("", path.stem)
     if not text.strip():
         return {own_name: []}
-    skipped = 0
+    skipped = rejected = 0
     events: dict[str, list[Event]] = {}
     try:
         chosen = format_named(format) if format else guess_format(path, text, columns)
@@ -133,12 +140,15 @@ def _read_table(
             else:
                 own = events.setdefault(row.file or own_name, [])
                 own += [] if event is None else [event]
+                rejected += row.decision == REJECTED
     except _BadRow:
         raise
     except ValueError as error:
         raise ValueError(f"{path} cannot be read as a table of events: {error}") from error
     if skipped:
         warnings.warn(f"{path}: skipped {skipped} malformed row(s)", stacklevel=4)
+    if rejected:
+        warnings.warn(f"{path}: left out {rejected} row(s) that were rejected", stacklevel=4)
     if not events:
         return {own_name: []}
     return {name: sorted(own, key=order) for name, own in events.items()}
@@ -148,7 +158,8 @@ class _BadRow(ValueError):
     """A row that cannot be read, with the table and the row in its text."""
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """The text of a table, or an error that says why there is none."""
     try:
         if path.exists() and not path.is_file():
             raise ValueError(f"{path} is no table of events: it is no file, but a pipe or a device")

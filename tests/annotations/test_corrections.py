@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from sklearn_rcrnn import Event
-from sklearn_rcrnn.annotations import Correction, apply_corrections, read_corrections
+from sklearn_rcrnn.annotations import (
+    Correction,
+    apply_corrections,
+    events_from_frame,
+    read_corrections,
+    read_events,
+)
 
 HEADER = "file,onset,offset,label,score,decision,was_onset,was_offset,was_label"
 
@@ -73,3 +81,40 @@ def test_another_table(tmp_path):
     path.write_text("file,onset,offset,label\na.wav,1,2,dog\n")
     with pytest.raises(ValueError, match="lacks decision and has file, onset, offset, label"):
         read_corrections(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_as_a_spreadsheet_saves_it_again(tmp_path, encoding):
+    path = tmp_path / "corrections.csv"
+    rows = [HEADER.replace(",", ";"), "a.wav;1,5;2,25;dög;0,9;keep;1,25;2;dog", ";1;2;dog;;keep;;;"]
+    path.write_text("\n".join(rows[:2]) + "\n\n", encoding=encoding)
+    (found,) = read_corrections(path)["a.wav"]
+    assert found == (Event(1.5, 2.25, "dög", 0.9), "keep", Event(1.25, 2.0, "dog", 0.9))
+    path.write_text("\n".join(rows), encoding=encoding)
+    with pytest.raises(ValueError, match="row 3: the file is missing"):
+        read_corrections(path)
+
+
+class TestAsATableOfEvents:
+    rows = (
+        "a.wav,1,2,dog,0.9,keep,1,2,dog",
+        "a.wav,5,6,dog,0.8,reject,5,6,dog",
+        "a.wav,7,8,dog,0.4,,7,8,dog",
+        "b.wav,1,2,cat,0.7,reject,1,2,cat",
+        "b.wav,,,,,,,,",
+    )
+    left = {
+        "a.wav": [Event(1, 2, "dog", 0.9), Event(7, 8, "dog", 0.4)],
+        "b.wav": [],
+    }
+
+    def test_what_was_rejected_is_no_event(self, tmp_path):
+        path = tmp_path / "corrections.csv"
+        path.write_text("\n".join([HEADER, *self.rows]))
+        with pytest.warns(UserWarning, match=r"corrections\.csv: left out 2 row\(s\) that were"):
+            assert read_events(path) == self.left
+
+    def test_in_a_frame(self, tmp_path):
+        pandas = pytest.importorskip("pandas")
+        text = "\n".join([HEADER, *self.rows])
+        assert events_from_frame(pandas.read_csv(io.StringIO(text))) == self.left
