@@ -8,6 +8,9 @@ import typer
 
 from ._common import app, fail
 
+# A line of the list names so many labels; the card has all.
+_MOST_LABELS = 8
+
 
 @app.command()
 def models(
@@ -35,7 +38,10 @@ def models(
     for known in list_pretrained():
         facts = model_facts(known)
         rate = "" if facts.error_rate is None else f", error rate {facts.error_rate:.2f}"
+        labels = ", ".join(map(str, facts.labels[:_MOST_LABELS]))
+        if more := len(facts.labels[_MOST_LABELS:]):
+            labels += f" and {more} more (rcrnn models {facts.name})"
         typer.echo(
-            f"{facts.name}: {', '.join(map(str, facts.labels))}\n"
+            f"{facts.name}: {labels}\n"
             f"    {facts.license or 'license unknown'}, {facts.n_bytes / 1e6:.1f} MB{rate}"
         )
