@@ -35,6 +35,7 @@ class TrainedNetwork(TrainingParameters):
 
     @cached_property
     def net_(self) -> Any:
+        """The trained skorch net; ``net_.module_`` is the network."""
         if "_loaded" not in vars(self):
             raise AttributeError(f"This {type(self).__name__} was not fitted: it has no net_")
         net = self._net_around(self._loaded.module_)
@@ -46,6 +47,7 @@ class TrainedNetwork(TrainingParameters):
 
     @cached_property
     def history_(self) -> Any:
+        """Losses of each epoch of the training."""
         return self.net_.history
 
     @abstractmethod
