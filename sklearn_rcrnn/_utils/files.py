@@ -20,6 +20,8 @@ except ImportError:  # Windows, where an open file cannot be deleted in the firs
 _MOST_WRITERS = 16
 # What file systems without locks say.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
+# Of the disk, of a person's part of it, of a file.
+_NO_ROOM = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
 # How files of sound end that libsndfile reads, and those that PyAV reads, also films.
 AUDIO = (
     *(".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".aifc", ".opus", ".oga", ".w64"),
@@ -42,10 +44,10 @@ def complete(path: Path) -> Iterator[Path]:
     own, and the last to finish wins. What a process left that was killed is written over by the
     next one. Devices and pipes, which cannot be replaced, are given as they are.
     """
-    if path.exists() and not path.is_file():
-        yield path
-        return
-    try:
+    with _errors_that_name(path):
+        if path.exists() and not path.is_file():
+            yield path
+            return
         partial, lock = _claimed(path)
         try:
             yield partial
@@ -54,10 +56,18 @@ def complete(path: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
             if lock is not None:
                 os.close(lock)
+
+
+@contextmanager
+def _errors_that_name(path: Path) -> Iterator[None]:
+    """Let errors have the name that people know; of a full disk the system tells none."""
+    try:
+        yield
     except OSError as error:
-        # The name that people know.
-        if error.filename and is_partial(Path(error.filename)):
-            error.filename, error.filename2 = str(path), None
+        nameless = error.filename is None and error.errno in _NO_ROOM
+        if nameless or (error.filename and is_partial(Path(error.filename))):
+            error.filename = str(path)
+            del error.filename2  # None would be told, too
         raise
 
 

@@ -30,5 +30,5 @@ def interrupts_wait() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        for number, frame in heard:
-            handlers[signal.Signals(number)](number, frame)
+        for told, frame in heard:
+            handlers[signal.Signals(told)](told, frame)

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._utils.files import complete
 from ..audio import audio_duration, open_audio, read_audio
 from ..events import Event, check_event_lists
+from ._writing import complete_audio
 
 _FORMATS = {"wav": "PCM_16", "flac": "PCM_16", "ogg": "VORBIS", "mp3": "MPEG_LAYER_III"}
 # Longest part of a file name that labels and recordings get, in characters.
@@ -116,7 +116,7 @@ def _write(recording: str, event: Event, path: Path, context: float, format: str
     start = max(0.0, event.onset - context)
     samples = read_audio(recording, rate, start=start, stop=event.offset + context)
     with (
-        complete(path) as partial,
+        complete_audio(path) as partial,
         soundfile.SoundFile(
             partial, "w", rate, 1, subtype=_FORMATS[format], format=format.upper()
         ) as file,

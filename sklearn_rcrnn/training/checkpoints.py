@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 from collections.abc import Mapping
@@ -106,8 +107,11 @@ class TrainingCheckpoint(Callback):
             "cuda_generators": torch.cuda.get_rng_state_all(),
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        # Of a full disk PyTorch tells nothing but an assertion of its own.
+        content = io.BytesIO()
+        torch.save(state, content)
         with complete(self.path) as partial:
-            torch.save(state, partial)
+            partial.write_bytes(content.getbuffer())
 
     def _read(self) -> dict[str, Any] | None:
         if not self.path.exists():

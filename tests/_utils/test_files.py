@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from sklearn_rcrnn import Event, RCRNNDetector
 from sklearn_rcrnn._utils.files import complete, is_partial
+from sklearn_rcrnn.annotations import write_events
+from sklearn_rcrnn.datasets import write_event_clips
 
 
 def test_whole_or_not_at_all(tmp_path):
@@ -79,3 +84,48 @@ def test_devices_are_not_replaced():
     with complete(Path(os.devnull)) as partial:
         assert partial == Path(os.devnull)
     assert not Path(os.devnull).is_file()
+
+
+class TestNoRoom:
+    """A file may not be larger than this here; of a full disk the errors are the same."""
+
+    @pytest.fixture(autouse=True)
+    def small_files(self):
+        resource = pytest.importorskip("resource")
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+        yield
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+
+    def test_tables(self, tmp_path):
+        events = {"a.wav": [Event(i, i + 1, "dog") for i in range(200)]}
+        with pytest.raises(OSError, match=r"found\.csv'$"):
+            write_events(events, tmp_path / "found.csv")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_clips(self, tmp_path):
+        recording = tmp_path / "a.au"
+        recording.write_bytes(b".snd" + struct.pack(">5I", 24, 2**32 - 1, 2, 8000, 1) + b"." * 1900)
+        for format in ("wav", "flac", "mp3"):
+            (clip,) = write_event_clips(
+                [recording], [[(0.0, 0.2, "dog")]], tmp_path / format, format=format
+            )
+            if format == "wav":
+                assert "is the disk full?" in clip.error
+                assert "dog_1.00_a_0-00-00.00.wav" in clip.error
+            assert len(list((tmp_path / format).iterdir())) == (clip.error is None)
+
+    def test_checkpoints(self, tmp_path):
+        X = np.zeros((2, 40, 24), np.float32)
+        detector = RCRNNDetector(gru_units=2, dense_units=2, max_epochs=1, random_state=0)
+        with pytest.raises(OSError, match=r"\.pt'$"):
+            detector.fit(X, [[(0.1, 0.4, "dog")]] * 2, checkpoint=tmp_path / "checkpoints")
+        assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no full device on this system")
+def test_a_full_device_is_named():
+    with pytest.raises(OSError, match=r"No space left on device: '/dev/full'"):
+        write_events({"a.wav": []}, "/dev/full")
