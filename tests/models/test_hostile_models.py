@@ -1,4 +1,4 @@
-"""Two thousand models with something wrong in them: an error that says so, or a detector."""
+"""A thousand models with something wrong in them: an error that says so, or a detector."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from small_runs import RATE, tiny_pipeline
 from sklearn_rcrnn import load, save
 from sklearn_rcrnn.datasets import make_rare_events
 
-N_MODELS = 2000
+N_MODELS = 1000
 # What is put in the place of values.
 VALUES = [
     None, True, False, 0, 1, -1, 2, 7, 0.5, -0.5, 1e-300, 1e300, 10**9, 10**30, "", "x", "cuda",
@@ -30,7 +30,8 @@ def model(tmp_path_factory):
     X, _ = make_rare_events(1, duration=3.0, sample_rate=RATE, random_state=0)
     pipe = tiny_pipeline(4)
     pipe[-1].set_params(score_threshold=dict.fromkeys(pipe[-1].classes_.tolist(), 0.0))
-    return save(pipe, tmp_path_factory.mktemp("hostile") / "model"), X
+    # A second is enough: what can go wrong does not depend on the length of the clip.
+    return save(pipe, tmp_path_factory.mktemp("hostile") / "model"), X[:, :RATE]
 
 
 def places(value, path=()):
