@@ -97,4 +97,9 @@ def go_on(pipe: Any, stream: Any, epochs: int, log: Any, checkpoint: Any) -> Any
     again.fit(stream, detector__checkpoint=checkpoint)
     if hasattr(first, "thresholds_"):
         again[-1].thresholds_ = first.thresholds_
+    # The curves of the model show the whole training, and the epochs with validation above all.
+    history = again[-1].history_
+    for row in history:
+        row["epoch"] += len(first.history_)
+    history[:0] = first.history_
     return again

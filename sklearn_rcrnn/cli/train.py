@@ -116,6 +116,9 @@ def train(
     try:
         place = Workplace(output, overwrite, resume)
         sizes = _sizes(start, gru_units, dense_units, pretrain_epochs)
+        # Parameters first: a wrong one is told before the recordings are read.
+        pipe = new_pipeline(epochs, seed, jobs, start, **sizes)
+        set_params(pipe, param or [], lr)
         clips = read_clips(
             recordings,
             events,
@@ -127,8 +130,6 @@ def train(
             columns=table_columns,
         )
         trained, held, by_recording = _split(clips, held_out, seed)
-        pipe = new_pipeline(epochs, seed, jobs, start, **sizes)
-        set_params(pipe, param or [], lr)
         say_start(pipe, start, log)
         pipe.set_params(detector__callbacks=[epoch_log(log, place)])
         makes: dict[str, Any] = {"length": clip_length, "seed": seed, "jobs": jobs}

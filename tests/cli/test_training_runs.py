@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from skorch.callbacks import Callback
 
-from sklearn_rcrnn import load, make_rcrnn_pipeline
+from sklearn_rcrnn import ClipStream, load, make_rcrnn_pipeline, save
 from sklearn_rcrnn.cli._advice import advice_on
+from sklearn_rcrnn.cli._material import go_on
 from sklearn_rcrnn.cli._training_run import Workplace, parameter_name, parse_values, set_params
+from sklearn_rcrnn.datasets import make_rare_events
 from sklearn_rcrnn.evaluation import detection_summary
 
 RCRNN = Path(sys.executable).with_name("rcrnn")
@@ -203,3 +206,23 @@ def test_killed_command_goes_on(material, tmp_path):
     for key, value in first.net_.module_.state_dict().items():
         assert value.equal(second.net_.module_.state_dict()[key]), key
     assert len(second.history_) == 2
+
+
+def test_what_is_learnt_in_the_end_goes_on_in_the_history(tmp_path):
+    X, y = make_rare_events(6, duration=4.0, random_state=0)
+
+    class Recorded(ClipStream):
+        labels = ("babycry", "glassbreak", "gunshot")
+
+        def __len__(self):
+            return len(X)
+
+        def draw(self, epoch, index):
+            return X[index], y[index]
+
+    sizes = {"gru_units": 4, "dense_units": 8, "extractor": "cnn", "random_state": 0}
+    pipe = make_rcrnn_pipeline(**sizes, max_epochs=2).fit(Recorded())
+    pipe = go_on(pipe, Recorded(), 1, Callback(), None)
+    rows = load(save(pipe, tmp_path / "model"))[-1].history_
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert all("train_loss" in row for row in rows)
