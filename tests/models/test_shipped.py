@@ -84,11 +84,14 @@ def test_real_recordings(mixtures):
 
 @pytest.mark.corpus
 def test_a_clip_alone_and_inside_a_long_recording(mixtures):
-    """The same event within a feature step, wherever the borders of windows fall."""
+    """Sure events are found again within the collar, wherever the borders of windows fall.
+
+    They are not equal, because other surroundings normalize them.
+    """
     X, _ = mixtures
     pipe = load_pretrained().set_params(detector__max_events_per_clip=None)
-    alone = [event for clip in pipe.predict(X[:6]) for event in clip if event.score > 0.9]
-    assert len(alone) >= 2
+    alone = [event for clip in pipe.predict(X[:6]) for event in clip if event.score > 0.8]
+    assert len(alone) >= 3
     for shift in (0, 13, 41):
         noise = 1e-3 * np.random.default_rng(0).normal(size=shift * 44100).astype(np.float32)
         long = np.concatenate([noise, *X[:6]])
@@ -97,8 +100,10 @@ def test_a_clip_alone_and_inside_a_long_recording(mixtures):
             (event.onset + shift + 30 * i, event.label)
             for i, clip in enumerate(pipe.predict(X[:6]))
             for event in clip
-            if event.score > 0.9
+            if event.score > 0.8
         ]
-        for onset, label in expected:
-            nearest = min((abs(e.onset - onset) for e in found if e.label == label), default=np.inf)
-            assert nearest < 8 * 1024 / 44100, (shift, onset, label)
+        nearest = [
+            min((abs(e.onset - onset) for e in found if e.label == label), default=np.inf)
+            for onset, label in expected
+        ]
+        assert max(nearest) < 0.5, (shift, expected, nearest)
