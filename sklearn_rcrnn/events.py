@@ -264,7 +264,12 @@ def check_event(event: Any, where: str) -> Event:
     label = _check_label(event[2], where)
     if onset < 0:
         raise ValueError(f"{where} has the negative onset {onset:g} s; times start at 0")
-    if onset >= offset:
+    if onset == offset:
+        raise ValueError(
+            f"{where}: the event at {onset:g} s has no length. A point label, as Audacity makes "
+            "them without a selection, says when and not how long: give it an offset"
+        )
+    if onset > offset:
         raise ValueError(f"{where}: the onset {onset:g} s must be before the offset {offset:g} s")
     score = event[3] if len(event) == 4 else 1.0
     if not isinstance(score, Real) or not math.isfinite(score):

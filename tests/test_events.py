@@ -36,7 +36,7 @@ def test_integer_labels():
         ([0, 1], TypeError, r"y\[0\] must be the list"),
         ([[(0.0, "a")]], ValueError, r"y\[0\]\[0\]"),
         ([[], [(2.0, 1.0, "a")]], ValueError, r"y\[1\]\[0\].*before"),
-        ([[(1.0, 1.0, "a")]], ValueError, "before"),
+        ([[(1.0, 1.0, "a")]], ValueError, "no length"),
         ([[(-1.0, 1.0, "a")]], ValueError, "negative onset"),
         ([[(0.0, np.nan, "a")]], ValueError, "not finite"),
         ([[("0", 1.0, "a")]], TypeError, "seconds"),

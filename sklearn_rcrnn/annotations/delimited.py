@@ -190,7 +190,7 @@ def row_of(
         return Row(line, file, None, decision=decision)
     label = cells["label"]
     said = [cells[name] for name in ("onset", "offset", "duration", "label")]
-    if all(cell == "" for cell in said) or (label == "nocall" and "selection" in columns):
+    if all(cell == "" for cell in said) or (label == _NO_EVENT and "selection" in columns):
         return Row(line, file, None)  # of BirdNET, where it found nothing
     try:
         times = _times(cells, _cell(values, columns, "file_offset"), comma)
@@ -249,6 +249,8 @@ def _write_tsv(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
 
 
 _RAVEN_BEGIN = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)"
+# The label of BirdNET's selection tables for a recording in which it found nothing.
+_NO_EVENT = "nocall"
 _RAVEN_HEADER = f"{_RAVEN_BEGIN}\tHigh Freq (Hz)\tBegin File\tAnnotation\tScore\n"
 
 
@@ -258,6 +260,11 @@ def _write_raven(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
     for i, (name, event) in enumerate(rows, 1):
         in_one_line(name, "raven", "name")
         label = in_one_line(event.label, "raven")
+        if label == _NO_EVENT:
+            raise ValueError(
+                f"{name}: the label {label!r} means in selection tables that there is no event; "
+                "give it another name, or write csv"
+            )
         times = f"{event.onset:.6f}\t{event.offset:.6f}"
         # Raven wants a box; events have no frequencies, so it spans all that is audible.
         box = f"{i}\tSpectrogram 1\t1\t{times}\t0\t20000"

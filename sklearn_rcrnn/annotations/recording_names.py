@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import takewhile
@@ -49,6 +50,11 @@ def match_files(
     ValueError
         If the table leaves open which of several recordings it means.
 
+    Warns
+    -----
+    UserWarning
+        Of events that are left out, because no path is that of their recording.
+
     Examples
     --------
     >>> match_files({"a.wav": [Event(1.0, 2.0, "dog")]}, ["in/a.wav", "in/b.wav"])
@@ -57,6 +63,13 @@ def match_files(
     if hasattr(events, "columns"):
         events = events_from_frame(events)
     names = matching_names(events, one_column(paths, "paths"))
+    absent = sorted({name for name, own in events.items() if len(own)} - set(names))
+    if absent:
+        warnings.warn(
+            f"left out the events of {some(absent)}: no path is that of their recording. The "
+            f"{len(names)} path(s) may lack a folder, or endings like .mp3 and .WAV",
+            stacklevel=2,
+        )
     return [[] if name is None else list(events[name]) for name in names]
 
 

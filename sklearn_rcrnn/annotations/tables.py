@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 
 # What lies beside tables to be read by people.
-_PROSE = re.compile(r"(readme|licen[cs]e|copying|changelog)\b", re.IGNORECASE)
+_PROSE = re.compile(
+    r"(readme|licen[cs]e|copying|changelog|BirdNET_analysis_params)\b", re.IGNORECASE
+)
 # What programs add to the name of a recording for that of its table.
 _ENDINGS = re.compile(
     r"(\.Table\.\d+)?\.selections$|\.BirdNET\.(results|selection\.table)(\.\w+)?$|\.selection\.table$"
@@ -42,7 +44,8 @@ def read_events(
     ----------
     path : str or PathLike
         A table, or a folder of tables, all of which are read. Those in its folders name
-        recordings of folders of the same name: ``"monday/a.wav"``.
+        recordings of folders of the same name: ``"monday/a.wav"``. An event that stands in
+        several tables of a folder, equal in everything, counts once.
     format : str, default=None
         By default told by name and content: ``"csv"`` and ``"tsv"`` have a header with
         ``onset``, ``offset`` (or ``duration``) and ``label``, and perhaps ``file`` and
@@ -77,7 +80,8 @@ def read_events(
     Warns
     -----
     UserWarning
-        Of rows that are left out, because they are malformed or were rejected.
+        Of rows that are left out, because they are malformed or were rejected, and of events
+        that stand in several tables.
 
     Examples
     --------
@@ -96,7 +100,7 @@ def _read_folder(
 ) -> dict[str, list[Event]]:
     tables = files_in(path, (*suffixes(), ".json"))
     joined: dict[str, list[Event]] = {}
-    n_read = 0
+    n_read = n_repeated = 0
     for table in tables:
         # Of many programs, a file of settings for example.
         if _PROSE.match(table.name) or table.suffix.lower() == ".json":
@@ -107,10 +111,19 @@ def _read_folder(
         beside = table.parent.relative_to(path)
         for given, own in _read_table(table, format, errors, columns).items():
             name = given if beside == Path() else (beside / given).as_posix()
-            joined[name] = sorted([*joined.get(name, []), *own], key=order)
+            known = set(joined.get(name, []))
+            new = [event for event in own if event not in known]
+            n_repeated += len(own) - len(new)
+            joined[name] = sorted([*joined.get(name, []), *new], key=order)
     if not n_read:
         raise FileNotFoundError(
             f"No tables of events in {path} (looked for {' '.join(suffixes())})"
+        )
+    if n_repeated:
+        warnings.warn(
+            f"{path}: {n_repeated} event(s) stand in several tables, as where one table joins "
+            "the others; each counts once",
+            stacklevel=3,
         )
     return joined
 

@@ -73,3 +73,9 @@ def test_folders_of_tables_are_folders_of_recordings(tmp_path):
     paths = [Path("nights") / name for name in ("tue/0.wav", "mon/0.wav", "wed/0.wav", "tue/1.wav")]
     labels = [[event.label for event in own] for own in match_files(found, paths)]
     assert labels == [["tue"], ["mon"], [], ["tue"]]
+
+
+def test_events_without_a_path_are_told_of():
+    events = {"a.wav": [Event(0, 1, "x")], "b.WAV": [Event(0, 1, "x")], "c.mp3": []}
+    with pytest.warns(UserWarning, match=r"left out the events of b\.WAV: no path"):
+        assert match_files(events, ["in/a.wav"]) == [[Event(0, 1, "x")]]

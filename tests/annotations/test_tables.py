@@ -25,7 +25,7 @@ TEXT = st.text(
     st.characters(codec="utf-8", exclude_characters="\t\r\n\x85\x0b\x0c\x1c\x1d\x1e\u2028\u2029\0"),
     min_size=1,
     max_size=12,
-).filter(lambda text: text.strip() == text and not text.startswith("\\"))
+).filter(lambda text: text.strip() == text and not text.startswith("\\") and text != "nocall")
 TIMES = st.tuples(st.integers(0, 10**6), st.integers(1, 10**5))
 
 
@@ -145,6 +145,34 @@ def test_files_are_matched_by_name_then_stem():
     events = {"deep/a.wav": [Event(1.0, 2.0, "x")], "b": [Event(3.0, 4.0, "y")]}
     found = match_files(events, ["other/a.wav", "b.flac", "c.wav"])
     assert [[e.label for e in own] for own in found] == [["x"], ["y"], []]
+
+
+def test_a_table_that_joins_the_others_counts_once(tmp_path):
+    """As BirdNET leaves them, with its settings beside."""
+    header = "Start (s),End (s),Scientific name,Common name,Confidence,File\n"
+    a = "0,3,Turdus merula,Eurasian Blackbird,0.9,rec/a.wav\n"
+    b = "3,6,Turdus merula,Eurasian Blackbird,0.8,rec/b.wav\n"
+    (tmp_path / "a.BirdNET.results.csv").write_text(header + a)
+    (tmp_path / "b.BirdNET.results.csv").write_text(header + b)
+    (tmp_path / "BirdNET_CombinedTable.csv").write_text(header + a + b)
+    (tmp_path / "BirdNET_analysis_params.csv").write_text("Sensitivity,Overlap\n1.0,0.0\n")
+    with (
+        pytest.warns(UserWarning, match=r"2 event\(s\) stand in several tables"),
+        pytest.warns(UserWarning, match=r"BirdNET_analysis_params\.csv is passed over"),
+    ):
+        events = read_events(tmp_path)
+    assert {name: len(own) for name, own in events.items()} == {"rec/a.wav": 1, "rec/b.wav": 1}
+
+
+def test_a_label_that_means_no_event_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"a\.wav: the label 'nocall' means"):
+        write_events({"a.wav": [Event(0, 1, "nocall")]}, tmp_path / "a.txt", "raven")
+
+
+def test_a_point_label_says_that_it_has_no_length(tmp_path):
+    (tmp_path / "a.txt").write_text("2.000000\t2.000000\tdoor\n")
+    with pytest.raises(ValueError, match="row 1: the event at 2 s has no length"):
+        read_events(tmp_path / "a.txt")
 
 
 def test_a_folder_of_tables(tmp_path):
