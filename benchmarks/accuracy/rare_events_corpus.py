@@ -50,12 +50,12 @@ from sklearn_rcrnn.datasets import (
     synthesize_mixtures,
 )
 from sklearn_rcrnn.evaluation import (
-    THRESHOLDS,
     bootstrap_interval,
     by_own_mixtures,
     scores_by_group,
     threshold_curves,
 )
+from sklearn_rcrnn.evaluation.curves import THRESHOLDS
 from sklearn_rcrnn.events import select_events
 from sklearn_rcrnn.metrics import counts_by_clip, event_based_error_rate, event_based_f_score
 

@@ -41,7 +41,10 @@ def stores_parameters_of(base: type) -> Callable[[_Init], _Init]:
 
         @wraps(init)
         def store(self: Any, *args: Any, **kwargs: Any) -> None:
-            given = signature.bind(self, *args, **kwargs)
+            try:
+                given = signature.bind(self, *args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{type(self).__name__}.__init__() {error}") from None
             given.apply_defaults()
             base.__init__(self, **{name: given.arguments[name] for name in shared})  # type: ignore[misc]
             init(self, *args, **kwargs)
