@@ -97,6 +97,8 @@ def state(summary: RunStatistics) -> str:
 
 def conclusion(summary: RunStatistics) -> str:
     """For people: what a run did, with the reasons of what failed."""
+    if summary.n_skipped and not summary.n_done and not summary.n_failed:
+        return f"nothing to do: {_skipped(summary)}"
     text = f"{counted(summary.n_done, 'recording')}, {amount(summary.duration)} of audio in "
     text += f"{amount(summary.elapsed)} ({summary.speed:.0f} x real time): "
     text += counted(sum(summary.events.values()), "event")
@@ -104,14 +106,18 @@ def conclusion(summary: RunStatistics) -> str:
         by_label = [f"{label} {n}" for label, n in sorted(summary.events.items())]
         text += f" ({some(by_label, 10)})"
     if summary.n_skipped:
-        text += (
-            f"\n{counted(summary.n_skipped, 'recording')} passed over: done before, by this model "
-            "and settings (--overwrite does them again)"
-        )
+        text += f"\n{_skipped(summary)}"
     if summary.n_failed:
         text += f"\n{counted(summary.n_failed, 'recording')} failed: "
         text += some([Path(file).name for file, _ in summary.failures])
     return text
+
+
+def _skipped(summary: RunStatistics) -> str:
+    return (
+        f"{counted(summary.n_skipped, 'recording')} passed over: done before, by this model "
+        "and settings (--overwrite does them again)"
+    )
 
 
 def amount(seconds: float) -> str:

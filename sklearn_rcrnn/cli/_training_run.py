@@ -170,8 +170,11 @@ class Workplace:
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
 
-def epoch_log(log: Log, workplace: Workplace | None = None) -> Any:
-    """A callback that says how each epoch went, and where a training goes on."""
+def epoch_log(log: Log, workplace: Workplace | None = None, n_later: int = 0) -> Any:
+    """A callback that says how each epoch went, and where a training goes on.
+
+    The time left includes `n_later` epochs of a training that follows this one.
+    """
     from ..training.progress import Progress, clock_text, numbers_of
 
     class EpochLog(Progress):
@@ -206,4 +209,4 @@ def epoch_log(log: Log, workplace: Workplace | None = None) -> Any:
                 },
             )
 
-    return EpochLog()
+    return EpochLog(n_later=n_later)

@@ -131,7 +131,8 @@ def train(
         )
         trained, held, by_recording = _split(clips, held_out, seed)
         say_start(pipe, start, log)
-        pipe.set_params(detector__callbacks=[epoch_log(log, place)])
+        later = last if len(held) else 0
+        pipe.set_params(detector__callbacks=[epoch_log(log, place, n_later=later)])
         makes: dict[str, Any] = {"length": clip_length, "seed": seed, "jobs": jobs}
         validation = _validation(pipe, clips, held)
         stream = fresh_clips(clips, held, **makes)

@@ -37,14 +37,17 @@ class Progress(PrintLog):
     ----------
     sink : callable, default=print
         Takes each line.
+    n_later : int, default=0
+        Epochs of a training that follows this one; the time left includes them.
     """
 
-    def __init__(self, sink: Callable[[str], Any] = print):
+    def __init__(self, sink: Callable[[str], Any] = print, n_later: int = 0):
         super().__init__(sink=sink)
+        self.n_later = n_later
 
     def _get_param_names(self) -> list[str]:
         """Names of its own parameters: skorch would add those of its base, a PrintLog."""
-        return ["sink"]
+        return ["sink", "n_later"]
 
     def initialize(self) -> Progress:
         self.began_: float | None = None
@@ -75,10 +78,11 @@ class Progress(PrintLog):
         self.sink("  ".join(f"{cells[name]:>{width}}" for name, width in widths.items()))
 
     def seconds_left(self, net: NeuralNet) -> float:
-        """Estimate the time until `max_epochs` from the epochs that this process has trained."""
+        """Estimate the time for all epochs that are left from those that this process trained."""
         assert self.began_ is not None
         n_done = len(net.history) - self.first_ + 1
-        return (time.monotonic() - self.began_) / n_done * (net.max_epochs - len(net.history))
+        n_left = net.max_epochs - len(net.history) + self.n_later
+        return (time.monotonic() - self.began_) / n_done * n_left
 
 
 def numbers_of(row: Any) -> dict[str, str]:
