@@ -1,4 +1,4 @@
-"""Ctrl-C while a C library calls back into Python, where it would be lost."""
+"""Ctrl-C where it would be lost, or leave something half made."""
 
 from __future__ import annotations
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import skorch.dataset
 from numpy.typing import NDArray
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
+from .._utils.interrupts import interrupts_wait
 from ..clip_stream import ClipStream
 from ..events import Event, EventLists
 
@@ -92,7 +93,20 @@ class StreamDataset(Dataset):
 def loader_params(data: Any) -> dict[str, Any]:
     """Parameters of skorch's training loader: the number of worker processes of a stream."""
     n_jobs = data.stream.n_jobs if isinstance(data, StreamDataset) else None
-    return {"iterator_train__num_workers": n_jobs} if n_jobs else {}
+    if not n_jobs:
+        return {}
+    return {"iterator_train": UninterruptedLoader, "iterator_train__num_workers": n_jobs}
+
+
+class UninterruptedLoader(DataLoader):
+    """A loader whose worker processes start completely before Ctrl-C is heard.
+
+    PyTorch prints a traceback of what it leaves half made.
+    """
+
+    def __iter__(self) -> Any:
+        with interrupts_wait():
+            return super().__iter__()
 
 
 def stratified_split(
