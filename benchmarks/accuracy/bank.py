@@ -1,7 +1,7 @@
 """The material that mixtures are made of: event segments and backgrounds, and who may use it.
 
 A bank is read from a folder laid out as the challenge's, with the ``provenance.csv`` that names
-source and licence of each file. What it leaves out (licences, sources, recordings) is chosen
+source and license of each file. What it leaves out (licenses, sources, recordings) is chosen
 here, so that no training can hear it.
 """
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from synthetic_sounds import KINDS, RATE, synthesise
 
 CLASSES = ("babycry", "glassbreak", "gunshot")
-# Licences that let anybody train on the material for any purpose.
+# Licenses that let anybody train on the material for any purpose.
 PERMISSIVE = re.compile(r"^(ODbL|CC0|CC[ -]BY(-SA| 4|\b(?!-NC))|CC BY-SA|GPL)")
 # Segments whose label is wrong to the ear of an audio tagger: voices among the cries, water
 # and doors among the shots.
@@ -117,7 +117,7 @@ def read_entries(root: str | Path, subset: str) -> list[Entry]:
 
 
 def is_permissive(entry: Entry) -> bool:
-    """Whether the licence of a file lets anybody train on it for any purpose."""
+    """Whether the license of a file lets anybody train on it for any purpose."""
     return PERMISSIVE.match(entry.licence) is not None
 
 

@@ -1,4 +1,4 @@
-"""Synthesized recordings of rare events: no download, no licence, the same every time."""
+"""Synthesized recordings of rare events: no download, no license, the same every time."""
 
 from __future__ import annotations
 

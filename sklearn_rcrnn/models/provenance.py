@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-# What is known of a model: `license` and `attribution` are texts, `started_from` the models
-# before it, the last one first, each with its `name`, `weights_sha256`, licence, attribution.
+# The known origin of a model: `license` and `attribution` are texts. `started_from` lists the
+# models before it, the latest first, each with `name`, `weights_sha256`, `license` and
+# `attribution`.
 Provenance = dict[str, Any]
 _OWN = ("name", "weights_sha256", "license", "attribution")
 
@@ -62,7 +63,7 @@ def provenance_lines(provenance: Provenance) -> list[str]:
     Examples
     --------
     >>> provenance_lines({"license": "CC0", "started_from": [{"name": "general"}]})
-    ['- started from: general', '- licence of the weights: CC0']
+    ['- started from: general', '- license of the weights: CC0']
     """
     lines = []
     if chain := provenance.get("started_from"):
@@ -74,7 +75,7 @@ def provenance_lines(provenance: Provenance) -> list[str]:
         ]
         lines.append(f"- started from: {', which started from '.join(names)}")
     if license_ := provenance.get("license"):
-        lines.append(f"- licence of the weights: {license_}")
+        lines.append(f"- license of the weights: {license_}")
     if attribution := provenance.get("attribution"):
         lines.append(f"- attribution: {attribution}")
     return lines

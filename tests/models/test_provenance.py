@@ -1,4 +1,4 @@
-"""A model carries the licence of what it started from, through every further start."""
+"""A model carries the license of what it started from, through every further start."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def from_start(features, start=None):
 
 @pytest.fixture
 def licensed(features, tmp_path):
-    """The folder of a model under a licence."""
+    """The folder of a model under a license."""
     folder = save(from_start(features), tmp_path / "geese")
     description = json.loads((folder / "model.json").read_text())
     assert "provenance" not in description
@@ -51,7 +51,7 @@ def test_through_every_further_start(features, licensed, tmp_path):
     assert len({entry["weights_sha256"] for entry in kept["started_from"]}) == 2
     assert provenance_lines(provenance_of(third)) == [
         "- started from: swans, which started from geese",
-        "- licence of the weights: CC BY-NC 4.0",
+        "- license of the weights: CC BY-NC 4.0",
         "- attribution: by A and B",
     ]
 

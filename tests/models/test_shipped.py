@@ -36,7 +36,7 @@ def test_the_card_says_what_the_model_is(name):
     card, facts = model_card(name), model_facts(name)
     assert card.startswith(f"# {name}\n")
     assert facts.license
-    assert f"- licence of the weights: {facts.license}\n" in card
+    assert f"- license of the weights: {facts.license}\n" in card
     for label in facts.labels:
         assert f"`{label}`" in card
     for heading in ("What it learnt from", "Thresholds and false alarms", "Where it fails"):
