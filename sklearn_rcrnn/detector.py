@@ -127,13 +127,14 @@ default="crnn_bigru"
         ``"one_cycle"`` warms up over a tenth of the steps and then falls to nearly zero by
         `max_epochs`, where the best weights are.
     augmentation : callable, default=None
-        How each batch of the training is changed, by chance, before the network learns from
-        it: a :class:`FeatureAugmentation`, or a function of your own of (features, lengths,
-        targets), whose contract is :data:`~sklearn_rcrnn.training.augmentation.Augmentation`.
+        Random change of each training batch before the network learns from it. This is a
+        :class:`FeatureAugmentation` or a function of your own, called with (features, lengths,
+        targets) as :data:`~sklearn_rcrnn.training.augmentation.Augmentation` describes.
     class_weight : dict of label to float, "balanced" or None, default=None
-        How much the events of each label count in the losses; labels that a dict leaves out
-        count 1. ``"balanced"`` weights them by ``n_events / (n_labels * n_events_of_label)``,
-        so that rare labels count as much as frequent ones.
+        Weight of the events of each label in the losses. Labels that a dict leaves out have
+        weight 1, as all labels do with None. ``"balanced"`` sets the weight of each label to
+        ``n_events / (n_labels * n_events_of_label)``, so that rare labels count as much as
+        frequent ones.
     batch_size : int, default=16
         Number of clips in a batch, in training and at ``predict``.
     patience : int, default=None

@@ -126,8 +126,8 @@ class FrameDetector(EventDetector):
     max_epochs, lr, lr_schedule, augmentation, class_weight, \
 batch_size, patience, validation_fraction, \
 gradient_clip, callbacks, net_params, device, precision, random_state, verbose
-        As for :class:`RCRNNDetector`; by default at most 100 epochs at a constant rate of
-        1e-3, with a `patience` of 10.
+        These are the same as for :class:`RCRNNDetector`, except for some defaults: at most 100
+        epochs at a constant learning rate of 1e-3, with a `patience` of 10.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Tables of events as people exchange them, and how they belong to recordings."""
+"""Read and write tables of events, and match them to recordings."""
 
 from .bridges import events_from_crowsetta, events_from_soundevent, events_to_soundevent
 from .corrections import Corrected, Correction, apply_corrections, read_corrections

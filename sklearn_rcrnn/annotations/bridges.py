@@ -1,4 +1,4 @@
-"""Events from and for other libraries of the field: crowsetta, soundevent."""
+"""Convert events from and to other libraries of the field, crowsetta and soundevent."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 
 def events_from_crowsetta(annotation: crowsetta.Annotation) -> list[Event]:
-    """Events of a recording from an annotation of crowsetta.
+    """Convert an annotation of crowsetta to the events of a recording.
 
     Parameters
     ----------
     annotation : crowsetta.Annotation
-        Of any of the formats that crowsetta reads: Praat's TextGrid, evfuncs' ``.not.mat``,
-        Yarden, Raven, Audacity, BirdSong Recognition ....
+        Annotation in any format that crowsetta reads, for example Praat's TextGrid, evfuncs'
+        ``.not.mat``, Yarden, Raven, Audacity or BirdSong Recognition.
 
     Returns
     -------
     list of Event
-        By onset. Segments without a label are no events.
+        The events, sorted by onset. Segments without a label are left out.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def events_from_crowsetta(annotation: crowsetta.Annotation) -> list[Event]:
         if onset is None or offset is None:
             raise ValueError(
                 f"segment {i} of the annotation has places in samples and no times: give the "
-                "sample rate, to_annot(samplerate=...)"
+                "sample rate, as in to_annot(samplerate=...)"
             )
         if str(label).strip():
             times = float(onset), float(offset)
@@ -73,7 +73,7 @@ def _read_textgrid(text: str, columns: Given) -> Iterator[Row]:
         try:
             grid = crowsetta.formats.by_name("textgrid").from_file(path)
             annotation = grid.to_annot(round_times=False)
-        except Exception as error:  # of many kinds: its parser does not check what it reads
+        except Exception as error:  # of any type: the parser does not validate its input
             raise ValueError(f"it is no TextGrid: {type(error).__name__}: {error}") from error
     for i, event in enumerate(events_from_crowsetta(annotation), 1):
         yield Row(i, None, event[:3])
@@ -90,24 +90,24 @@ def events_from_soundevent(
     annotations: soundevent.data.AnnotationSet | soundevent.data.PredictionSet,
     term: str | None = None,
 ) -> dict[str, list[Event]]:
-    """Events of recordings from a set of annotations or predictions of soundevent.
+    """Convert a set of annotations or predictions of soundevent to events of recordings.
 
     Parameters
     ----------
     annotations : soundevent.data.AnnotationSet or soundevent.data.PredictionSet
     term : str, default=None
-        Name of the term whose value is the label; by default that of the first tag.
+        Name of the term whose value is the label; by default the term of the first tag.
 
     Returns
     -------
     dict of str to list of Event
-        By the path of the recording. Of shapes in the spectrogram, the time that they
-        span; a clip without sound events gives a recording without events.
+        Events by the path of their recording. A shape in the spectrogram becomes the time
+        that it spans, and a clip without sound events a recording without events.
 
     Warns
     -----
     UserWarning
-        Of sound events without a tag, or that last no time, which are left out.
+        If sound events are left out because they have no tag or no duration.
 
     Examples
     --------
@@ -141,20 +141,20 @@ def events_to_soundevent(
     recordings: Sequence[str | os.PathLike[str]],
     term: str = "event",
 ) -> soundevent.data.PredictionSet:
-    """Events as a set of predictions of soundevent, which its ``io.save`` writes.
+    """Convert events to a set of predictions of soundevent, which its ``io.save`` writes.
 
     Parameters
     ----------
     events : dict of str to list of Event
     recordings : sequence of paths
-        Files of the recordings; `events` names them as :func:`match_files` understands it.
+        Files of the recordings; :func:`match_files` matches the names in `events` to them.
     term : str, default="event"
-        Name of the term of the labels.
+        Name of the term under which the labels are stored.
 
     Returns
     -------
     soundevent.data.PredictionSet
-        A clip for each recording.
+        One clip for each recording.
 
     Examples
     --------
@@ -185,7 +185,7 @@ def events_to_soundevent(
 
 
 def _recording(path: str | os.PathLike[str]) -> soundevent.data.Recording:
-    """What soundevent wants to know of a file; it reads fewer kinds of them itself."""
+    """Describe a file for soundevent, which itself reads fewer formats than this package."""
     from soundevent import data
 
     from ..audio import open_audio
@@ -200,7 +200,7 @@ def _recording(path: str | os.PathLike[str]) -> soundevent.data.Recording:
 
 
 def _label(tags: Sequence[Any], term: str | None) -> tuple[str | None, float]:
-    """The label among the tags, and how certain it is."""
+    """Find the label among the tags, and its score; (None, 0) if there is none."""
     for tag in tags:
         inner = getattr(tag, "tag", tag)
         if term is None or term in (inner.term.name, inner.term.label):
@@ -209,7 +209,7 @@ def _label(tags: Sequence[Any], term: str | None) -> tuple[str | None, float]:
 
 
 def _span(geometry: Any) -> tuple[float, float] | None:
-    """The time that a shape spans; None for a point."""
+    """Return the begin and end of the time that a shape spans; None for a point."""
     if geometry is None:
         return None
     if geometry.type in ("TimeInterval", "BoundingBox"):
@@ -221,7 +221,7 @@ def _span(geometry: Any) -> tuple[float, float] | None:
 
 
 def _times(coordinates: Any) -> Iterator[float]:
-    """The time of each corner of a shape, however nested its list is."""
+    """Yield the time of each corner of a shape, however deeply its coordinates are nested."""
     if not isinstance(coordinates, (list, tuple)):
         yield coordinates
     elif coordinates and not isinstance(coordinates[0], (list, tuple)):

@@ -1,4 +1,4 @@
-"""What the columns of tables are called, where the meaning is certain, and their numbers."""
+"""Recognize the columns of tables by their names, and read the numbers in them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# What a caller says that columns are called: None takes a meaning away.
+# The column that the caller names for each meaning; None says that no column has it.
 Given = Mapping[str, str | None]
 
-# By what they mean, the best first: of this package, Raven, Audacity's relatives, DESED and
-# dcase_util, AudioSet with strong labels, BirdNET, Kaleidoscope, the challenges on animals,
-# and what people write by hand. As `normalized` leaves them.
+# Known names of columns by their meaning, the preferred ones first, in the form that
+# `normalized` returns. They are those of this package, Raven, Audacity and similar programs,
+# DESED and dcase_util, AudioSet with strong labels, BirdNET, Kaleidoscope, the challenges on
+# animal sounds, and those that people write by hand.
 NAMES: dict[str, tuple[str, ...]] = {
     "file": (
         *("file", "filename", "file name", "begin path", "begin file", "audio file"),
@@ -35,16 +36,16 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("top1match", "tag", "tags", "q"),
     ),
     "score": ("score", "confidence", "probability"),
-    # Where an event of a sequence of recordings begins in its own.
+    # Onset within its own recording, in tables whose times run over a sequence of recordings.
     "file_offset": ("file offset",),
     "folder": ("folder",),
     "selection": ("selection",),
-    # What a person decided about an event that was found.
+    # The decision of a person about a found event.
     "decision": ("decision",),
 }
-# These a caller may name.
+# Meanings for which a caller may name a column.
 MEANINGS = ("file", "onset", "offset", "duration", "label", "score")
-# Of a program that calls the time at which an event begins its offset.
+# Columns of Kaleidoscope, which calls the time at which an event begins its "offset".
 _KALEIDOSCOPE = {"in file", "offset", "duration"}
 
 _UNIT = re.compile(r"\s*[(\[]\s*(s|sec|secs|seconds)\s*[)\]]$|\s+(s|sec|secs|seconds)$")
@@ -52,7 +53,7 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def normalized(name: str) -> str:
-    """A column's name in lower letters, without its unit if that is seconds.
+    """Return a column's name in lower case, without its unit if that is seconds.
 
     >>> normalized("Begin Time (s)"), normalized("start_time_seconds"), normalized("Onset [ms]")
     ('begin time', 'start time', 'onset [ms]')
@@ -61,18 +62,18 @@ def normalized(name: str) -> str:
 
 
 def columns_of(header: Sequence[str], given: Given | None = None) -> dict[str, list[str]]:
-    """For each meaning, the columns of a header that have it, the best first.
+    """Find the columns of a header that have each meaning, the preferred ones first.
 
     Parameters
     ----------
     header : sequence of str
     given : dict of str to str or None, default=None
-        Columns that the caller names, by their meaning.
+        Column that the caller names for each meaning; None says that no column has it.
 
     Raises
     ------
     ValueError
-        If the caller names a column that is not there.
+        If the caller names an unknown meaning, or a column that the header lacks.
     """
     by_name = {normalized(name): name for name in reversed(header)}
     found = {
@@ -100,12 +101,12 @@ def columns_of(header: Sequence[str], given: Given | None = None) -> dict[str, l
 
 
 def has_times(columns: Mapping[str, Any]) -> bool:
-    """Whether these are the columns of a table of events."""
+    """Tell whether the columns give onsets and offsets, as those of a table of events do."""
     return "onset" in columns and ("offset" in columns or "duration" in columns)
 
 
 def check_columns(columns: Mapping[str, Any], header: Sequence[str]) -> None:
-    """Raise ValueError that names what is missing, the columns there are and those known."""
+    """Raise ValueError if a column is missing; it lists the present and the known columns."""
     missing = [name for name in ("onset", "offset", "label") if name not in columns]
     if "duration" in columns and "offset" in missing:
         missing.remove("offset")
@@ -117,22 +118,22 @@ def check_columns(columns: Mapping[str, Any], header: Sequence[str]) -> None:
 
 
 def known(meanings: Sequence[str] = ("onset", "offset", "label")) -> str:
-    """How columns may be called, and how to name others."""
+    """Tell which names of columns are known, and how to name other columns."""
     names = "; ".join(f"{meaning} may be {', '.join(NAMES[meaning])}" for meaning in meanings)
     return (
-        f"Of the names that are known, {names}. Name others by columns={{{meanings[0]!r}: ...}}, "
+        f"Known names: {names}. Name other columns by columns={{{meanings[0]!r}: ...}}, "
         f"or --{meanings[0]}-column on the command line"
     )
 
 
 def number(value: Any, comma: bool = False) -> float:
-    """A number as tables have it, or ValueError: 1_0, nan and true are none.
+    """Read a number of a table; ValueError for anything else, such as 1_0, nan or true.
 
     Parameters
     ----------
     value : str, int or float
     comma : bool, default=False
-        A decimal comma is one, too.
+        Whether a decimal comma is allowed as well as a decimal point.
 
     >>> number("1.5"), number("1,5", comma=True)
     (1.5, 1.5)

@@ -1,4 +1,4 @@
-"""What a person decided about found events: the table that the report page exports."""
+"""Corrections of found events by a person, from the table that the report page exports."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from .tables import text_of
 
 DECISIONS = ("keep", "add", REJECTED, "")
 _COLUMNS = ("file", "onset", "offset", "label", "decision")
-# A correction is about an event of the table if the intervals have at least this IoU.
+# A correction refers to an event of the table if their intervals have at least this IoU.
 _SAME_IOU = 0.5
 
 
 class Correction(NamedTuple):
-    """An event as it is after the correction, and what was decided about it.
+    """An event after its correction, and the decision about it.
 
-    ``decision`` is ``"keep"``, ``"add"``, ``"reject"`` or, where nothing was decided, ``""``;
-    ``was`` is the event as it had been found, or None for one that was added.
+    ``decision`` is ``"keep"``, ``"add"`` or ``"reject"``, or ``""`` if nothing was decided;
+    ``was`` is the event as the detector found it, or None for an event that a person added.
     """
 
     event: Event
@@ -32,7 +32,7 @@ class Correction(NamedTuple):
 
 
 class Corrected(NamedTuple):
-    """Events of a recording after corrections, and those that nobody has decided on."""
+    """Events of a recording after corrections, and found events that nobody has decided on."""
 
     events: list[Event]
     undecided: list[Event]
@@ -44,20 +44,20 @@ def read_corrections(path: str | os.PathLike[str]) -> dict[str, list[Correction]
     Parameters
     ----------
     path : str or PathLike
-        A CSV file with the columns file, onset, offset, label and decision, and perhaps score,
-        was_onset, was_offset and was_label; also as a spreadsheet saves it again, with
+        A CSV file with the columns file, onset, offset, label and decision, and optionally
+        score, was_onset, was_offset and was_label. A spreadsheet may have saved it again with
         semicolons and decimal commas.
 
     Returns
     -------
     dict of str to list of Correction
-        By recording, in the order of the table.
+        Corrections by recording, in the order of the table.
 
     Raises
     ------
     ValueError
-        If a column is missing, or a row has a time, label or decision that cannot be; names
-        the row.
+        If a column is missing, or a row has an invalid time, label or decision; the message
+        names the row.
 
     Examples
     --------
@@ -89,24 +89,24 @@ def read_corrections(path: str | os.PathLike[str]) -> dict[str, list[Correction]
 
 
 def apply_corrections(events: Sequence[Event], corrections: Sequence[Correction]) -> Corrected:
-    """Correct the events that a table has for a recording.
+    """Apply corrections to the events that a table has for a recording.
 
-    What was kept or added takes the place of the table's event that it was, or joins the
-    table's events where there is none. What was rejected is taken out. Two events are the same
-    if they have one label and an intersection over union of at least a half.
+    An event that was kept or added replaces the same event of the table, or is added if the
+    table lacks it. An event that was rejected is removed. Two events count as the same if they
+    have the same label and an intersection over union of at least 0.5.
 
     Parameters
     ----------
     events : list of Event
-        What the table says; empty for a recording that it does not name.
+        Events of the table; empty for a recording that it does not name.
     corrections : list of Correction
-        From :func:`read_corrections`.
+        Corrections of the recording, from :func:`read_corrections`.
 
     Returns
     -------
     Corrected
-        ``events``, by onset, and ``undecided``: found events that are not in the table and
-        that nobody has decided on. Nobody knows whether they are true, so what lies around
+        ``events``, sorted by onset, and ``undecided``, the found events that are not in the
+        table and that nobody has decided on. As they may be right or wrong, the audio around
         them is no good training material.
 
     Examples

@@ -1,4 +1,4 @@
-"""Tables with a header: CSV, TSV and Raven's selections, as many programs write them."""
+"""Read and write tables with a header: CSV, TSV and Raven's selection tables."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..events import Event
 from .columns import MEANINGS, Given, check_columns, columns_of, has_times, number
 from .rows import HEADER, REJECTED, Format, Row, in_one_line, lines_of
 
-# What a spreadsheet takes for a formula.
+# A spreadsheet takes text that begins with one of these for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def delimiter_of(text: str) -> str | None:
-    """What separates the columns of a table whose first line is a header with times."""
+    """Find the delimiter of a table whose header has onsets and offsets; None if there is none."""
     header = _first_line(text)
     for delimiter in ("\t", ",", ";"):
         try:
@@ -30,7 +30,7 @@ def delimiter_of(text: str) -> str | None:
 
 
 def header_of(text: str) -> list[str]:
-    """The columns that a table seems to have, for errors."""
+    """Guess the columns of a table, for error messages."""
     header = _first_line(text)
     delimiter = max("\t,;", key=header.count)
     return [name.strip()[:60] for name in header.split(delimiter)][:30]
@@ -41,7 +41,7 @@ def _first_line(text: str) -> str:
 
 
 def _says(line: str) -> bool:
-    # Spreadsheets write the separator first.
+    # Spreadsheets may write a first line that only names the separator.
     return bool(line.strip()) and not re.fullmatch(r'"?sep=.?"?', line.strip(), re.IGNORECASE)
 
 
@@ -61,7 +61,7 @@ Fields = tuple[int, list[str], str | None]
 
 
 def _csv_fields(text: str, delimiter: str) -> Iterator[Fields]:
-    """Rows of a CSV; behind one that is broken, reading goes on in the next line."""
+    """Yield the rows of a CSV; after a broken row, reading continues on the next line."""
     lines = (text if "\n" in text else text.replace("\r", "\n")).split("\n")
     start = 0
     while start < len(lines):
@@ -81,7 +81,7 @@ def _csv_fields(text: str, delimiter: str) -> Iterator[Fields]:
 
 
 class Record(NamedTuple):
-    """A row of a CSV with a header: its line, its values by column, and why it cannot be read."""
+    """A row of a CSV with a header: its line, its values by column, and what is wrong with it."""
 
     line: int
     values: dict[str, str]
@@ -89,9 +89,9 @@ class Record(NamedTuple):
 
 
 def records_of(text: str) -> tuple[list[str], str, Iterator[Record]]:
-    """The columns of a CSV, what separates them, and its rows.
+    """Return the columns of a CSV, its delimiter and its rows.
 
-    Spreadsheets separate by semicolons where numbers have a decimal comma.
+    Spreadsheets use semicolons as delimiters where numbers have a decimal comma.
     """
     delimiter = delimiter_of(text) or max(",;", key=_first_line(text).count)
     table = (row for row in _csv_fields(text, delimiter) if row[2] or any(map(_says, row[1])))
@@ -130,7 +130,7 @@ def _rows(table: Iterator[Fields], given: Given, comma: bool) -> Iterator[Row]:
 
 
 class Views:
-    """Selections that have been seen: Raven has a row for each view, waveform and spectrogram."""
+    """Selections seen so far, as Raven writes each once for the waveform and the spectrogram."""
 
     def __init__(self) -> None:
         self._seen: set[tuple[Any, ...]] = set()
@@ -138,7 +138,7 @@ class Views:
     def is_new(
         self, row: Row, values: Mapping[str, Any], columns: Mapping[str, Sequence[str]]
     ) -> bool:
-        """Whether this is no further view of the same selection."""
+        """Tell whether the selection has not been seen in an earlier row, for another view."""
         selection = _cell(values, columns, "selection")
         if selection == "" or row.values is None:
             return True
@@ -149,18 +149,18 @@ class Views:
 
 
 def _names_of_recordings(values: dict[str, str]) -> list[str]:
-    """The column of a row that names a recording, whatever it is called."""
+    """Find the column of a row whose value is the name of a recording, whatever its header."""
     found = [name for name, value in values.items() if value.lower().endswith(MEDIA)]
     if len(set(found)) > 1:
         raise ValueError(
-            f"the columns {', '.join(found)} name recordings: say which counts, by "
+            f"the columns {', '.join(found)} name recordings: say which one to use by "
             "columns={'file': ...}, or --file-column on the command line"
         )
     return found
 
 
 def _cell(values: Mapping[str, Any], columns: Mapping[str, Sequence[str]], meaning: str) -> Any:
-    """What a row has for a meaning, in the best of its columns that says something."""
+    """Return the value of a meaning in a row, from the preferred column that is not empty."""
     cells = (values.get(name) for name in columns.get(meaning, ()))
     return next((cell for cell in cells if cell is not None and cell != ""), "")
 
@@ -168,18 +168,18 @@ def _cell(values: Mapping[str, Any], columns: Mapping[str, Sequence[str]], meani
 def row_of(
     line: Any, values: Mapping[str, Any], columns: Mapping[str, Sequence[str]], comma: bool
 ) -> Row:
-    """A row, by what its columns mean.
+    """Make a row of its values and the meanings of its columns.
 
     Parameters
     ----------
     line : int or other index
-        Its number.
+        Number of the row.
     values : dict of str to text, number or None
-        By column.
+        Values by column.
     columns : dict of str to sequence of str
-        From :func:`columns_of`.
+        Columns by meaning, from :func:`columns_of`.
     comma : bool
-        Numbers may have a decimal comma.
+        Whether numbers may have a decimal comma.
     """
     cells = {meaning: _cell(values, columns, meaning) for meaning in (*MEANINGS, "folder")}
     file = str(cells["file"]) or None
@@ -191,7 +191,7 @@ def row_of(
     label = cells["label"]
     said = [cells[name] for name in ("onset", "offset", "duration", "label")]
     if all(cell == "" for cell in said) or (label == _NO_EVENT and "selection" in columns):
-        return Row(line, file, None)  # of BirdNET, where it found nothing
+        return Row(line, file, None)  # BirdNET writes such rows for recordings without events
     try:
         times = _times(cells, _cell(values, columns, "file_offset"), comma)
         score = None if cells["score"] == "" else number(cells["score"], comma)
@@ -202,13 +202,13 @@ def row_of(
 
 
 def _times(cells: Mapping[str, Any], file_offset: Any, comma: bool) -> tuple[float, float]:
-    """Onset and offset in the recording, of whatever a table has instead."""
+    """Compute onset and offset within the recording from the times that the table has."""
     begin = number(cells["onset"], comma)
     if cells["offset"] != "":
         end = number(cells["offset"], comma)
     else:
         end = begin + number(cells["duration"], comma)
-    # Of several recordings one after the other, times count from the first one's start.
+    # In a table of consecutive recordings, onsets count from the start of the first one.
     if file_offset != "":
         begin, end = number(file_offset, comma), number(file_offset, comma) + end - begin
     return begin, end
@@ -263,10 +263,10 @@ def _write_raven(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
         if label == _NO_EVENT:
             raise ValueError(
                 f"{name}: the label {label!r} means in selection tables that there is no event; "
-                "give it another name, or write csv"
+                "rename the label, or write csv"
             )
         times = f"{event.onset:.6f}\t{event.offset:.6f}"
-        # Raven wants a box; events have no frequencies, so it spans all that is audible.
+        # Raven needs a box; as events have no frequencies, it spans the audible range.
         box = f"{i}\tSpectrogram 1\t1\t{times}\t0\t20000"
         file.write(f"{box}\t{name}\t{label}\t{event.score:.3f}\n")
 

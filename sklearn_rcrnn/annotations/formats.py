@@ -1,7 +1,7 @@
-"""The formats of tables of events that are known, and the door for others.
+"""The known formats of tables of events, and how to register others.
 
-Own readers, and not those of crowsetta or dcase_util: these tell neither the row that is
-malformed nor a recording without events, and drop scores.
+The readers are our own, as those of crowsetta and dcase_util do not say which row is
+malformed, lose recordings without events, and drop scores.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .columns import Given, columns_of, has_times, known
 from .delimited import header_of
 from .rows import Format
 
-# In the order in which they are tried on a file that nobody named the format of.
+# The formats in the order in which they are tried on a file of unknown format.
 FORMATS: dict[str, Format] = {
     format.name: format
     for format in (
@@ -34,8 +34,8 @@ FORMATS: dict[str, Format] = {
 def register_format(format: Format) -> None:
     """Add a format of tables, or replace one of the same name.
 
-    It is then known to :func:`read_events` and :func:`write_events` by its name, and tried
-    before the others on files that nobody named the format of, if it can tell its own.
+    :func:`read_events` and :func:`write_events` then know it by its name. If it has a `sniff`
+    function, it is tried before the other formats on files whose format is not given.
 
     Parameters
     ----------
@@ -58,24 +58,24 @@ def register_format(format: Format) -> None:
 
 
 def format_named(name: str) -> Format:
-    """The format, or ValueError with the names there are."""
+    """Return the format of a name; ValueError lists the known names if there is none."""
     if name not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}; got {name!r}")
     return FORMATS[name]
 
 
 def suffixes() -> tuple[str, ...]:
-    """How files of any of the formats end."""
+    """Return the file name endings of all formats."""
     return tuple(sorted({suffix for format in FORMATS.values() for suffix in format.suffixes}))
 
 
 def guess_format(path: Path, text: str, columns: Given) -> Format:
-    """The format that a file has by its name and text.
+    """Guess the format of a file from its name and text.
 
     Raises
     ------
     ValueError
-        If it has none that is known; says what seem to be its columns.
+        If no known format fits; the message lists the columns that the file seems to have.
     """
     for format in FORMATS.values():
         if format.sniff is not None and format.sniff(path.name, text):
@@ -88,6 +88,6 @@ def guess_format(path: Path, text: str, columns: Given) -> Format:
             ):
                 return FORMATS[name]
     raise ValueError(
-        f"it has none of the formats {', '.join(FORMATS)}. Its first line has the columns "
+        f"its format is none of {', '.join(FORMATS)}. Its first line has the columns "
         f"{', '.join(header)}. {known()}"
     )

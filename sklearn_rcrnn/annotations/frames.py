@@ -1,4 +1,4 @@
-"""Events as data frames of pandas, and back."""
+"""Convert events to pandas data frames and back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def events_to_frame(events: Mapping[str, Sequence[Event]]) -> pandas.DataFrame:
-    """Events of recordings as a data frame of pandas, a row for each.
+    """Convert events of recordings to a pandas data frame with one row for each event.
 
     Parameters
     ----------
@@ -25,8 +25,8 @@ def events_to_frame(events: Mapping[str, Sequence[Event]]) -> pandas.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        With the columns ``file``, ``onset``, ``offset``, ``label`` and ``score``. A
-        recording without events has one row, in which all but ``file`` is missing:
+        Frame with the columns ``file``, ``onset``, ``offset``, ``label`` and ``score``. A
+        recording without events has one row, in which all but ``file`` is missing, so
         ``frame.dropna()`` has only events.
 
     Examples
@@ -50,24 +50,24 @@ def events_to_frame(events: Mapping[str, Sequence[Event]]) -> pandas.DataFrame:
 
 
 def events_from_frame(frame: pandas.DataFrame) -> dict[str, list[Event]]:
-    """Events of recordings from a data frame of pandas.
+    """Convert a pandas data frame to events of recordings.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        With the columns ``file``, ``onset``, ``offset`` and ``label``, and perhaps
-        ``score``, or as others call them: see :func:`read_events`. A row without onset,
-        offset and label says that the file has no events.
+        Frame with the columns ``file``, ``onset``, ``offset`` and ``label``, and optionally
+        ``score``; :func:`read_events` describes other names that they may have. A row without
+        onset, offset and label says that the file has no events.
 
     Returns
     -------
     dict of str to list of Event
-        Files in the order of the frame, events by onset.
+        Events by file, with files in the order of the frame and events sorted by onset.
 
     Raises
     ------
     ValueError
-        For a missing column, or a malformed row; names its index.
+        If a column is missing or a row is malformed; the message names the index of the row.
 
     Examples
     --------
@@ -106,6 +106,6 @@ def events_from_frame(frame: pandas.DataFrame) -> dict[str, list[Event]]:
 
 
 def _whole(label: Any) -> Any:
-    """A label as it was: pandas makes 3.0 of 3 in a column where one is missing."""
+    """Restore an integer label, as pandas turns 3 into 3.0 if a value of the column is missing."""
     label = None if label == "" else label
     return int(label) if isinstance(label, float) and label.is_integer() else label

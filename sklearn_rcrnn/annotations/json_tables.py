@@ -1,4 +1,4 @@
-"""Events as JSON: a line or an element for each, and JAMS."""
+"""Read and write events as JSON Lines, JSON lists and JAMS."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _read_jams(text: str, columns: Given) -> Iterator[Row]:
     need("JAMS files need", "jams", "jams")
     import jams
 
-    # jams itself goes wrong in many ways where a file has not the form it expects.
+    # jams fails in many ways if a file does not have the structure that it expects.
     if not isinstance(_parsed(text), Mapping):
         raise ValueError("it is no JAMS: an object was expected")
     try:
@@ -112,7 +112,7 @@ def _read_jams(text: str, columns: Given) -> Iterator[Row]:
     except Exception as error:
         raise ValueError(f"it is no JAMS: {type(error).__name__}: {error}") from error
     for i, (time, duration, value, confidence) in enumerate(observations, 1):
-        if isinstance(value, Mapping):  # of Scaper, which lists backgrounds among the events
+        if isinstance(value, Mapping):  # from Scaper, which lists backgrounds as events
             if value.get("role") == "background":
                 continue
             value = value.get("label")
@@ -132,7 +132,7 @@ def _write_jams(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
 
     content = jams.JAMS()
     annotation = jams.Annotation("tag_open")
-    # JAMS wants a length; that of the recording is not known here.
+    # JAMS requires a duration; that of the recording is unknown, so the last offset stands in.
     content.file_metadata.duration = 0.0
     for name, own in events.items():
         content.file_metadata.title = name

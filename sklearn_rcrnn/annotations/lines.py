@@ -1,4 +1,4 @@
-"""Tables without a header: Audacity's labels, the challenge's event lists, RTTM."""
+"""Read and write tables without a header: Audacity's labels, DCASE event lists and RTTM."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ..events import Event
 from .columns import Given, number
 from .rows import Format, Row, in_one_line, lines_of
 
-# So many rows are looked at to tell a format.
+# Number of rows that are looked at to recognize a format.
 _SEEN = 50
 
 
 def _fields(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Fields of each line that says something, between tabs."""
+    """Yield the number and the tab-separated fields of each line that is not blank."""
     for i, line in enumerate(lines_of(text), 1):
         if line.strip():
             yield i, line.split("\t")
@@ -29,7 +29,7 @@ def _are_times(fields: Sequence[str]) -> bool:
 
 
 def _timed(line: int, file: str | None, fields: Sequence[str]) -> Row:
-    """A row of onset, offset, label and perhaps a score, with decimal points or commas."""
+    """Make a row of onset, offset, label and an optional score; decimal commas are allowed."""
     onset, offset, label, *rest = [*fields, "", "", ""][: max(3, len(fields))]
     score = rest[0].strip() if rest else ""
     try:
@@ -42,7 +42,7 @@ def _timed(line: int, file: str | None, fields: Sequence[str]) -> Row:
 
 def _read_audacity(text: str, columns: Given) -> Iterator[Row]:
     for i, fields in _fields(text):
-        # Lines of a spectral selection begin with a backslash.
+        # Lines with the frequencies of a spectral selection begin with a backslash.
         if not fields[0].startswith("\\"):
             yield _timed(i, None, fields)
 
@@ -62,7 +62,7 @@ def _is_audacity(name: str, text: str) -> bool:
 def _read_dcase(text: str, columns: Given) -> Iterator[Row]:
     for i, (name, *fields) in _fields(text):
         if len(fields) >= 4 and not _are_times(fields[:2]) and _are_times(fields[1:3]):
-            fields = fields[1:]  # behind the name of the scene
+            fields = fields[1:]  # skip the name of the scene
         if any(field.strip() for field in fields):
             yield _timed(i, name.strip(), fields[:3])
         elif name.strip():
@@ -80,7 +80,10 @@ def _write_dcase(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
 
 
 def _is_dcase(name: str, text: str) -> bool:
-    """Names of files, each with two times, or alone; prose has neither times nor suffixes."""
+    """Tell whether each row is the name of a file, either alone or with two times.
+
+    Without any times, all names must have a suffix of audio, as prose has none.
+    """
     rows = [[field.strip() for field in fields] for _, fields in islice(_fields(text), _SEEN)]
     timed = [_are_times(row[1:3]) or (len(row) > 4 and _are_times(row[2:4])) for row in rows]
     alone = [not any(row[1:]) for row in rows]

@@ -1,4 +1,4 @@
-"""Events in a frame as the `y` of clips that have names."""
+"""Turn a frame of events into the `y` of clips that are named recordings."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from .recording_names import matching_names
 
 
 def lists_of_clips(y: Any, X: Any, name: str = "y") -> Any:
-    """The event lists of clips, where `y` is a frame and the clips are recordings with names.
+    """Return the event lists of clips that are named recordings if `y` is a frame.
 
     Parameters
     ----------
     y : anything
-        What is no frame of pandas is returned as it is.
+        Anything but a pandas frame is returned unchanged.
     X : features, or sequence of paths
-        Features know the recordings that an :class:`LFBETransformer` made them of.
+        Clips; features know the recordings that an :class:`LFBETransformer` made them of.
     name : str, default="y"
-        What to call `y` in errors.
+        Name of `y` in error messages.
 
     Returns
     -------
     list of n_clips lists of Event
-        Empty for recordings that the frame does not name.
+        Events of each clip; empty for recordings that the frame does not name.
 
     Raises
     ------
     TypeError
         If the clips have no names.
     ValueError
-        If a row is of none of the clips, or there are as many rows as clips, but not one for
-        each in its order: who splits clips would split those rows wrongly.
+        If a row belongs to none of the clips, or if there are as many rows as clips but not one
+        for each in its order, as code that splits clips would then split the rows wrongly.
     """
     if not hasattr(y, "columns"):
         return y

@@ -1,4 +1,4 @@
-"""Which recording a table means: names of files, and folders where names are shared."""
+"""Match the names in a table to recordings by file name, and by folder if names repeat."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .frames import events_from_frame
 if TYPE_CHECKING:
     import pandas
 
-# A path as its folders and its name, and the name of a table that means a file.
+# A path split into its folders and its name, and the name in the table for each file.
 Parts = tuple[str, ...]
 Pairs = dict[Parts, Parts]
 
@@ -28,32 +28,33 @@ def match_files(
     events: Mapping[str, Sequence[Event]] | pandas.DataFrame,
     paths: Iterable[str | os.PathLike[str]],
 ) -> list[list[Event]]:
-    """Event lists in the order of recordings, matched by file name, then by its stem.
+    """Arrange event lists in the order of recordings, matched by file name, then by its stem.
 
-    Where several recordings have one name, as in a folder for each day, their folders tell
-    them apart, as far as the table and the paths name them.
+    If several recordings have the same name, as with one folder for each day, their folders
+    tell them apart, as far as the table and the paths name folders.
 
     Parameters
     ----------
     events : dict of str to list of Event, or pandas.DataFrame
-        From :func:`read_events`; or a frame as for :func:`events_from_frame`.
+        Events from :func:`read_events`, or a frame as for :func:`events_from_frame`.
     paths : iterable of paths
-        A list, a column of a frame, or a frame with one column.
+        Paths of the recordings: a list, a column of a frame, or a frame with one column.
 
     Returns
     -------
     list of list of Event
-        `y` for ``fit`` and the metrics; empty for recordings that the table does not name.
+        Events of each recording, as `y` for ``fit`` and the metrics; empty for recordings that
+        the table does not name.
 
     Raises
     ------
     ValueError
-        If the table leaves open which of several recordings it means.
+        If the table does not make clear which of several recordings it means.
 
     Warns
     -----
     UserWarning
-        Of events that are left out, because no path is that of their recording.
+        If events are left out because no path is that of their recording.
 
     Examples
     --------
@@ -76,14 +77,14 @@ def match_files(
 def matching_names(
     names: Iterable[str], paths: Iterable[str | os.PathLike[str]]
 ) -> list[str | None]:
-    """For each path the name in a table that means it, or None.
+    """Find the name in a table that means each path, or None if there is none.
 
     Parameters
     ----------
     names : iterable of str
-        With or without folders, of this or another machine.
+        Names in the table, with or without folders of this or another machine.
     paths : iterable of paths
-        A path that is given twice gets the same name twice.
+        Paths of the recordings; a path that is given twice gets the same name twice.
 
     Returns
     -------
@@ -92,7 +93,7 @@ def matching_names(
     Raises
     ------
     ValueError
-        If a name may mean several recordings, or a recording have several names.
+        If a name may mean several recordings, or a recording may have several names.
 
     Examples
     --------
@@ -122,14 +123,14 @@ def matching_names(
 
 
 def _stem(parts: Parts) -> Parts:
-    """Without the ending of a recording's name; another dot is part of the name."""
+    """Remove the suffix of an audio file; any other text after a dot is part of the name."""
     suffix = PurePath(parts[-1]).suffix
     name = parts[-1][: -len(suffix)] if suffix.lower() in MEDIA else parts[-1]
     return (*parts[:-1], name)
 
 
 class _Traits(NamedTuple):
-    """Of all files, or all names: those that occur twice; how many folders all begin with."""
+    """File names that occur more than once among paths, and the number of common root folders."""
 
     shared: set[str]
     root: int
@@ -138,14 +139,14 @@ class _Traits(NamedTuple):
 def _traits(paths: Collection[Parts]) -> _Traits:
     counts = Counter(parts[-1] for parts in paths)
     shared = {last for last, count in counts.items() if count > 1}
-    # What the first and the last in order have in common, all have.
+    # Leading folders that the first and the last path in sorted order share, all paths share.
     ends = min(paths, default=())[:-1], max(paths, default=())[:-1]
     same = takewhile(lambda pair: pair[0] == pair[1], zip(*ends, strict=False))
     return _Traits(shared, len(list(same)))
 
 
 def _pair(files: set[Parts], names: set[Parts], of_files: _Traits, of_names: _Traits) -> Pairs:
-    """The name of each file that has one: that with which it has most in common at the end."""
+    """Pair each file with the name whose last components agree with it the furthest."""
     pairs = {parts: parts for parts in files & names}
     shared = of_files.shared | of_names.shared
     for depth in range(max(map(len, [*files, *names]), default=0), 0, -1):
@@ -154,8 +155,8 @@ def _pair(files: set[Parts], names: set[Parts], of_files: _Traits, of_names: _Tr
         for end in files_by_end.keys() & names_by_end.keys():
             own, meant = files_by_end[end], names_by_end[end]
             if end[-1] in shared:
-                # Folders that differ speak against a pair, unless they are those of all files
-                # or of the whole table, which may have come from another place.
+                # Differing folders rule out a pair, unless they are the root of all files or of
+                # the whole table, which may have been made in another place.
                 free_own = [parts for parts in own if len(parts) - depth <= of_files.root]
                 free_meant = [parts for parts in meant if len(parts) - depth <= of_names.root]
                 if not free_own and not free_meant:

@@ -1,4 +1,4 @@
-"""The contract between formats of tables and what reads and writes them."""
+"""The contract between the formats of tables and the code that reads and writes tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TextIO
 from ..events import Event, check_event
 from .columns import Given, number
 
-# What a table of corrections says of an event that is none.
+# Decision in a table of corrections that a found event is not an event.
 REJECTED = "reject"
 HEADER = ("file", "onset", "offset", "label", "score")
 
@@ -19,16 +19,16 @@ class Row(NamedTuple):
     Attributes
     ----------
     number : int
-        Counted from 1, the header included.
+        Number of the row, counted from 1 with the header.
     file : str or None
-        The recording that it names; None: that which has the table's name.
+        Name of the recording; None if it is that of the table.
     values : tuple of (onset, offset, label) or (onset, offset, label, score), or None
-        Times in seconds, as numbers or text; None for a recording without events.
+        The event, with times in seconds as numbers or text; None for a recording without events.
     problem : str or None
-        Why it cannot be read; the other attributes then mean nothing.
+        Reason why the row cannot be read; the other attributes then mean nothing.
     decision : str
-        What a person decided about the event, as :func:`read_corrections` has it. One that
-        was rejected is none: its row has no values.
+        Decision of a person about the event, as in :func:`read_corrections`. The row of a
+        rejected event has no values.
     """
 
     number: int
@@ -39,25 +39,25 @@ class Row(NamedTuple):
 
 
 class Format(NamedTuple):
-    """A format of tables of events: how to know, read and write it.
+    """A format of tables of events: how to recognize, read and write it.
 
     Attributes
     ----------
     name : str
     suffixes : tuple of str
-        How its files end; the first is that of files that are written.
+        File name endings of the format; files are written with the first.
     read : callable
-        ``read(text, columns)`` gives the :class:`Row` of each row of a table; `columns` are
-        those that the caller named, by their meaning, which most formats need not look at.
-        Raises ValueError for what is no such table at all.
+        ``read(text, columns)`` yields a :class:`Row` for each row of a table. `columns` are the
+        columns that the caller named, by their meaning; most formats may ignore them. It must
+        raise ValueError if the text is no table of this format at all.
     write : callable or None
         ``write(file, events)`` writes the events of recordings, a mapping of names to lists
-        of :class:`Event`; None: the format can only be read.
+        of :class:`Event`. With None, the format can only be read.
     sniff : callable or None
-        ``sniff(name, text)`` says whether a file of this name with this text is certainly
-        such a table; None: only ever read if asked for by name.
+        ``sniff(name, text)`` tells whether a file of this name and text is certainly a table
+        of this format. With None, the format is used only if it is asked for by name.
     many : bool
-        Whether a table can be about more than one recording.
+        Whether a table can hold the events of more than one recording.
     """
 
     name: str
@@ -69,17 +69,17 @@ class Format(NamedTuple):
 
     @property
     def suffix(self) -> str:
-        """How files end that are written."""
+        """File name ending of files that are written."""
         return self.suffixes[0]
 
 
 def lines_of(text: str) -> list[str]:
-    """Lines without their ends, of any system; only those ends count."""
+    """Split text at the line ends of any system, and at no other character."""
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def in_one_line(text: Any, format: str, what: str = "label") -> str:
-    """The text, or ValueError where tabs or line breaks would make other fields of it."""
+    """Return the text; ValueError if it has tabs or line breaks, which would split the field."""
     if any(character in str(text) for character in "\t\r\n"):
         raise ValueError(
             f"A table of the format {format} cannot hold the {what} {text!r}, for it has a tab "
@@ -89,7 +89,7 @@ def in_one_line(text: Any, format: str, what: str = "label") -> str:
 
 
 def event_of(fields: tuple[Any, ...], where: str) -> Event:
-    """The event that the values of a row say, checked; errors begin with `where`."""
+    """Make an event of the values of a row and check it; errors begin with `where`."""
     onset, offset, label, *score = fields
     try:
         times = number(onset), number(offset)
@@ -103,7 +103,7 @@ def event_of(fields: tuple[Any, ...], where: str) -> Event:
             f"{where}: the score must be between 0 and 1; got {scores[0]:g}. Leave such scores "
             "out by columns={'score': None}, or --score-column \"\" on the command line"
         )
-    # Spaces around it would make another label of it.
+    # A label with spaces around it would count as a different label.
     text = label if isinstance(label, int) else "" if label is None else str(label).strip()
     if text == "":
         raise ValueError(f"{where}: the label is missing")
@@ -111,5 +111,5 @@ def event_of(fields: tuple[Any, ...], where: str) -> Event:
 
 
 def order(event: Event) -> tuple[float, float, str, float]:
-    """By onset; labels may be texts and numbers."""
+    """Return a sort key by onset, for which labels may be both text and numbers."""
     return event.onset, event.offset, str(event.label), event.score

@@ -1,4 +1,4 @@
-"""Event lists in the files that people of the field exchange."""
+"""Read and write event lists in the file formats of the field."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     pass
 
 
-# What lies beside tables to be read by people.
+# Names of files for people, which lie beside tables.
 _PROSE = re.compile(
     r"(readme|licen[cs]e|copying|changelog|BirdNET_analysis_params)\b", re.IGNORECASE
 )
-# What programs add to the name of a recording for that of its table.
+# Endings that programs append to the name of a recording to name its table.
 _ENDINGS = re.compile(
     r"(\.Table\.\d+)?\.selections$|\.BirdNET\.(results|selection\.table)(\.\w+)?$|\.selection\.table$"
 )
@@ -43,45 +43,48 @@ def read_events(
     Parameters
     ----------
     path : str or PathLike
-        A table, or a folder of tables, all of which are read. Those in its folders name
-        recordings of folders of the same name: ``"monday/a.wav"``. An event that stands in
-        several tables of a folder, equal in everything, counts once.
+        A table, or a folder of tables, all of which are read. A table in a subfolder names
+        recordings in a folder of the same name, such as ``"monday/a.wav"``. An event that
+        stands in several tables of a folder, identical in all values, counts once.
     format : str, default=None
-        By default told by name and content: ``"csv"`` and ``"tsv"`` have a header with
-        ``onset``, ``offset`` (or ``duration``) and ``label``, and perhaps ``file`` and
-        ``score``, or as Raven, BirdNET, Kaleidoscope, DESED, AudioSet and others call them;
-        ``"raven"``, ``"audacity"`` and ``"rttm"`` are what these programs write;
-        ``"jsonl"`` has an object a line, or a list of them; ``"dcase"`` is the challenge's
-        event list; ``"jams"``; and formats that :func:`register_format` has added.
+        Format of the table, by default recognized by name and content. ``"csv"`` and
+        ``"tsv"`` have a header with ``onset``, ``offset`` (or ``duration``) and ``label``, and
+        optionally ``file`` and ``score``, or the names that Raven, BirdNET, Kaleidoscope,
+        DESED, AudioSet and others use for them. ``"raven"`` and ``"audacity"`` are the tables
+        that these programs write. ``"jsonl"`` has one object on each line, or one list of
+        objects. ``"dcase"`` is the event list of the DCASE challenge. ``"rttm"``, ``"jams"``
+        and ``"textgrid"`` are the formats of these names. :func:`register_format` adds others.
     errors : {"raise", "skip"}, default="raise"
-        What to do with malformed rows; those skipped are counted in a warning.
+        Whether to raise an error for a malformed row, or to skip such rows and warn of their
+        number.
     columns : dict of str to str or None, default=None
-        What columns are called that have other names, by their meaning: ``"file"``,
-        ``"onset"``, ``"offset"``, ``"duration"``, ``"label"``, ``"score"``. None takes a
-        meaning away: ``{"score": None}`` leaves out scores that are no probabilities.
+        Names of columns that are not recognized, by their meaning: ``"file"``, ``"onset"``,
+        ``"offset"``, ``"duration"``, ``"label"`` or ``"score"``. With None, no column has that
+        meaning: ``{"score": None}`` ignores scores that are no probabilities.
 
     Returns
     -------
     dict of str to list of Event
-        For each file named, its events by onset; empty for a file that is listed without
-        any. A table that names no file, also one without rows, is about one of its own name.
-        Of a table of corrections (:func:`read_corrections`), all events that were not
-        rejected, those that nobody has decided on too.
+        Events of each file, sorted by onset; empty for a file that is listed without events.
+        A table that names no file, or has no rows, is about a file of its own name. A table of
+        corrections (:func:`read_corrections`) gives all events that were not rejected,
+        including those that nobody has decided on.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such table, or none in the folder.
+        If there is no such table, or no table in the folder.
     ImportError
-        For JAMS without the package ``jams``.
+        If the package that reads the format is missing: ``jams`` for JAMS, ``crowsetta`` for
+        TextGrid.
     ValueError
-        For a malformed row; names table and row.
+        If a row is malformed; the message names the table and the row.
 
     Warns
     -----
     UserWarning
-        Of rows that are left out, because they are malformed or were rejected, and of events
-        that stand in several tables.
+        If rows are left out because they are malformed or were rejected, or if events stand in
+        several tables.
 
     Examples
     --------
@@ -102,9 +105,9 @@ def _read_folder(
     joined: dict[str, list[Event]] = {}
     n_read = n_repeated = 0
     for table in tables:
-        # Of many programs, a file of settings for example.
+        # Many programs write .json files that are no tables, for example with settings.
         if _PROSE.match(table.name) or table.suffix.lower() == ".json":
-            what = "in a folder, it is taken for no table of events"
+            what = "in a folder, files of this name are not read as tables of events"
             warnings.warn(f"{table} is passed over: {what}", stacklevel=3)
             continue
         n_read += 1
@@ -132,7 +135,7 @@ def _read_table(
     path: Path, format: str | None, errors: str, columns: Given
 ) -> dict[str, list[Event]]:
     text = text_of(path)
-    # garden.Table.1.selections.txt of Raven, garden.BirdNET.selection.table.txt of BirdNET.
+    # Raven writes garden.Table.1.selections.txt, BirdNET garden.BirdNET.selection.table.txt.
     own_name = _ENDINGS.sub("", path.stem)
     if not text.strip():
         return {own_name: []}
@@ -168,21 +171,21 @@ def _read_table(
 
 
 class _BadRow(ValueError):
-    """A row that cannot be read, with the table and the row in its text."""
+    """Error for a row that cannot be read, whose message names the table and the row."""
 
 
 def text_of(path: Path) -> str:
-    """The text of a table, or an error that says why there is none."""
+    """Return the text of a table, or raise an error that says why it cannot be read."""
     try:
         if path.exists() and not path.is_file():
-            raise ValueError(f"{path} is no table of events: it is no file, but a pipe or a device")
+            raise ValueError(f"{path} is no table of events: it is a pipe or a device, not a file")
         content = path.read_bytes()
     except FileNotFoundError as error:
         raise FileNotFoundError(f"No such table of events: {path}") from error
     except OSError as error:
         raise OSError(f"{path} cannot be read: {error.strerror}") from error
     try:
-        # Spreadsheets write UTF-16 where they are asked for Unicode.
+        # Spreadsheets write UTF-16 if the user chooses "Unicode".
         wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
         text = content.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
@@ -199,26 +202,26 @@ def write_events(
     path: str | os.PathLike[str] | None,
     format: str = "csv",
 ) -> None:
-    """Write the events of recordings; the file appears when it is complete.
+    """Write the events of recordings to a file, which appears only when it is complete.
 
     Parameters
     ----------
     events : dict of str to list of Event
-        For each recording, its events.
+        Events by recording.
     path : str, PathLike or None
-        None: standard output.
+        File to write; None for standard output.
     format : {"csv", "safe-csv", "tsv", "audacity", "raven", "jsonl", "dcase", "jams"}
-        ``"csv"`` by default. Audacity's labels and JAMS are about one recording each, and no
-        more can be written; Raven's tables do not keep recordings without events.
-        A spreadsheet takes a label that begins with ``=``, ``+``, ``-`` or ``@`` for a
-        formula: ``"safe-csv"`` puts an apostrophe before it, which stays where the table is
+        Format of the table, by default ``"csv"``. A file of Audacity's labels or of JAMS holds
+        the events of a single recording. Raven's tables lose recordings without events. As
+        spreadsheets take a label that begins with ``=``, ``+``, ``-`` or ``@`` for a formula,
+        ``"safe-csv"`` puts an apostrophe before it, which is still there when the table is
         read again.
 
     Raises
     ------
     ValueError
-        For an unknown format, more than one recording where it can hold only one, or a tab
-        or line break in a label where it cannot hold that.
+        If the format is unknown, if there is more than one recording and the format holds only
+        one, or if a label has a tab or line break that the format cannot hold.
 
     Examples
     --------
@@ -235,7 +238,7 @@ def write_events(
 
 
 def format_events(events: Mapping[str, Sequence[Event]], format: str = "csv") -> str:
-    """The text that :func:`write_events` writes.
+    """Return the text that :func:`write_events` writes.
 
     Parameters
     ----------
@@ -265,5 +268,5 @@ def format_events(events: Mapping[str, Sequence[Event]], format: str = "csv") ->
 
 
 def suffix_of(format: str) -> str:
-    """How files of a format end, ``".txt"`` for example."""
+    """Return the file name ending of a format, for example ``".txt"``."""
     return format_named(format).suffix

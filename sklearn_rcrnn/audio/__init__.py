@@ -1,4 +1,4 @@
-"""From what a user gives as a clip to samples: files in blocks or whole, arrays with checks."""
+"""Turn the clips that a user gives, files or arrays, into checked samples."""
 
 from .clips import check_clips, load_clip
 from .reading import AudioFile, audio_duration, check_audio, open_audio, read_audio, resample

@@ -1,4 +1,4 @@
-"""From what a user gives as a clip to samples: arrays with their checks, and files."""
+"""Check the clips that a user gives, files or arrays, and load their samples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .reading import read_audio, resample
 
 _PCM_FULL_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
 
-# A short side of an array that is no longer than this is one of channels.
+# The shorter axis of a 2-D array holds channels if it is no longer than this.
 _CHANNELS = 8
 
 
@@ -25,14 +25,14 @@ def check_clips(X: Any) -> Sequence[Any]:
     Parameters
     ----------
     X : sequence of paths or 1-D arrays, or array of shape (n_clips, n_samples)
-        A frame of pandas with one column is the list in that.
+        The clips. A pandas frame with one column counts as the list in that column.
 
     Raises
     ------
     TypeError
-        If `X` is one path, or no collection at all.
+        If `X` is a single path, or no collection at all.
     ValueError
-        If it is empty or an array of the wrong number of dimensions.
+        If `X` is empty, or an array of the wrong shape.
     """
     if isinstance(X, (str, bytes, os.PathLike)):
         raise TypeError(f"X must be a list of clips; got the single path {X!r}. Use [path]")
@@ -61,17 +61,17 @@ def check_clips(X: Any) -> Sequence[Any]:
 
 
 def load_clip(clip: Any, sample_rate: int, where: str) -> NDArray[np.float32]:
-    """Samples of one clip, checked.
+    """Load the samples of one clip and check them.
 
     Parameters
     ----------
-    clip : path, 1-D array, or element of a column of sound of Hugging Face's data sets
-        Files are read, averaged over channels and resampled. Arrays are taken to have the
+    clip : path, 1-D array, or element of an audio column of a Hugging Face data set
+        Files are read, averaged over channels and resampled. Arrays must already have the
         right sample rate; 16- and 32-bit integers are scaled to between -1 and 1.
     sample_rate : int
-        In Hz.
+        Sample rate of the result in Hz.
     where : str
-        Name of the clip for errors.
+        Name of the clip for error messages.
 
     Returns
     -------
@@ -87,7 +87,7 @@ def load_clip(clip: Any, sample_rate: int, where: str) -> NDArray[np.float32]:
     if samples.ndim == 2 and 0 < min(samples.shape) <= _CHANNELS:
         axis = int(np.argmin(samples.shape))
         raise ValueError(
-            f"{where} has shape {samples.shape}, as of {samples.shape[axis]} channels; give a 1-D "
+            f"{where} has shape {samples.shape}, like {samples.shape[axis]} channels; give a 1-D "
             f"array of their average, samples.mean(axis={axis})"
         )
     if samples.ndim != 1:
@@ -107,7 +107,7 @@ def load_clip(clip: Any, sample_rate: int, where: str) -> NDArray[np.float32]:
 
 
 def _of_a_data_set(clip: Any, sample_rate: int, where: str) -> NDArray[np.float32]:
-    """Samples of an element of a column of sound, decoded or not, of any version of datasets."""
+    """Load an element of an audio column, decoded or not, of any version of `datasets`."""
     if not isinstance(clip, Mapping):  # a decoder of torchcodec
         decoded = clip.get_all_samples()
         samples = np.asarray(decoded.data, np.float32).mean(axis=0)

@@ -1,4 +1,4 @@
-"""What libsndfile does not read, films for example: decoded by FFmpeg, which PyAV brings."""
+"""Decode files that libsndfile cannot read, for example videos, with FFmpeg through PyAV."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from numpy.typing import NDArray
 
 from .._utils.files import VIDEO
 
-# Samples of all channels together that are given at once, about.
+# Approximate number of samples, of all channels together, in a block.
 _BLOCK = 2**17
-# FFmpeg guesses: of formats that begin with something certain, and of others by their name.
-# No playlists, which could name other files.
+# FFmpeg guesses the format. These formats begin with a clear signature and are always allowed;
+# the others only by file name. Playlists are never allowed, as they could name other files.
 _CERTAIN = (
     *("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "asf", "avi", "flv", "mpegts", "mpeg", "caf"),
     *("amr", "ape", "wv", "tta", "mpc", "mpc8", "rm", "dsf", "iff", "ogg", "wav", "w64", "aiff"),
     *("au", "tak", "oma", "voc", "nut"),
 )
 _BY_NAME = {".aac": "aac", ".ac3": "ac3", ".eac3": "eac3", ".dts": "dts", ".mpc": "mpc"}
-# Seconds before a place from which decoding begins, so that codecs have settled there.
+# Decoding begins this many seconds before the wanted place, so that the codec has settled there.
 _RUN_UP = 0.5
 
 
 def is_media(name: str, begin: bytes) -> bool:
-    """Whether a file is of a kind that PyAV may read, by its name or first bytes."""
+    """Tell by its name or first bytes whether PyAV may be able to read a file."""
     return name.lower().endswith(VIDEO) or begin[4:8] == b"ftyp" or begin[:4] == b"\x1aE\xdf\xa3"
 
 
 def has_av() -> bool:
-    """Whether PyAV is installed."""
+    """Tell whether PyAV is installed."""
     return find_spec("av") is not None
 
 
 class _Source:
-    """A file that takes any place for a seek: broken files ask for places before their start."""
+    """A file that accepts any seek, as FFmpeg seeks to before the start of broken files."""
 
     def __init__(self, file: BinaryIO, name: str):
         self.name = name
@@ -54,18 +54,18 @@ class _Source:
 
 
 class MediaPart:
-    """A recording that FFmpeg decodes; to be used as :class:`Part`.
+    """A recording that FFmpeg decodes, with the interface of :class:`Part`.
 
     Parameters
     ----------
     file : binary file
     name : str
-        Of the file, for errors and warnings.
+        Name of the file, for errors and warnings.
 
     Raises
     ------
     ValueError
-        If there is no sound in it that can be decoded.
+        If the file has no sound that can be decoded.
     """
 
     start = 0
@@ -90,7 +90,7 @@ class MediaPart:
             self._promised = int(duration * self._stream.time_base * self.sample_rate)
 
     def close(self) -> None:
-        """Close the decoder; the file stays open."""
+        """Close the decoder, but leave the file open."""
         if self._container is not None:
             self._container.close()
 
@@ -106,7 +106,7 @@ class MediaPart:
             source = _Source(self._file, self.name)
             self._container = av.open(source, options={"format_whitelist": names})
             streams = self._container.streams.audio
-        except Exception as error:  # of many kinds, OSError and ValueError among them
+        except Exception as error:  # of many types, OSError and ValueError among them
             raise ValueError(f"{self.name!r} cannot be read as audio ({_told(error)})") from error
         known = [stream for stream in streams if stream.codec_context is not None]
         if not known:
@@ -117,14 +117,14 @@ class MediaPart:
         self._interleaved = av.AudioResampler("flt", self._stream.layout, self._stream.rate)
 
     def length(self) -> int:
-        """How many samples can be read; all are decoded for it, once."""
+        """Return the number of samples that can be read; the first call decodes all of them."""
         if self._length is None:
             self.restart()
             self._length = sum(map(len, self._decoded("float32")))
         return self._length
 
     def samples(self, first: int, count: int, dtype: str) -> Iterator[NDArray[np.floating]]:
-        """Samples of all channels in blocks, from `first` on, as many as there are to `count`."""
+        """Yield blocks of all channels from sample `first` on, at most `count` samples in all."""
         self.restart()
         blocks = self._decoded(dtype, first) if first else self._decoded(dtype)
         for block in blocks:
@@ -134,7 +134,7 @@ class MediaPart:
             count -= len(block)
 
     def _decoded(self, dtype: str, first: int = 0) -> Iterator[NDArray[np.floating]]:
-        """Samples of shape (n_samples_i, n_channels) from `first` on."""
+        """Yield blocks of shape (n_samples_i, n_channels) from sample `first` on."""
         pending: list[NDArray[Any]] = []
         n_pending = 0
         position: int | None = None
@@ -154,20 +154,22 @@ class MediaPart:
             yield np.concatenate(pending).astype(dtype)
 
     def _float(self, frame: Any) -> NDArray[np.float32]:
-        """Samples of a frame, of shape (n_samples, n_channels), between -1 and 1."""
+        """Convert a frame to samples between -1 and 1, of shape (n_samples, n_channels)."""
         import av
 
         try:
-            # Interleaved: PyAV reads planes that are not there if there are more than eight.
+            # Interleaved samples, as PyAV reads beyond the planes of more than eight channels.
             parts = self._interleaved.resample(frame)
         except (av.error.FFmpegError, ValueError) as error:
-            self._warn(f"changes its form, and what cannot be understood is left out: {error}")
+            self._warn(
+                f"changes its format, and sound that cannot be converted is left out: {error}"
+            )
             return np.empty((0, self.n_channels), np.float32)
         joined = [part.to_ndarray().reshape(-1, self.n_channels) for part in parts]
         return np.concatenate(joined) if joined else np.empty((0, self.n_channels), np.float32)
 
     def _frames(self, first: int) -> Iterator[Any]:
-        """Frames from a little before a sample on; what is damaged is left out."""
+        """Yield the frames from shortly before a sample on, without those that are damaged."""
         import av
 
         if first and not self._seek(first):
@@ -209,7 +211,7 @@ class MediaPart:
         return True
 
     def _place(self, frame: Any) -> int:
-        """Which sample a frame begins with; the first one, if it does not say."""
+        """Return the sample at which a frame begins; 0 if the frame has no time."""
         if frame.time is None:
             return 0
         return max(0, round((frame.time - (self._began or 0.0)) * self.sample_rate))

@@ -1,8 +1,8 @@
-"""MP3 files whose own table of contents is missing or speaks of a part of them only.
+"""Repair MP3 files whose frame count is missing or covers only a part of the file.
 
-An MP3 is a row of frames. A first frame without sound (``Xing`` or ``Info``) may say how
-many there are. Where it does not, libsndfile guesses by the first frames' bit rate, and
-reads no more than it guessed; where files were joined, it reads the first.
+An MP3 is a sequence of frames. A first frame without sound (``Xing`` or ``Info``) may state how
+many there are. If it does not, libsndfile guesses their number from the bit rate of the first
+frames and reads no more than that; of files that were joined, it reads only the first.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ _BIT_RATES = (
     (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0),
 )
 _SAMPLE_RATES = (44100, 48000, 32000)
-# How a frame about the frames of the file is known.
+# Markers of a frame that describes the other frames of the file.
 _ABOUT = (b"Xing", b"Info")
-# So many frames in a row are no accident.
+# Bytes that look like frames are frames if this many of them follow each other.
 _CERTAIN = 3
 
 
 class Layout(NamedTuple):
-    """A first frame that says how many frames there are, and the bytes that hold them.
+    """A first frame that states the number of frames, and the ranges of bytes that hold them.
 
-    ``repaired`` says what is missing of what the file's own first frame promises, if so.
+    ``repaired`` says how much the file lacks of what its own first frame promises, or is None.
     """
 
     header: bytes
@@ -35,19 +35,19 @@ class Layout(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    """What all frames of a file have in common.
+    """The properties that all frames of a file share.
 
     Attributes
     ----------
     second : int
-        Second byte of their headers, with the bit set that says there is no checksum.
+        Second byte of their headers, with the bit for "no checksum" set.
     lengths : dict of int to int
-        Bytes of a frame by the third byte of its header.
+        Number of bytes of a frame by the third byte of its header.
     mono : bool
     side : int
-        Bytes between the header and what a frame says of all frames.
+        Number of bytes between the header of a frame and the marker in the describing frame.
     seconds : float
-        That a frame lasts.
+        Duration of a frame.
     """
 
     second: int
@@ -58,12 +58,12 @@ class _Kind(NamedTuple):
 
 
 def layout(file: BinaryIO, start: int) -> Layout | None:
-    """How to read all frames from a byte on; None if the file says so itself, and rightly.
+    """Find all frames from a byte on; None if the file itself states them correctly.
 
     Raises
     ------
     ValueError
-        If it ends before there is any sound.
+        If the file ends before its first whole frame of sound.
     """
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         begin = _behind_tag(data, start)
@@ -82,7 +82,7 @@ def layout(file: BinaryIO, start: int) -> Layout | None:
     n_bytes = sum(stop - begin for begin, stop in ranges)
     repaired, delays = None, b"" if told is None else told.delays
     if told is not None and n_frames < told.n_frames - 1:
-        # What encoders add at the end is not there.
+        # The padding that encoders add at the end is missing, so none may be removed.
         delays = delays[:22] + bytes([delays[22] & 0xF0, 0]) + delays[24:] if delays else b""
         repaired = (
             f"is cut short: its header promises {told.n_frames * kind.seconds:.2f} s, "
@@ -92,7 +92,7 @@ def layout(file: BinaryIO, start: int) -> Layout | None:
 
 
 def _ends_at_once(data: mmap.mmap, position: int) -> bool:
-    """Whether the file ends within the first frame that has sound, or before."""
+    """Tell whether the file ends before or within the first frame that has sound."""
     kind = _kind(data, position)
     if kind is None:
         return False
@@ -102,15 +102,15 @@ def _ends_at_once(data: mmap.mmap, position: int) -> bool:
 
 
 def _is_right(told: _Told, data: mmap.mmap, position: int) -> bool:
-    """Whether all frames are there, and no others behind them."""
-    # The decoder, too, takes a hundredth less for right.
+    """Tell whether all stated frames are present and no others follow them."""
+    # The decoder, too, tolerates a file that is shorter by one percent.
     if not told.n_bytes or len(data) - position < 0.99 * told.n_bytes:
         return False
     return _first_frame(data, position + told.n_bytes) is None
 
 
 def _behind_tag(data: mmap.mmap, position: int) -> int:
-    """Where an ID3v2 tag ends that begins here."""
+    """Return the position after any ID3v2 tags that begin here."""
     while data[position : position + 3] == b"ID3" and position + 10 <= len(data):
         size = data[position + 6 : position + 10]
         length = sum(byte << shift for byte, shift in zip(size, (21, 14, 7, 0), strict=True))
@@ -119,7 +119,7 @@ def _behind_tag(data: mmap.mmap, position: int) -> int:
 
 
 def _kind(data: mmap.mmap, position: int) -> _Kind | None:
-    """The kind of the frame that may begin here."""
+    """Return the kind of the frame that may begin here; None if none can."""
     if position + 4 > len(data) or data[position] != 0xFF:
         return None
     second, third = data[position + 1], data[position + 2]
@@ -137,20 +137,20 @@ def _kind(data: mmap.mmap, position: int) -> _Kind | None:
     }
     mono = data[position + 3] >> 6 == 3
     side = (17 if mono else 32) if version == 3 else (9 if mono else 17)
-    # Whether a frame has a checksum may differ from frame to frame.
     seconds = (1152 if version == 3 else 576) / rate
+    # Frames of one file may differ in whether they have a checksum, so this bit is ignored.
     return _Kind(second | 1, lengths, mono, side, seconds) if third in lengths else None
 
 
 def _length(data: mmap.mmap, position: int, kind: _Kind) -> int:
-    """Bytes of the frame that begins here; 0: none does."""
+    """Return the number of bytes of the frame that begins here; 0 if none does."""
     if position + 4 > len(data) or data[position] != 0xFF or data[position + 1] | 1 != kind.second:
         return 0
     return kind.lengths.get(data[position + 2], 0)
 
 
 def _first_frame(data: mmap.mmap, position: int) -> tuple[int, _Kind] | None:
-    """The first frame from here on that others follow."""
+    """Find the first frame from here on that is followed by others."""
     while (position := data.find(b"\xff", position)) >= 0:
         kind = _kind(data, position)
         if kind is not None:
@@ -167,7 +167,7 @@ def _first_frame(data: mmap.mmap, position: int) -> tuple[int, _Kind] | None:
 
 
 class _Told(NamedTuple):
-    """What a first frame says of the others: 0 where it does not; and its part on delays."""
+    """What the first frame states about the others, 0 where it is silent, and its delay field."""
 
     n_frames: int
     n_bytes: int
@@ -175,7 +175,7 @@ class _Told(NamedTuple):
 
 
 def _told(data: mmap.mmap, position: int, kind: _Kind) -> _Told | None:
-    """What the frame here says of all others, if it is one that does."""
+    """Read what the frame here states about all others; None if it is an ordinary frame."""
     place = position + 4 + kind.side
     if data[place : place + 4] not in _ABOUT:
         return None
@@ -193,7 +193,10 @@ def _told(data: mmap.mmap, position: int, kind: _Kind) -> _Told | None:
 
 
 def _frames(data: mmap.mmap, position: int, kind: _Kind) -> tuple[list[tuple[int, int]], int]:
-    """Ranges of bytes with frames, and how many: without tags, junk and frames about frames."""
+    """Find the ranges of bytes with frames of sound, and the number of these frames.
+
+    Tags, junk and describing frames are left out.
+    """
     ranges: list[tuple[int, int]] = []
     n_frames = 0
     about = 4 + kind.side
@@ -223,7 +226,7 @@ def _next_frame(data: mmap.mmap, position: int, kind: _Kind) -> int | None:
 
 
 def _header(kind: _Kind, n_frames: int, n_bytes: int, delays: bytes) -> bytes:
-    """A frame without sound that says how many frames and bytes follow."""
+    """Make a frame without sound that states how many frames and bytes follow."""
     third = max(kind.lengths, key=lambda key: (kind.lengths[key] < 1000, kind.lengths[key]))
     length = kind.lengths[third]
     begin = bytes([0xFF, kind.second, third, 0xC4 if kind.mono else 0x44]) + bytes(kind.side)

@@ -1,4 +1,4 @@
-"""A recording as libsndfile decodes it: what can be read, however far its header is from it."""
+"""Decode a recording with libsndfile: all that can be read, even if its header is wrong."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from numpy.typing import NDArray
 from .._utils.interrupts import interrupts_wait
 from .repair import Source, Spliced, end_of_part, endless_flac, ogg_has_end, source_at
 
-# Samples of all channels together that are read at once: memory does not grow with the
-# number of channels or the sample rate.
+# Number of samples, of all channels together, that are read at once. Memory thus does not grow
+# with the number of channels or the sample rate.
 BLOCK = 2**19
-# Bytes that a decoder reads before it needs them, at most.
+# Largest number of bytes that a decoder reads ahead.
 _READ_AHEAD = 2**14
-# Headers that do not know a length claim the most that there can be, or nearly.
+# Headers written without knowing the length claim about the largest possible one.
 _UNKNOWN_LENGTH = 2**35
 _UNKNOWN_SIZE = 2**31 - 2**16
-# What an MP3 sounds like depends on so many samples before.
+# Number of preceding samples on which the decoded sound of an MP3 depends.
 _RUN_UP = 11520
-# Seconds behind damage at which reading is tried again.
+# Distances in seconds after damage at which reading is tried again.
 _BEHIND = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
 class Part:
-    """A recording in a file, from a byte on: most files are one.
+    """A recording that begins at a byte of a file; most files are a single recording.
 
     Parameters
     ----------
     file : binary file, unbuffered
     name : str
-        Of the file, for errors and warnings.
+        Name of the file, for errors and warnings.
     start : int, default=0
-        Byte.
+        Byte at which the recording begins.
 
     Raises
     ------
     ValueError
-        If it is no audio.
+        If the file is not audio.
     """
 
     def __init__(self, file: BinaryIO, name: str, start: int = 0):
@@ -63,11 +63,11 @@ class Part:
         self._warn_of_header()
 
     def close(self) -> None:
-        """Close the decoder; the file stays open."""
+        """Close the decoder, but leave the file open."""
         self._sound.close()
 
     def restart(self) -> None:
-        """Go to the first sample, with a new decoder: one that has failed stays broken."""
+        """Go to the first sample, with a new decoder, as one that has failed stays broken."""
         if self._used:
             self._sound.close()
             self._sound = self._decoder()
@@ -75,17 +75,17 @@ class Part:
 
     @property
     def stop(self) -> int | None:
-        """Byte at which it ends, if that is known before it is read."""
+        """Byte at which the recording ends; None if that is not known before it is read."""
         return self._source.stop
 
     def samples(self, first: int, count: int, dtype: str) -> Iterator[NDArray[np.floating]]:
-        """Samples of all channels in blocks, from `first` on, as many as there are to `count`."""
-        # Its length may turn out to be more than the header states.
+        """Yield blocks of all channels from sample `first` on, at most `count` samples in all."""
+        # The recording may turn out to be longer than the header states.
         if not self._go_to(first) and not (first < self.length() and self._go_to(first)):
             return
         position, error = first, None
         while count > 0:
-            # Asked for more than it thinks there is, a decoder may read on, and drop it.
+            # A decoder that is asked for more than it expects may read that and drop it.
             ahead = self._promised - position if self._promised > position else count
             most = max(1, BLOCK // self.n_channels)
             block, error = self._read(min(count, ahead, most), dtype)
@@ -111,7 +111,7 @@ class Part:
             self._warn_if_short(position)
 
     def length(self) -> int:
-        """How many samples can be read: that of the header, if it is right."""
+        """Return the number of samples that can be read: that of the header, if it is right."""
         if not 0 < self._promised < _UNKNOWN_LENGTH or not self._has_last_second():
             self.restart()
             return sum(map(len, self.samples(0, _UNKNOWN_LENGTH, "float32")))
@@ -123,7 +123,7 @@ class Part:
         source = self._source.file
         source.seek(0)
         try:
-            # By descriptor, which needs no call back into Python, nor a name in UTF-8.
+            # A descriptor needs neither callbacks into Python nor a file name in UTF-8.
             given = self._file.fileno() if source is self._file else source
             with self._undisturbed():
                 return soundfile.SoundFile(given, closefd=False)
@@ -131,11 +131,11 @@ class Part:
             raise unreadable(self.name, error) from error
 
     def _undisturbed(self) -> AbstractContextManager[None]:
-        """Where libsndfile calls back into Python, Ctrl-C waits until it is done."""
+        """Make Ctrl-C wait until libsndfile returns if it calls back into Python."""
         return interrupts_wait() if isinstance(self._source.file, Spliced) else nullcontext()
 
     def _has_last_second(self) -> bool:
-        """Whether the header's length is right, for all that is to be seen at its end."""
+        """Tell whether the recording ends where its header says, by reading its last second."""
         left = min(self._promised, self.sample_rate)
         if not self._sound.seekable() or not self._go_to(self._promised - left):
             return False
@@ -147,7 +147,7 @@ class Part:
         return not self._goes_on(self._promised)
 
     def _go_to(self, sample: int) -> bool:
-        """Make `sample` the next to be read; False if the recording ends before."""
+        """Make `sample` the next to be read; return False if the recording ends before it."""
         run_up = min(sample, _RUN_UP) if self._sound.format == "MP3" else 0
         if not self._used and not sample:
             return True
@@ -157,7 +157,7 @@ class Part:
         return self._skip(sample)
 
     def _bound(self) -> None:
-        """Let the decoder see this recording alone, before it looks for a place in it."""
+        """Hide recordings that follow in the file from the decoder, before it seeks."""
         self._is_bounded = True
         if self._source.stop is None:
             stop = end_of_part(self._file, self.start)
@@ -187,13 +187,13 @@ class Part:
         return True
 
     def _read(self, count: int, dtype: str) -> tuple[NDArray[np.floating], Exception | None]:
-        """What can be read of the next samples of all channels, and the error behind it."""
+        """Read up to `count` samples of all channels; return them and the error that stopped it."""
         import soundfile
 
         self._used = True
         buffer = np.empty((count, self.n_channels), dtype)
         breaks_off = self._sound.format == "FLAC"
-        if breaks_off:  # within a block, and what came before then lies in the buffer
+        if breaks_off:  # an error within a block leaves the samples before it in the buffer
             buffer.fill(np.nan)
         try:
             with self._undisturbed():
@@ -203,7 +203,7 @@ class Part:
             return buffer[: int(unset.argmax()) if unset.any() else count], error
 
     def _behind_damage(self, sample: int) -> int | None:
-        """Where reading goes on behind damage, and make that the next to be read."""
+        """Go to the first sample that can be read after damage and return it; None if none can."""
         if self._sound.format != "FLAC" or not sample < self._promised < _UNKNOWN_LENGTH:
             return None
         for seconds in _BEHIND:
@@ -218,7 +218,7 @@ class Part:
         return None
 
     def _goes_on(self, sample: int) -> bool:
-        """Whether a FLAC has more behind the end that its header states; go there if so."""
+        """Tell whether a FLAC continues after the end that its header states; go there if so."""
         n_behind = os.fstat(self._file.fileno()).st_size - self._file.tell()
         if self._sound.format != "FLAC" or self._promised >= _UNKNOWN_LENGTH or self._is_all:
             return False
@@ -246,13 +246,16 @@ class Part:
             )
 
     def _warn_of_header(self) -> None:
-        """libsndfile reads a WAV as far as it goes, and tells only its log of what is wrong."""
+        """Warn of errors of the header, of which libsndfile itself only writes to its log."""
         if self._sound.format == "OGG" and not self.start and not ogg_has_end(self._file):
-            self._warn("seems to be cut short: its last page is not marked so. All of it is used")
+            self._warn(
+                "seems to be cut short: its last page is not marked as the "
+                "last one. All of it is used"
+            )
         if self._source.repaired:
             self._warn(self._source.repaired)
         told = re.search(r"^data : (\d+) \(should be (\d+)\)", self._sound.extra_info, re.MULTILINE)
-        # Programs that write into a pipe do not know the length, and promise the most there is.
+        # Programs that write to a pipe do not know the length and state the largest possible one.
         if told and int(told[2]) < int(told[1]) < _UNKNOWN_SIZE:
             self._warn(
                 f"is cut short: its header promises {told[1]} bytes of samples, {told[2]} are "
@@ -260,21 +263,22 @@ class Part:
             )
 
     def _warn(self, text: str) -> None:
-        warnings.warn(f"{self.name!r} {text}", stacklevel=2)  # so that a file is told of once
+        # Located in this module and not in calling code, so that Python shows each warning once.
+        warnings.warn(f"{self.name!r} {text}", stacklevel=2)
 
 
 def _sizes(count: int, most: int) -> Iterator[int]:
-    """`count` in pieces."""
+    """Split `count` into pieces of at most `most`."""
     while count > 0:
         yield min(count, max(1, most))
         count -= max(1, most)
 
 
 def unreadable(name: str, error: Exception) -> ValueError:
-    """What to raise for a file that libsndfile gives up on."""
+    """Make the error for a file that libsndfile cannot read."""
     told = str(getattr(error, "error_string", error))
-    if told.startswith("File does not exist"):  # it was opened before
-        told = "it begins as an MP3, but no sound can be made of it"
+    if told.startswith("File does not exist"):  # which is wrong, as it was opened before
+        told = "it begins as an MP3, but has no sound that can be decoded"
     return ValueError(
         f"{name!r} cannot be read as audio ({told}); WAV, FLAC, Ogg and MP3 are supported. "
         "Convert others first, with ffmpeg -i IN OUT.flac for example"

@@ -1,4 +1,4 @@
-"""Recordings on disk: the one reader of blocks that everything else reads through."""
+"""Read recordings on disk in blocks; all other code reads audio through this module."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ from .media import MediaPart, has_av, is_media
 from .parts import Part
 from .repair import next_start
 
-# What can be the sample rate of a recording, in Hz. A header that claims another is broken,
-# and resampling from 1 Hz would fill the disk.
+# Lowest and highest plausible sample rate of a recording in Hz. A header that claims another is
+# broken, and resampling from 1 Hz would fill the disk.
 _RATES = (100, 10_000_000)
-# The power of a window of louder samples is no 32-bit number.
+# The power of a window of louder samples would overflow a 32-bit float.
 _LOUDEST = 1e14
 
 
 class AudioFile:
-    """A recording on disk, read in blocks of one channel.
+    """A recording on disk, read in blocks and averaged over channels.
 
-    Headers lie about lengths, so blocks go to the real end: a file that is cut short gives
-    what is there, files that were joined are read one after the other. Use it as a context
-    manager, or close it.
+    Reading goes to the real end of the file, as headers may state a wrong length: a file that
+    is cut short gives the samples that are there, and recordings that were joined into one file
+    are read one after the other. Use it as a context manager, or close it.
 
     Parameters
     ----------
     path : str or PathLike
-        WAV, FLAC, Ogg, MP3 or whatever else libsndfile reads; with PyAV (the extra
-        ``media``) also M4A, MP4, MOV, WebM, 3GP, AAC, WMA and the sound of other films.
+        File in WAV, FLAC, Ogg, MP3 or any other format that libsndfile reads; with PyAV (the
+        extra ``media``) also M4A, MP4, MOV, WebM, 3GP, AAC, WMA and the sound of other videos.
 
     Attributes
     ----------
     name : str
         The path.
     sample_rate : int
-        In Hz.
+        Sample rate in Hz.
     n_channels : int
     holds_floats : bool
-        Whether its samples are stored as floating-point numbers, and may be NaN.
+        Whether samples are stored as floating-point numbers, which may be NaN.
     n_read : int
-        Samples of each channel that the blocks given so far have had; at the end of a
-        recording read from its start, its length.
+        Number of samples of each channel in the blocks so far; the length of the recording
+        once it has been read from start to end.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is no audio, or no file that can be read more than once, as a pipe.
+        If it is not audio, or not a regular file but, for example, a pipe.
 
     Examples
     --------
@@ -85,7 +85,7 @@ class AudioFile:
             )
 
     def _decoder(self) -> Part | MediaPart:
-        """Of libsndfile, or where that cannot read the file, of FFmpeg."""
+        """Return a decoder of libsndfile or, if that cannot read the file, of FFmpeg."""
         try:
             return Part(self._file, self.name)
         except ValueError as error:
@@ -121,13 +121,14 @@ class AudioFile:
         Parameters
         ----------
         start, stop : float, default=0, None
-            Of the part, in seconds; None: to the end.
+            Begin and end of the part in seconds; None reads to the end.
         dtype : {"float32", "float64"}, default="float32"
 
         Yields
         ------
         array of shape (n_samples_i,)
-            None is empty; together with all channels none has more than 2**19 samples.
+            Consecutive samples. No block is empty, and none has more than 2**19 samples, all
+            channels counted.
 
         Raises
         ------
@@ -137,7 +138,7 @@ class AudioFile:
         Warns
         -----
         UserWarning
-            If there is less than the header promises, or a part cannot be read.
+            If there is less audio than the header promises, or a part cannot be read.
         """
         skip = round(start * self.sample_rate)
         left = sys.maxsize if stop is None else round(stop * self.sample_rate) - skip
@@ -153,7 +154,7 @@ class AudioFile:
             skip = 0 if self.n_read > n_before or not skip else max(0, skip - part.length())
 
     def duration(self) -> float:
-        """Seconds that can be read, which may be less than the header says.
+        """Return the seconds of audio that can be read, which may differ from the header.
 
         Returns
         -------
@@ -170,7 +171,7 @@ class AudioFile:
         return n_samples / self.sample_rate
 
     def _parts(self) -> Iterator[Part | MediaPart]:
-        """The recording, and those that were joined to it: each when that before is read."""
+        """Yield the recording and any joined to it, each after the one before has been read."""
         part: Part | MediaPart = self._first
         part.restart()
         yield part
@@ -204,11 +205,12 @@ def _with_both_errors(file: BinaryIO, name: str, error: ValueError) -> MediaPart
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, stacklevel=2)  # one place, so that a file is told of once
+    # Located in this module and not in calling code, so that Python shows each warning once.
+    warnings.warn(text, stacklevel=2)
 
 
 def open_audio(path: str | os.PathLike[str]) -> AudioFile:
-    """Open a recording to read its blocks: see :class:`AudioFile`."""
+    """Open a recording to read it in blocks; see :class:`AudioFile`."""
     return AudioFile(path)
 
 
@@ -222,17 +224,17 @@ def read_audio(
 ) -> NDArray[np.floating]:
     """Read a file, or a part of it, as one channel at the given sample rate.
 
-    WAV, FLAC, Ogg, MP3 and whatever else libsndfile reads, and with PyAV (the extra
-    ``media``) M4A, MP4, MOV, WebM, AAC, WMA and the like; channels are averaged.
+    It reads WAV, FLAC, Ogg, MP3 and any other format of libsndfile, and with PyAV (the extra
+    ``media``) M4A, MP4, MOV, WebM, AAC, WMA and the like. Channels are averaged.
 
     Parameters
     ----------
     path : str or PathLike
     sample_rate : int
-        In Hz; other rates are resampled.
+        Sample rate of the result in Hz; files of other rates are resampled.
     dtype : {"float32", "float64"}, default="float32"
     start, stop : float, default=0, None
-        Of the part, in seconds; None: to the end.
+        Begin and end of the part in seconds; None reads to the end.
 
     Returns
     -------
@@ -257,7 +259,7 @@ def read_audio(
     samples = np.empty(0, dtype)
     with AudioFile(path) as file:
         for block in file.blocks(start, stop, dtype):
-            # Grows in place: the header does not say for certain how much there will be.
+            # The array grows in place, as the header may state a wrong length.
             samples.resize(len(samples) + len(block), refcheck=False)
             samples[-len(block) :] = block
     if not len(samples):
@@ -266,23 +268,23 @@ def read_audio(
 
 
 def audio_duration(path: str | os.PathLike[str]) -> float:
-    """Seconds in a file, as far as it can be read.
+    """Return the seconds of audio in a file that can be read.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is no audio, or has no samples.
+        If it is not audio, or has no samples.
     """
     with AudioFile(path) as file:
         return file.duration()
 
 
 def check_audio(path: str | os.PathLike[str]) -> float:
-    """Seconds in a file, once it is certain that features can be computed of all of them.
+    """Check that features can be computed of all of a file, and return its seconds of audio.
 
-    Where samples are stored as floating-point numbers, which may be NaN, all are read.
+    If samples are stored as floating-point numbers, which may be NaN, all of them are read.
 
     Parameters
     ----------
@@ -297,7 +299,8 @@ def check_audio(path: str | os.PathLike[str]) -> float:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is no audio, has no samples, or has samples that are no sound; says where.
+        If it is not audio, has no samples, or has samples that are infinite, NaN or far too
+        large; the message says where.
     """
     with AudioFile(path) as file:
         if not file.holds_floats:
@@ -317,7 +320,7 @@ def check_audio(path: str | os.PathLike[str]) -> float:
 
 
 def _open(name: str) -> BinaryIO:
-    """The file, if it is a regular one: a pipe without a writer would wait for ever."""
+    """Open a regular file; nothing else, as a pipe without a writer would wait forever."""
     try:
         state = os.stat(name)
         if not stat.S_ISREG(state.st_mode):

@@ -1,8 +1,8 @@
-"""Files whose headers are wrong, or that are several in one, as libsndfile understands them.
+"""Make libsndfile read files with wrong headers, and files that were joined into one.
 
-libsndfile believes the lengths in headers, and hears only the first of files that were
-joined. Here a header that says too little is replaced in what libsndfile is given to read;
-the file itself is left as it is.
+libsndfile trusts the lengths in headers, and of files that were joined it reads only the first.
+Therefore, it is given a corrected header if that of a file states too little. The file itself
+is not changed.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from typing import BinaryIO, NamedTuple
 
 from . import mp3
 
-# Headers and decoders read ahead by no more than this, in bytes.
+# Largest number of bytes that headers take, and that decoders read ahead.
 AHEAD = 2**17
-# Bytes behind the samples of a WAV that are no chunks, and too few to be samples.
+# Fewer bytes than this after the samples of a WAV that are no chunks are not samples either.
 _JUNK = 4096
-# Programs that cannot know a length write the most that there can be, or nearly.
+# Programs that cannot know the length write about the largest possible one.
 _UNKNOWN = 2**31 - 2**16
 _UNFINISHED = "has a broken header: it says that there are no samples; what is there is used"
 
 
 class Spliced(io.RawIOBase):
-    """A file to read that is put together from bytes and from ranges of another file.
+    """A readable file that is made up of given bytes and of ranges of another file.
 
     Parameters
     ----------
     file : binary file
-        The other file; its position is changed.
-    pieces : list of bytes, or of (start, stop)
-        In their order.
+        The other file; reading changes its position.
+    pieces : list of bytes or (start, stop)
+        Bytes and ranges of the other file, in order.
     """
 
     def __init__(self, file: BinaryIO, pieces: list[bytes | tuple[int, int]]):
@@ -82,15 +82,15 @@ class Spliced(io.RawIOBase):
 
 
 class Source(NamedTuple):
-    """What libsndfile is given to read.
+    """The input that libsndfile is given.
 
     Attributes
     ----------
     file : binary file or Spliced
     stop : int or None
-        Byte of the file at which it ends; None: known only when it has been read.
+        Byte of the file at which the recording ends; None if that is known only after reading.
     repaired : str or None
-        What was wrong and what is done about it, as the end of a sentence about the file.
+        Description of the repair, as the end of a sentence that begins with the file name.
     """
 
     file: BinaryIO | Spliced
@@ -99,7 +99,7 @@ class Source(NamedTuple):
 
 
 def source_at(file: BinaryIO, start: int) -> Source:
-    """What to give to libsndfile for the recording that begins at this byte of a file."""
+    """Return the input for libsndfile for the recording that begins at this byte of a file."""
     size = os.fstat(file.fileno()).st_size
     file.seek(start)
     begin = file.read(12)
@@ -122,7 +122,7 @@ def source_at(file: BinaryIO, start: int) -> Source:
 
 
 def endless_flac(file: BinaryIO, start: int) -> Source:
-    """A FLAC whose header does not say how long it is, so that all of it is read."""
+    """Return a FLAC without the length in its header, so that all of it is read."""
     size = os.fstat(file.fileno()).st_size
     file.seek(start)
     header = bytearray(file.read(26))
@@ -132,31 +132,31 @@ def endless_flac(file: BinaryIO, start: int) -> Source:
 
 
 def next_start(file: BinaryIO, start: int, stop: int | None) -> int | None:
-    """Where behind a recording that was read another begins, in files that were joined.
+    """Find where the next recording begins in files that were joined; None if there is none.
 
     Parameters
     ----------
     file : binary file
-        Its position tells about where the recording ends, unless `stop` does.
+        The file; if `stop` is None, its position must be about where the recording ends.
     start : int
-        Byte at which the recording begins.
+        Byte at which the recording that was read begins.
     stop : int or None
-        Byte at which it ends, if that is known.
+        Byte at which that recording ends, if known.
     """
     if stop is not None:
         return stop if stop < os.fstat(file.fileno()).st_size else None
     position = file.tell()
     file.seek(start)
     magic = file.read(4)
-    file.seek(position)  # the decoder's, too
+    file.seek(position)  # the decoder shares this position
     return _following(file, magic, start, position - AHEAD)
 
 
 def end_of_part(file: BinaryIO, start: int) -> int | None:
-    """Where another recording begins behind that at `start`, whatever has been read of it.
+    """Find where the recording after the one at `start` begins; None if there is none.
 
-    The whole file is looked through, once in a process. Decoders that look for a place in it
-    would else find the same place of another recording.
+    The whole file is searched, however much of it has been read, and the process remembers the
+    result. Without this limit, a decoder that seeks could end up in another recording.
     """
     status = os.fstat(file.fileno())
     key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, start)
@@ -175,7 +175,7 @@ _ENDS: dict[tuple[int, ...], int | None] = {}
 
 
 def _following(file: BinaryIO, magic: bytes, start: int, position: int) -> int | None:
-    """The first FLAC from `position` on, or the next Ogg, behind one of its kind."""
+    """Find the next recording of the same format: a FLAC from `position` on, or an Ogg."""
     if magic not in (b"OggS", b"fLaC"):
         return None
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -183,7 +183,8 @@ def _following(file: BinaryIO, magic: bytes, start: int, position: int) -> int |
             return _next_ogg(data, start)
         place = max(start + 4, position)
         while (place := data.find(magic, place)) >= 0:
-            # A block of 34 bytes that describes the stream comes first, alone or not.
+            # A FLAC begins with a block of 34 bytes that describes the stream; a flag in its
+            # header says whether it is the only one.
             if data[place + 4 : place + 8] in (b"\0\0\0\x22", b"\x80\0\0\x22"):
                 return place
             place += 4
@@ -191,7 +192,7 @@ def _following(file: BinaryIO, magic: bytes, start: int, position: int) -> int |
 
 
 def ogg_has_end(file: BinaryIO) -> bool:
-    """Whether the last page of an Ogg file is marked as the last one of its stream."""
+    """Tell whether the last page of an Ogg file is marked as the last one of its stream."""
     position = file.tell()
     file.seek(max(0, os.fstat(file.fileno()).st_size - 2**17))  # no page is longer
     content = file.read()
@@ -201,7 +202,7 @@ def ogg_has_end(file: BinaryIO) -> bool:
 
 
 def _next_ogg(data: mmap.mmap, start: int) -> int | None:
-    """Where a stream begins behind another; streams of one recording begin side by side."""
+    """Find where a new recording begins; the streams of one recording begin side by side."""
     is_within, place = False, start
     while (place := data.find(b"OggS\0", place)) >= 0 and place + 5 < len(data):
         begins = bool(data[place + 5] & 2)
@@ -213,7 +214,7 @@ def _next_ogg(data: mmap.mmap, start: int) -> int | None:
 
 
 def _aiff(file: BinaryIO, start: int, size: int) -> Source | None:
-    """An AIFF whose header was written before its samples, and not after them; None if not."""
+    """Repair an AIFF whose header was not completed after its samples; None if all is well."""
     begin, length = _chunks(file, start + 12, size, b"SSND", ">4sI").get(b"SSND", (size, 0))
     if length > 8 or size - begin <= _JUNK:
         return None
@@ -223,7 +224,7 @@ def _aiff(file: BinaryIO, start: int, size: int) -> Source | None:
 
 
 def _wav(file: BinaryIO, start: int, size: int, is_long: bool) -> Source:
-    """A WAV, or what to read instead if its header says less than there is."""
+    """Return a WAV, repaired if its header states fewer samples than there are."""
     chunks = _chunks(file, start + 12, size)
     whole: BinaryIO | Spliced = file if not start else Spliced(file, [(start, size)])
     begin, length = chunks.get(b"data", (size, 0))
@@ -252,7 +253,7 @@ def _wav(file: BinaryIO, start: int, size: int, is_long: bool) -> Source:
 def _wav_pieces(
     file: BinaryIO, start: int, chunks: dict[bytes, tuple[int, int]], size: int, is_long: bool
 ) -> list[bytes | tuple[int, int]]:
-    """The WAV with the sizes that are right, or an RF64 where they are too large for a WAV."""
+    """Return the WAV with the right sizes, or an RF64 if they are too large for a WAV."""
     begin = chunks[b"data"][0]
     n_bytes = size - begin
     if not is_long and size - start < 2**32:
@@ -270,7 +271,7 @@ def _wav_pieces(
 def _chunks(
     file: BinaryIO, position: int, size: int, last: bytes = b"data", layout: str = "<4sI"
 ) -> dict[bytes, tuple[int, int]]:
-    """Where the content of each chunk up to the samples begins, and how long it says it is."""
+    """Find where the content of each chunk up to the samples begins, and its stated length."""
     found: dict[bytes, tuple[int, int]] = {}
     while position + 8 <= size and last not in found:
         file.seek(position)
@@ -281,7 +282,10 @@ def _chunks(
 
 
 def _end_of_chunks(file: BinaryIO, position: int, size: int) -> int | None:
-    """Where the chunks behind the samples end: at another WAV, or the file's end; None: never."""
+    """Find where the chunks after the samples end: at another WAV or the end of the file.
+
+    None if something else than chunks follows the samples.
+    """
     while position + 8 <= size:
         file.seek(position)
         name, length = struct.unpack("<4sI", file.read(8))

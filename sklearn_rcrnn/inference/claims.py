@@ -1,8 +1,9 @@
-"""Claims: which of several processes that share a folder works on which recording.
+"""Claims that tell which of several processes that share a folder works on which recording.
 
-A claim is a file that only one process can create. It names the process, which touches it
-while it lives. Nobody removes or renames the claim of another: who takes over a dead one
-creates the file of the next generation, which again only one process can.
+A claim is a file that only one process can create. It names that process, which touches the
+file regularly while it lives. No process removes or renames the claim of a living one. To take
+over a recording from a dead process, another creates the claim of the next generation, which
+again only one process can.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from functools import cache
 from pathlib import Path
 from types import TracebackType
 
-# Seconds between signs of life, and without one after which a process counts as dead. On its
-# own machine a process is asked for directly.
+# Seconds between signs of life, and seconds without one after which a process counts as dead.
+# Processes on the same machine are looked up directly.
 BEAT = 10.0
 DEAD = 90.0
 
 
 class Claims:
-    """The claims of this process in a folder; a context in which they are kept alive.
+    """The claims of this process in a folder, kept alive within a ``with`` block.
 
     Parameters
     ----------
     folder : Path
-        Created if it does not exist.
+        Folder of the claims, which is created if it does not exist.
     beat, dead : float, default=10, 90
         Seconds between signs of life, and seconds without one after which another process may
         take over.
@@ -61,7 +62,7 @@ class Claims:
             self.release(key)
 
     def take(self, key: str) -> bool:
-        """Claim a recording; False if a living process has it."""
+        """Claim a recording; return False if a living process has it."""
         latest = self._latest(key)
         dead = None if latest is None else _told(latest)
         if latest is not None and self._alive(latest):
@@ -75,7 +76,7 @@ class Claims:
         with os.fdopen(handle, "w") as file:
             json.dump({"key": key, **_this_process()}, file)
         if latest is not None and _told(latest) != dead:
-            # A third took over, finished and cleared away between our look and our claim.
+            # Between our look and our claim, a third process took over, finished and cleaned up.
             mine.unlink()
             return False
         with self._lock:
@@ -83,7 +84,7 @@ class Claims:
         return True
 
     def release(self, key: str) -> None:
-        """Let go of a recording, with the claims of the dead that came before."""
+        """Release a recording and remove older claims of dead processes on it."""
         with self._lock:
             mine = self.held.pop(key, None)
         if mine is None:
@@ -92,7 +93,7 @@ class Claims:
             mine.with_suffix(f".{generation}").unlink(missing_ok=True)
 
     def others(self) -> list[str]:
-        """Who else is at work in the folder, as ``host:pid``."""
+        """List the other processes at work in the folder, as ``host:pid``."""
         mine = _owner(_this_process())
         claims = [path for path in self.folder.iterdir() if self._alive(path)]
         return sorted({_owner(told) for path in claims if (told := _told(path))} - {mine})
@@ -109,7 +110,7 @@ class Claims:
         except FileNotFoundError:  # just released
             return False
         told = _told(claim)
-        if told is None:  # being written, or by a process that died over it
+        if told is None:  # being written, or its process died while writing it
             return silent < self.dead
         here = _this_process()
         same = all(told[name] == here[name] for name in ("host", "space"))
@@ -124,7 +125,7 @@ class Claims:
             for path in held:
                 try:
                     os.utime(path)
-                except OSError:  # released meanwhile, or a file server that is away for now
+                except OSError:  # just released, or the file server is away for now
                     continue
 
 
@@ -150,7 +151,7 @@ def _this_process() -> dict:
 
 @cache
 def _described(pid: int) -> dict:
-    try:  # containers may share the name of their host, and count processes each anew
+    try:  # as containers may share a host name while each numbers processes anew
         space = os.readlink("/proc/self/ns/pid")
     except OSError:
         space = ""
@@ -158,20 +159,20 @@ def _described(pid: int) -> dict:
 
 
 def _runs(pid: int, started: str | None) -> bool:
-    """Whether the process is there, and not another that was given its number."""
-    if sys.platform == "win32":  # where a signal of 0 would end it
+    """Tell whether a process still runs, and not a later one with the same number."""
+    if sys.platform == "win32":  # where signal 0 would end the process
         return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # somebody else's
+    except OSError:  # it runs, but belongs to another user
         return True
     return started is None or _started(pid) == started
 
 
 def _started(pid: int) -> str | None:
-    """When a process was started, in the clock of the kernel; None where that is not told."""
+    """Return the start of a process in clock ticks of the kernel; None if it is not known."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             state, *fields = file.read().rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""The engine that lets the workers of a Dask cluster do jobs, on one machine or on many."""
+"""An engine whose jobs the workers of a Dask cluster do, on one machine or on many."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ class ClusterLost(ConnectionError):
 
 
 class Dask:
-    """The workers of a :class:`distributed.Client`.
+    """An engine that uses the workers of a :class:`distributed.Client`.
 
-    Workers that die are the scheduler's business: it gives their jobs to others. If the
-    scheduler itself restarts, what it had not finished is handed to it once more.
+    If a worker dies, the scheduler gives its jobs to others. If the scheduler itself restarts,
+    the jobs that it had not finished are submitted again.
 
     Parameters
     ----------
     estimator : Pipeline
     client : distributed.Client
     patience : float, default=60
-        Seconds to wait for a scheduler that does not answer.
+        Number of seconds to wait for a scheduler that does not answer.
     """
 
     def __init__(self, estimator: Any, client: Any, patience: float | None = None):
@@ -59,7 +59,7 @@ class Dask:
 
     @property
     def n_workers(self) -> int:
-        """Threads of all workers at present; more than one, as workers may come."""
+        """Number of threads of all workers at present; at least two, as workers may join."""
         return max(2, sum(self.client.nthreads().values()))
 
     def run(self, jobs: Jobs) -> Iterator[tuple[Job, Result]]:
@@ -67,7 +67,7 @@ class Dask:
         more, room, looked = True, self.n_workers, time.monotonic()
         while more or self._running:
             asked = True
-            # A few more than there are workers, so that none waits for the next.
+            # Submit a few more jobs than there are workers, so that no worker has to wait.
             while more and asked and len(self._running) < room + room // 2:
                 new, more = next_job(jobs, more)
                 asked = new is not None
@@ -80,7 +80,7 @@ class Dask:
             except queue.Empty:
                 continue
             if job not in self._running or self._running[job] is not future:
-                continue  # of a scheduler that is gone
+                continue  # from a scheduler that is gone
             del self._running[job]
             result, killed = self._result(job, future)
             if result is not None:
@@ -93,7 +93,7 @@ class Dask:
                 self._submit(job)
 
     def _result(self, job: Job, future: Any) -> tuple[Result | None, bool]:
-        """The result of a job, and whether workers died over it; None if it must be done again."""
+        """Return the result of a job, None if it must be repeated, and whether a worker died."""
         from concurrent.futures import CancelledError
 
         from distributed.client import FutureCancelledError
@@ -101,11 +101,11 @@ class Dask:
 
         try:
             return future.result(timeout=self.patience), False
-        except (KilledWorker, OSError, TimeoutError):  # or the result went with its worker
+        except (KilledWorker, OSError, TimeoutError):  # or the worker died with the result
             return None, True
-        except (CancelledError, FutureCancelledError):  # by a scheduler that forgot it, or went
+        except (CancelledError, FutureCancelledError):  # the scheduler forgot the job, or is gone
             return None, False
-        except Exception as error:  # of the worker itself: the model could not be loaded there
+        except Exception as error:  # in the worker itself, for example in loading the model
             return Result([], f"{job.path!r}: {error!r}", 0.0), False
 
     def close(self) -> None:
@@ -117,14 +117,14 @@ class Dask:
     def _submit(self, job: Job) -> None:
         self._wait_for_scheduler()
         if self._sent is None or self._sent.status in ("cancelled", "lost", "error"):
-            # A task rather than data that is scattered: a worker that dies does not take it.
+            # A task rather than scattered data, which would be lost with a worker that dies.
             self._sent = self.client.submit(bytes, self.model, key=f"rcrnn-{self.digest[:16]}")
         future = self.client.submit(_work_here, self._sent, self.digest, job, pure=False)
         self._running[job] = future
         future.add_done_callback(lambda done, job=job: self._done.put((job, done)))
 
     def _look(self, room: int) -> int:
-        """How many workers there are, after a look at whether the scheduler forgot anything."""
+        """Submit jobs again that the scheduler forgot, and return the number of workers."""
         self._wait_for_scheduler()
         for job, future in list(self._running.items()):
             if future.status in ("cancelled", "lost"):
@@ -136,7 +136,7 @@ class Dask:
                 self._alone_since = time.monotonic()
             elif time.monotonic() - self._alone_since > self.patience / 2:
                 warnings.warn(f"{self.address} has no workers: waiting for some", stacklevel=2)
-                self._alone_since = math.inf  # said once
+                self._alone_since = math.inf  # warn only once
             return self.n_workers
         except (OSError, TimeoutError):
             return room
@@ -147,29 +147,29 @@ class Dask:
             if time.monotonic() > end or self.client.status == "closed":
                 raise ClusterLost(
                     f"the scheduler at {self.address} went away and did not "
-                    f"come back within {self.patience:.0f} s. What is done is kept: repeated "
-                    "with a scheduler, the run goes on"
+                    f"come back within {self.patience:.0f} s. What is done is kept: repeat the "
+                    "command with a scheduler, and the run goes on"
                 )
             time.sleep(IDLE)
 
 
 @contextmanager
 def connected(address: str, n_workers: int | None = None) -> Iterator[Any]:
-    """A client of the cluster at an address; ``"local"`` makes one of processes here.
+    """Connect to the cluster at an address; ``"local"`` starts one on this machine.
 
     Parameters
     ----------
     address : str
-        ``"tcp://host:8786"`` or ``"local"``.
+        Address of the scheduler, as ``"tcp://host:8786"``, or ``"local"``.
     n_workers : int, default=None
-        Worker processes of a local cluster; by default as many as there are cores.
+        Number of worker processes of a local cluster; by default the number of cores.
 
     Raises
     ------
     ImportError
-        Without ``distributed``.
+        If ``distributed`` is not installed.
     ConnectionError
-        If nobody answers.
+        If no scheduler answers.
     """
     need("Clusters need", "cluster", "distributed")
     import distributed
@@ -194,13 +194,13 @@ def connected(address: str, n_workers: int | None = None) -> Iterator[Any]:
 
 
 _MODELS: OrderedDict[str, Any] = OrderedDict()
-# How often this process has loaded a model.
+# Number of times that this process has loaded a model.
 N_LOADED = 0
 _LOCK = threading.Lock()
 
 
 def _work_here(model: bytes, digest: str, job: Job) -> Result:
-    """In a worker: load the model, unless that was done for an earlier job, and do the job."""
+    """Do a job in a worker, which loads the model unless it did so for an earlier job."""
     global N_LOADED
     with _LOCK:
         if digest not in _MODELS:

@@ -1,8 +1,8 @@
 """The engines that do jobs: this process, worker processes, or another backend of joblib.
 
-An engine takes jobs from an iterator as it has room for them and gives back each with its
-result, in the order in which they are done. The iterator may give None: there is no job now,
-ask again. A job whose worker dies is given to another; one that kills its workers fails.
+An engine takes jobs from an iterator when it has room for them and yields each with its result,
+in the order in which they finish. The iterator yields None if there is no job now but may be
+later. If a worker dies, its job goes to another; a job that kills several workers fails.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from .transport import packed
 from .work import Job, Result, work, work_elsewhere
 from .worker_process import become_worker, work_here
 
-# A job that has killed this many workers is given up.
+# Number of workers that a job may kill before it is given up.
 STRIKES = 3
-# Seconds until an engine asks again for a job when there was none.
+# Seconds that an engine waits before it asks again for a job, if there was none.
 IDLE = 0.5
 
 Jobs = Iterator[Job | None]
-# Called with a job that is under way, and the seconds of its recording that were read.
+# A function that is called with a running job and the seconds of its recording read so far.
 Progress = Callable[[Job, float], None]
 
 
 class Engine(Protocol):
-    """See the module."""
+    """The interface of engines, which the docstring of the module describes."""
 
     @property
     def n_workers(self) -> int:
-        """How many jobs are worked on at a time, about."""
+        """Approximate number of jobs that are done at the same time."""
 
     def run(self, jobs: Jobs) -> Iterator[tuple[Job, Result]]:
-        """Jobs with their results, as they are done."""
+        """Do jobs, and yield each with its result when it is done."""
 
     def close(self) -> None:
-        """End the workers at once, whatever they do."""
+        """End the workers at once, even if they are busy."""
 
 
 class Here:
-    """Does one job after the other in this process."""
+    """An engine that does one job after the other in this process."""
 
     n_workers = 1
 
@@ -69,7 +69,9 @@ class Here:
 
 
 class Processes:
-    """Worker processes on this machine; each loads the model once, and dead ones are replaced.
+    """An engine of worker processes on this machine.
+
+    Each worker loads the model once, and dead workers are replaced.
 
     Parameters
     ----------
@@ -79,8 +81,8 @@ class Processes:
 
     def __init__(self, estimator: Any, n_workers: int):
         self.n_workers = n_workers
-        # In a file: what a process is started with goes through a pipe, and loky waits for
-        # ever if the process dies before it has read more than that holds.
+        # The model goes to the workers in a file, as start arguments go through a pipe. loky
+        # would wait forever if a process died before it had read more than the pipe holds.
         self._folder = tempfile.TemporaryDirectory(prefix="rcrnn-")
         self.model = Path(self._folder.name) / "model"
         self.model.write_bytes(packed(estimator))
@@ -124,7 +126,7 @@ class Processes:
         self._folder.cleanup()
 
     def _submit(self, worker: int, job: Job) -> Future:
-        """Each worker is a pool of one: so it is known which job it died over."""
+        """Submit a job to a worker, a pool of one process, so that deaths are traced to jobs."""
         from joblib.externals.loky import ProcessPoolExecutor
 
         while True:
@@ -143,7 +145,7 @@ class Processes:
 
 
 class Joblib:
-    """The backend that the user has chosen by :func:`joblib.parallel_config`."""
+    """An engine for the backend that the user has chosen with :func:`joblib.parallel_config`."""
 
     def __init__(self, estimator: Any, n_jobs: int | None):
         from joblib import Parallel, effective_n_jobs
@@ -163,7 +165,8 @@ class Joblib:
         if self.as_they_come:
             yield from Parallel(n_jobs=self.n_jobs, return_as="generator_unordered")(tasks)
             return
-        # Ray's backend, for example, gives lists only: by and by, so that what is done is kept.
+        # Some backends, as Ray's, only return whole lists. Jobs go to them in batches, so that
+        # finished work is kept.
         while batch := list(islice(tasks, 16 * self.n_workers)):
             yield from Parallel(n_jobs=self.n_jobs)(batch)
 
@@ -179,7 +182,7 @@ class Joblib:
 
 
 def engine_for(estimator: Any, n_jobs: int | None, progress: Progress | None) -> Engine:
-    """The engine for so many jobs, unless joblib was told of another backend.
+    """Choose the engine for a number of processes, or for the joblib backend in use.
 
     Parameters
     ----------
@@ -187,6 +190,7 @@ def engine_for(estimator: Any, n_jobs: int | None, progress: Progress | None) ->
     n_jobs : int or None
         Number of processes, as in joblib.
     progress : callable or None
+        Function that is told how far a job in this process has come; see ``Progress``.
     """
     from joblib import effective_n_jobs
     from joblib.parallel import get_active_backend
@@ -200,13 +204,13 @@ def engine_for(estimator: Any, n_jobs: int | None, progress: Progress | None) ->
 
 
 def died(job: Job) -> Result:
-    """The result of a job that has killed several workers."""
+    """Make the result of a job that has killed several workers."""
     why = "perhaps it needs more memory than there is"
     return Result([], f"{job.path!r}: {STRIKES} workers died over it ({why})", 0.0)
 
 
 def next_job(jobs: Jobs, more: bool) -> tuple[Job | None, bool]:
-    """The next job, and whether there may be more."""
+    """Return the next job, None if there is none now, and whether there may be more."""
     if not more:
         return None, False
     try:

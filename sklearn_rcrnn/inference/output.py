@@ -1,4 +1,4 @@
-"""Outputs for the events of many recordings, which know what is done already."""
+"""Outputs for the events of many recordings, which know which recordings are done."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ..annotations.tables import suffix_of, write_events
 from ..events import Event
 from .settings import differences, settings_id
 
-# In the folder of the output; hidden, so that nobody takes its files for tables of events.
+# Subfolder of the output, hidden so that nobody takes its files for tables of events.
 HIDDEN = ".rcrnn"
-# Seconds after which it is looked up what others have failed on.
+# Seconds between looks at which recordings other processes have failed on.
 _FAILURES = 5.0
 
 
 class Recording(NamedTuple):
-    """A recording on disk: ``key`` names it in the output, ``size`` and ``changed`` its state.
+    """A recording on disk, which ``key`` names in the output.
 
-    ``size`` is in bytes, ``changed`` in nanoseconds since 1970; both are -1 if there is no
-    such file.
+    ``size`` is in bytes, and ``changed`` is the time of its last change in nanoseconds since
+    1970; both are -1 if there is no such file.
     """
 
     path: Path
@@ -35,7 +35,7 @@ class Recording(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What was found in a recording; ``duration`` is in seconds."""
+    """The events that were found in a recording; ``duration`` is in seconds."""
 
     recording: Recording
     events: list[Event]
@@ -50,29 +50,29 @@ class Output(Protocol):
     """
 
     def check(self, recordings: Sequence[Recording]) -> None:
-        """Raise ValueError if something there must not be mixed or overwritten."""
+        """Raise ValueError if the output has events that must not be mixed or overwritten."""
 
     def refresh(self, recording: Recording | None = None) -> None:
-        """Take in what other processes have done since; with a recording, at least of it."""
+        """Read what other processes have done since, or at least about the given recording."""
 
     def is_done(self, recording: Recording) -> bool:
-        """Whether the events of the recording are there, by this model and settings."""
+        """Tell whether the output has the events of the recording by this model and settings."""
 
     def failure(self, recording: Recording) -> str | None:
-        """Why another process failed on the recording since this one began; else None."""
+        """Return why a process failed on the recording since this one began; None if none did."""
 
     def put(self, found: Found) -> list[Recording]:
-        """Take events in; gives the recordings that are safe on disk by now."""
+        """Add events, and return the recordings whose events are now safe on disk."""
 
     def fail(self, recording: Recording, error: str) -> None:
         """Note that a recording failed."""
 
     def flush(self) -> list[Recording]:
-        """Write what is left, and give its recordings."""
+        """Write the events that are left, and return their recordings."""
 
 
 class Journal:
-    """Lines that several processes append, each to a file of its own, and all read."""
+    """A log that several processes share: each appends to its own file and reads all files."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -82,14 +82,14 @@ class Journal:
         self._read: dict[Path, int] = {}
 
     def add(self, line: dict[str, Any]) -> None:
-        """Append a line; whole, whatever happens to the process."""
+        """Append a line in a single write, so that it is whole even if the process is killed."""
         self.folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps({**line, "time": time.time()}, ensure_ascii=True) + "\n"
         with open(self.mine, "ab", buffering=0) as file:
             file.write(text.encode())
 
     def news(self) -> Iterator[dict[str, Any]]:
-        """Lines that were not seen yet, of all processes; broken ends are left for later."""
+        """Yield the new lines of all processes; a line without its end is left for later."""
         for path in sorted(self.folder.glob("*.jsonl")):
             seen = self._read.get(path, 0)
             if path.stat().st_size == seen:
@@ -102,12 +102,12 @@ class Journal:
             for line in text[:whole].splitlines():
                 try:
                     yield json.loads(line)
-                except ValueError:  # of a disk that was full
+                except ValueError:  # written to a full disk
                     continue
 
 
 class Tables:
-    """A table of each recording in a folder.
+    """Tables in a folder, one for each recording.
 
     Parameters
     ----------
@@ -115,9 +115,9 @@ class Tables:
     format : str
         Format of the tables; see :func:`write_events`.
     settings : dict
-        From :func:`settings_of`.
+        Model and settings, from :func:`settings_of`.
     overwrite : bool
-        Ignore what was done before this process began.
+        Whether to ignore what was done before this process began.
     """
 
     def __init__(self, folder: Path, format: str, settings: dict[str, Any], overwrite: bool):
@@ -147,7 +147,7 @@ class Tables:
                 )
 
     def refresh(self, recording: Recording | None = None) -> None:
-        # If nobody has done it, failures of others may wait.
+        # While the recording has no table, a recent look at failures of others is enough.
         lately = time.monotonic() - self._refreshed < _FAILURES
         if recording is not None and lately and not os.path.exists(self._table(recording)):
             return
@@ -178,8 +178,8 @@ class Tables:
         recording = found.recording
         table = self._table(recording)
         table.parent.mkdir(parents=True, exist_ok=True)
-        # The old table goes first, the line comes before the new one: wherever the process
-        # is killed, a table that counts as done is the one that the line tells of.
+        # The old table is removed first, and the line is added before the new table is written.
+        # Whenever the process is killed, the latest line thus describes the table that is there.
         table.unlink(missing_ok=True)
         self._add(
             recording,
@@ -210,7 +210,7 @@ class Tables:
         return (recording.size, recording.changed) == (line["size"], line["changed"])
 
     def _conflict(self, recording: Recording) -> str | None:
-        """Why the table that is there can be neither kept nor overwritten; None if it can."""
+        """Say why an existing table may be neither kept nor overwritten; None if it may be."""
         if not os.path.exists(self._table(recording)):
             return None
         line = self.lines.get(recording.key)
@@ -226,12 +226,12 @@ class Tables:
 
 
 def table_keys(files: Sequence[Path], root: str | os.PathLike[str] | None, what: str) -> list[str]:
-    """What each recording is called in a folder of tables; their own names without `root`.
+    """Name each recording in a folder of tables: by its path within `root`, or its file name.
 
     Raises
     ------
     ValueError
-        If two would be called the same, or one does not lie in `root`.
+        If two recordings would have the same name, or one does not lie in `root`.
     """
     seen: dict[str, Path] = {}
     for file in files:
@@ -247,5 +247,5 @@ def table_keys(files: Sequence[Path], root: str | os.PathLike[str] | None, what:
 
 
 def skipped_text(n: int) -> str:
-    """For people: why recordings were passed over."""
+    """Write a text that tells the user why recordings were passed over."""
     return f"{counted(n, 'recording')} passed over: done by this model and settings (--overwrite)"

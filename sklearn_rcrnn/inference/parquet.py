@@ -1,7 +1,8 @@
-"""Events of very many recordings as a Parquet data set, which pandas, DuckDB and Spark read.
+"""Write events of very many recordings as a Parquet data set, for pandas, DuckDB or Spark.
 
-A folder for each model and its settings holds files of up to a minute's work. Each file says
-in its metadata which recordings it is about: file and knowledge appear together or not at all.
+One folder for each model and its settings holds files with up to a minute's work each. The
+metadata of each file lists its recordings, so that events and the record that they are done
+appear together or not at all.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from .._utils.optional import need
 from .output import HIDDEN, Found, Journal, Recording
 from .settings import settings_id
 
-# A file is written when so many seconds, recordings or events have come together.
+# A file is written after this many seconds, recordings or events.
 _SECONDS = 60.0
 _RECORDINGS = 2000
 _EVENTS = 200_000
@@ -28,19 +29,19 @@ _METADATA = b"sklearn_rcrnn"
 
 
 class ParquetDataset:
-    """Files of events in ``folder/model=NAME-ID``, ID that of the model and its settings.
+    """Files of events in ``folder/model=NAME-ID``, where ID identifies the model and settings.
 
     Parameters
     ----------
     folder : Path
     settings : dict
-        From :func:`settings_of`.
+        Model and settings, from :func:`settings_of`.
     name : str
-        Name of the model, for people.
+        Name of the model, for readers of the folder.
     overwrite : bool
-        Remove what is there by this model and settings.
+        Whether :meth:`check` first removes the events by this model and settings.
     seconds : float, default=60
-        Events are written at least this often, so that no more than this work can be lost.
+        Largest number of seconds between writes, and so about the most work that can be lost.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""The work that workers do: detecting the events of a recording, or of a part of a long one.
+"""The work of a worker: detecting the events of a recording, or of a part of a long one.
 
-A part begins at a window of the recording and carries a lead to both sides, from which no
-events are kept: what the network says of the inside is what it says of the whole recording.
+A part begins at a window of the recording and is extended by a lead on both sides, from which
+no events are kept. Within the part, the predictions are thus those for the whole recording.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from ..events import Event
 from .stream import at_rate, check_streamable, detect_blocks
 from .windows import WINDOW
 
-# Seconds of a part that is not at an end of its recording; the leads come on top.
+# Duration in seconds of a part within its recording, without its leads.
 PART = 1200.0
-# A lead: the first and the last window of a part hear its ends, which are none of the
-# recording.
+# Duration in seconds of a lead. The first and the last window of a part are affected by its ends,
+# which are not ends of the recording.
 _LEAD = WINDOW
-# Seconds that are resampled before a part begins: the filter has settled by then.
+# Resampling begins this many seconds before a part, so that the filter has settled there.
 _SETTLING = 1
 
 _PACKAGE = __package__.split(".")[0]
@@ -36,10 +36,11 @@ Tick = Callable[[float], None]
 
 
 class Part(NamedTuple):
-    """A part of a recording, in seconds: events with a center from `begin` on, before `end`.
+    """A part of a recording, which keeps events whose center lies from ``begin`` to ``end``.
 
-    ``start`` is where a window of the recording begins, as a number of samples at the rate
-    of the features; ``stop`` is where reading ends. The last part ends at infinity.
+    ``begin``, ``end`` and ``stop`` are in seconds; reading ends at ``stop``. ``start`` is where
+    reading begins, at a window of the recording, in samples at the sample rate of the features.
+    The last part ends at infinity.
     """
 
     begin: float
@@ -49,7 +50,7 @@ class Part(NamedTuple):
 
 
 class Job(NamedTuple):
-    """The task of a worker: a recording, or a part of it."""
+    """A task for a worker: a recording, or a part of one."""
 
     path: str
     part: Part | None = None
@@ -58,8 +59,8 @@ class Job(NamedTuple):
 class Result(NamedTuple):
     """The result of a job.
 
-    ``duration`` is the seconds of audio that were searched; ``warnings`` are those of a worker
-    process, which nobody would see there.
+    ``duration`` is the number of seconds of audio that were searched. ``warnings`` are those of
+    a worker process, where nobody would see them.
     """
 
     events: list[Event]
@@ -69,7 +70,7 @@ class Result(NamedTuple):
 
 
 def parts_of(estimator: Pipeline, duration: float, length: float = PART) -> list[Part]:
-    """Cut a recording into parts; the list is empty if it is not worth it.
+    """Divide a recording into parts; the list is empty if the recording should stay whole.
 
     Parameters
     ----------
@@ -85,7 +86,7 @@ def parts_of(estimator: Pipeline, duration: float, length: float = PART) -> list
     rate = features.sample_rate
     shift = features.frame_shift * rate
     if round(shift) < 1 or abs(shift - round(shift)) > 1e-3:
-        return []  # windows begin between samples, where no part can
+        return []  # windows begin between samples, but a part must begin at a sample
     hop = windows.hop * round(shift)  # samples between windows
     n_samples = max(1, round(length * rate / hop)) * hop
     n_parts = max(1, math.ceil((duration - 2 * _LEAD) * rate / n_samples))
@@ -102,26 +103,26 @@ def parts_of(estimator: Pipeline, duration: float, length: float = PART) -> list
 
 
 def work(estimator: Pipeline, job: Job, tick: Tick | None = None) -> Result:
-    """Do a job; errors are part of the result.
+    """Do a job and return its result, which also holds any error.
 
     Parameters
     ----------
     estimator : Pipeline
     job : Job
     tick : callable, default=None
-        Called with the seconds of the recording that have been read so far.
+        Function that is called with the number of seconds read so far.
     """
     path = Path(job.path)
     try:
         return _detect(estimator, path, job.part, tick)
     except (OSError, ValueError) as error:
         return Result([], str(error), 0.0)
-    except Exception as error:  # out of memory, or unforeseen: the other recordings go on
+    except Exception as error:  # out of memory or unforeseen; other jobs must go on
         return Result([], f"{str(path)!r}: {type(error).__name__}: {error}", 0.0)
 
 
 def work_elsewhere(estimator: Pipeline, job: Job) -> Result:
-    """As :func:`work`, in a worker process, whose warnings come with the result."""
+    """Do a job as :func:`work` does, but in a worker process; the result holds its warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = work(estimator, job)
@@ -130,7 +131,11 @@ def work_elsewhere(estimator: Pipeline, job: Job) -> Result:
 
 
 def _detect(estimator: Pipeline, path: Path, part: Part | None, tick: Tick | None) -> Result:
-    """Events of a recording or a part; of a part, before the best of the clip are chosen."""
+    """Detect the events of a recording or a part.
+
+    The best events of a clip are chosen for a whole recording only; those of parts must first
+    be put together.
+    """
     features, detector = check_streamable(estimator, any_number=True)
     name = os.fspath(path)
     with open_audio(path) as file:
@@ -154,18 +159,18 @@ def _detect(estimator: Pipeline, path: Path, part: Part | None, tick: Tick | Non
 
 
 class _NothingThere(Exception):
-    """The recording ends before the part begins: its header promised more."""
+    """The recording ends before the part begins, as its header promised too much."""
 
 
 class _Reading:
-    """Blocks of a recording or a part, and how far they have come."""
+    """A reader of the blocks of a recording or a part, which counts the seconds read."""
 
     def __init__(self, file: Any, sample_rate: int, part: Part | None, tick: Tick | None):
         self.file = file
         self.sample_rate = sample_rate
         self.part = part
         self.tick = tick
-        # Parts are resampled here, as they begin at a sample of the features' rate.
+        # Parts are resampled here, as they begin at a sample of the features' sample rate.
         self.rate = file.sample_rate if part is None else sample_rate
         self.seconds = 0.0
 
@@ -182,7 +187,10 @@ class _Reading:
         return self.file.blocks()
 
     def _part(self, part: Part) -> Iterator[NDArray[np.floating]]:
-        """Samples from exactly ``part.start`` on; a whole second lies at a sample of any rate."""
+        """Yield samples from exactly ``part.start`` on.
+
+        Reading begins at a whole second, which falls on a sample at any sample rate.
+        """
         first = max(0, part.start // self.sample_rate - _SETTLING)
         stop = None if math.isinf(part.stop) else math.ceil(part.stop)
         ahead = part.start - first * self.sample_rate
