@@ -294,6 +294,9 @@ class TestProcesses:
         assert {name: len(events) for name, events in tables.items()} == {
             name: len(events) for name, events in expected.items() if events is not None
         }
+        end = time.monotonic() + 20  # workers are told to end, and not waited for
+        while children() and time.monotonic() < end:
+            time.sleep(0.1)
         assert not children()
 
     def test_that_a_recording_kills(self, pipe, folder):
