@@ -143,6 +143,12 @@ def check_event_lists(
     return clips
 
 
+def check_true_and_found(y_true: Any, y_pred: Any) -> tuple[list[list[Event]], list[list[Event]]]:
+    """Check the true and the found events of the same clips, as :func:`check_event_lists` does."""
+    true = check_event_lists(y_true, name="y_true")
+    return true, check_event_lists(y_pred, n_clips=len(true), name="y_pred")
+
+
 def labels_of(clips: Iterable[Iterable[Event]]) -> list[Label]:
     """The labels that occur, each once, sorted."""
     return sorted({event.label for clip in clips for event in clip})  # type: ignore[type-var]

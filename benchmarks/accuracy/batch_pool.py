@@ -31,24 +31,32 @@ class Pool:
     reuse : int
         Number of draws for each new batch.
     seed : int
+    plain : callable, default=None
+        Makes a new batch each time it is called; some of the batches are drawn from it.
+    plain_share : float, default=0.0
+        What part of the batches that is.
     """
 
-    def __init__(self, render: Callable[[], Batch], size: int, reuse: int, seed: int):
+    def __init__(
+        self,
+        render: Callable[[], Batch],
+        *,
+        size: int,
+        reuse: int,
+        seed: int,
+        plain: Callable[[], Batch] | None = None,
+        plain_share: float = 0.0,
+    ):
         self.render, self.size, self.reuse = render, size, reuse
         self.batches: deque[Batch] = deque(maxlen=size)
         self.rng = np.random.default_rng([seed, 4])
         self.drawn = 0
-        self.plain: Callable[[], Batch] | None = None
-        self.plain_share = 0.0
+        self.plain, self.plain_share = plain, plain_share
 
     def fill(self, n: int) -> None:
         """Render until there are `n` batches, or as many as are kept."""
         while len(self.batches) < min(n, self.size):
             self.batches.append(self.render())
-
-    def mix_in(self, plain: Callable[[], Batch], share: float) -> None:
-        """Draw this share of the batches from `plain`, which makes a new one each time."""
-        self.plain, self.plain_share = plain, share
 
     def draw(self, device: torch.device) -> Batch:
         if self.plain is not None and self.rng.random() < self.plain_share:

@@ -230,9 +230,14 @@ def train(
     mel, window = lfbe_filters()
     mixer = Mixer(torch.from_numpy(joined_samples(bank)).to(device), mel, window, seed)
     mixer(first_plan)
-    pool = Pool(lambda: mixer(next(drawn)), args.pool, args.reuse, seed)
-    if plain is not None:
-        pool.mix_in(plain, args.plain)
+    pool = Pool(
+        lambda: mixer(next(drawn)),
+        size=args.pool,
+        reuse=args.reuse,
+        seed=seed,
+        plain=plain,
+        plain_share=args.plain,
+    )
     network = build(args, len(bank.labels)).to(device)
     pool.fill(_FIRST)
     if args.start is None:

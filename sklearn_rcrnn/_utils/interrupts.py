@@ -15,7 +15,8 @@ def interrupts_wait() -> Iterator[None]:
 
     libsndfile calls back into Python where what it reads or writes is no file of the system.
     An exception cannot pass through it: raised there, the one of Ctrl-C is printed and
-    forgotten, and the program goes on as if nobody had pressed anything.
+    forgotten, and the program goes on as if nobody had pressed anything. A PyTorch loader that
+    is interrupted while it starts its worker processes fails once more when it is taken down.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread hears signals

@@ -64,14 +64,19 @@ def match_files(
     if hasattr(events, "columns"):
         events = events_from_frame(events)
     names = matching_names(events, one_column(paths, "paths"))
-    absent = sorted({name for name, own in events.items() if len(own)} - set(names))
-    if absent:
+    if absent := without_path(events, names):
         warnings.warn(
             f"left out the events of {some(absent)}: no path is that of their recording. The "
             f"{len(names)} path(s) may lack a folder, or endings like .mp3 and .WAV",
             stacklevel=2,
         )
     return [[] if name is None else list(events[name]) for name in names]
+
+
+def without_path(events: Mapping[str, Sequence[Event]], matched: Iterable[str | None]) -> list[str]:
+    """The recordings with events that :func:`matching_names` has found no path for."""
+    used = set(matched)
+    return [name for name, own in events.items() if len(own) and name not in used]
 
 
 def matching_names(

@@ -80,7 +80,7 @@ def read_clips(
 
     Clips with an event that nobody has decided on in the `corrections` are left out.
     """
-    from ..annotations.recording_names import matching_names
+    from ..annotations.recording_names import matching_names, without_path
     from ..annotations.tables import read_events
     from ..datasets import cut_recordings
 
@@ -112,8 +112,7 @@ def read_clips(
             f"in {recordings}: the table names {some(list(events))}, the folder has "
             f"{some([path.name for path in usable])}"
         )
-    used = set(matched)
-    if absent := [name for name, own in events.items() if own and name not in used]:
+    if absent := without_path(events, matched):
         log.say("warning", f"no recording for the events of {some(absent)}", files=absent)
     log.say(
         "read",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ..events import check_event_lists
+from ..events import check_true_and_found
 from ..metrics.counts import counts_by_clip
 from ..metrics.event_based import event_based_error_rate, event_based_f_score
 
@@ -58,8 +58,7 @@ def bootstrap_interval(
         raise ValueError("metric must be event_based_error_rate or event_based_f_score")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be between 0 and 1; got {confidence}")
-    true = check_event_lists(y_true, name="y_true")
-    found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
+    true, found = check_true_and_found(y_true, y_pred)
     by_clip = counts_by_clip(true, found, **criteria)
     rng = check_random_state(random_state)
     drawn = rng.randint(len(true), size=(n_resamples, len(true)))

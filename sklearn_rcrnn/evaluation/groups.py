@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..events import Event, Label, check_event_lists, labels_of
+from ..events import Event, Label, check_true_and_found, labels_of
 from ..metrics.counts import COUNTS, event_counts, rates_of
 
 
@@ -45,8 +45,7 @@ def scores_by_group(
     >>> [(row["group"], row["recall"]) for row in rows]
     [(-6, 0.0), (6, 1.0)]
     """
-    true = check_event_lists(y_true, name="y_true")
-    found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
+    true, found = check_true_and_found(y_true, y_pred)
     if len(groups) != len(true):
         raise ValueError(f"groups has {len(groups)} values for {len(true)} clips")
     labels = labels_of(true) if labels is None else list(labels)
@@ -104,8 +103,7 @@ def by_own_mixtures(
     cat 1.0
     dog 0
     """
-    true = check_event_lists(y_true, name="y_true")
-    found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
+    true, found = check_true_and_found(y_true, y_pred)
     if len(made_for) != len(true):
         raise ValueError(f"made_for has {len(made_for)} values for {len(true)} clips")
     own: dict[Label, tuple[list[list[Event]], list[list[Event]]]] = {

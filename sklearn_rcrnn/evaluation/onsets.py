@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..events import Label, check_event_lists, labels_of
+from ..events import Label, check_true_and_found, labels_of
 
 
 def onset_errors(
@@ -33,8 +33,7 @@ def onset_errors(
     >>> onset_errors([[(1.0, 2.0, "dog")]], [[(1.25, 2.0, "dog")]])
     {'dog': array([0.25])}
     """
-    true = check_event_lists(y_true, name="y_true")
-    found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
+    true, found = check_true_and_found(y_true, y_pred)
     errors: dict[Label, list[float]] = {label: [] for label in labels_of(true)}
     for events, predicted in zip(true, found, strict=True):
         for event in events:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
-from ..events import Event, Label, check_event_lists, labels_of
+from ..events import Event, Label, check_true_and_found, labels_of
 from ..metrics.counts import COUNTS, event_counts, rates_of
 from ..metrics.durations import check_hours
 from ..metrics.event_based import event_based_error_rate
@@ -71,8 +71,7 @@ def detection_summary(
     array([[0, 1],
            [0, 0]])
     """
-    true = check_event_lists(y_true, name="y_true")
-    found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
+    true, found = check_true_and_found(y_true, y_pred)
     labels = labels_of([*true, *found]) if labels is None else list(labels)
     hours = None if durations is None else check_hours(durations, len(true))
     counts = event_counts(true, found, labels=labels, **criteria)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
-from ..events import Label, check_event_lists, labels_of
+from ..events import Label, check_true_and_found, labels_of
 from .event_based import matched_by_sed_eval
 from .event_pairs import Criteria, pair_events
 
@@ -50,8 +50,7 @@ def event_counts(
     >>> event_counts([[(1.0, 2.0, "dog")]], [[(1.2, 2.0, "dog"), (8.0, 9.0, "dog")]])
     array([[1, 2, 1, 0, 0, 1]])
     """
-    true = check_event_lists(y_true, name="y_true")
-    found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
+    true, found = check_true_and_found(y_true, y_pred)
     wanted = labels_of([*true, *found]) if labels is None else list(labels)
     row_of = {label: i for i, label in enumerate(wanted)}
     counts = np.zeros((len(wanted), len(COUNTS)), np.int64)
@@ -101,8 +100,7 @@ def counts_by_clip(
     array([[1, 1, 0, 1],
            [0, 0, 0, 0]])
     """
-    true = check_event_lists(y_true, name="y_true")
-    found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
+    true, found = check_true_and_found(y_true, y_pred)
     criteria = Criteria(t_collar, evaluate_onset, evaluate_offset, percentage_of_length)
     rows = np.zeros((len(true), 4), np.int64)
     for row, events, predicted in zip(rows, true, found, strict=True):

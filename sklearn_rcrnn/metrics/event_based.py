@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..events import Event, Label, check_event_lists, labels_of
+from ..events import Event, Label, check_true_and_found, labels_of
 from .event_pairs import Criteria
 
 Average = Literal["micro", "macro"] | None
@@ -165,8 +165,7 @@ def matched_by_sed_eval(
     labels: Sequence[Label] | None,
 ) -> tuple[Any, dict[Label, str]]:
     """sed_eval's metrics of all clips, or None without labels; and its names of the labels."""
-    true = check_event_lists(y_true, name="y_true")
-    found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
+    true, found = check_true_and_found(y_true, y_pred)
     wanted = labels_of([*true, *found]) if labels is None else list(labels)
     # sed_eval wants strings; distinct labels keep distinct names.
     names = {label: f"{type(label).__name__}:{label}" for label in wanted}

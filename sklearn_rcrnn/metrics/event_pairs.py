@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..events import Event, check_event_lists
+from ..events import Event, check_true_and_found
 
 
 class Criteria(NamedTuple):
@@ -93,8 +93,7 @@ def match_events(y_true: Any, y_pred: Any, *, t_collar: float = 0.5) -> list[lis
     >>> match_events([[(1.0, 2.0, "dog"), (5.0, 6.0, "dog")]], [[(5.2, 6.0, "dog")]])
     [[(1, 0)]]
     """
-    true = check_event_lists(y_true, name="y_true")
-    found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
+    true, found = check_true_and_found(y_true, y_pred)
     criteria = Criteria(t_collar)
     both = zip(true, found, strict=True)
     return [pair_events(events, predicted, criteria).right for events, predicted in both]
