@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 
 from ._utils.settings import Settings
 from .annotations.named_clips import lists_of_clips
-from .events import EventLists
+from .events import EventLists, check_event_lists
 from .inference.trained_network import TrainedNetwork
 from .nn.normalization import Normalization
 from .nn.rcrnn import count_parameters
@@ -295,15 +295,18 @@ class EventDetector(NetworkEstimator):
         Returns
         -------
         float
-            Between 0 and 1.
+            Between 0 and 1; 0 with a warning if no event of `y` is true, as the score is then
+            undefined.
         """
         from .metrics import counts_by_clip, event_based_f_score
+        from .metrics.event_based import warn_if_undefined
 
         found = self.predict(X)
-        y = lists_of_clips(y, X)
+        y = check_event_lists(lists_of_clips(y, X), n_clips=len(found))
         if sample_weight is None:
-            return float(event_based_f_score(y, found, zero_division=0.0))
+            return float(event_based_f_score(y, found, zero_division="warn"))
         weights = check_weights(sample_weight, len(found))
+        warn_if_undefined(y)
         n_true, n_found, n_right, _ = weights @ counts_by_clip(y, found)
         return float(2 * n_right / max(n_true + n_found, 1e-12))
 

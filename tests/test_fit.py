@@ -9,7 +9,7 @@ import pytest
 import sklearn
 import torch
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import NotFittedError, UndefinedMetricWarning
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -222,6 +222,17 @@ class TestScikitLearn:
         detector = tiny(RCRNNDetector, max_epochs=1).fit(X, y)
         weight = np.r_[np.zeros(8), np.full(4, 3.0)]
         assert detector.score(X, y, weight) == pytest.approx(detector.score(X[8:], y[8:]))
+
+    def test_score_without_true_events(self, data, capsys):
+        X, y = data
+        none = [[] for _ in y]
+        detector = tiny(RCRNNDetector, max_epochs=1, verbose=1)
+        detector.fit(X, y, X_val=X, y_val=none)
+        assert np.isnan(detector.history_[-1]["valid_f_score"])
+        assert "F-score" not in capsys.readouterr().out
+        for weight in (None, np.ones(len(X))):
+            with pytest.warns(UndefinedMetricWarning, match="no event is true"):
+                assert detector.score(X, none, weight) == 0
 
     def test_validation_clips_in_a_pipeline(self, data):
         rng = np.random.default_rng(0)

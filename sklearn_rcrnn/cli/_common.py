@@ -262,23 +262,6 @@ def recordings_in(paths: list[Path]) -> list[Path]:
     return files
 
 
-def label_scores(
-    y_true: Any, y_found: Any, labels: list[Any], **criteria: Any
-) -> dict[str, dict[str, Any]]:
-    """Number of true events, error rate and F-score of each label; no rate without events."""
-    from ..evaluation import detection_summary
-
-    summary = detection_summary(y_true, y_found, labels=labels, **criteria)
-    return {
-        str(label): {
-            "n_events": row["n_true"],
-            "error_rate": row["error_rate"],
-            "f_score": row["f_score"],
-        }
-        for label, row in zip(labels, summary.by_label, strict=True)
-    }
-
-
 def rate_text(rate: float | None, digits: int) -> str:
-    """An error rate for people; a dash where there is none."""
+    """An error rate or F-score for people; a dash where there is none."""
     return "-" if rate is None else f"{rate:.{digits}f}"

@@ -156,7 +156,7 @@ def _table(result: Any) -> list[str]:
     rows = [head]
     for label, row in [*zip(result.labels, result.by_label, strict=True), ("all", result.overall)]:
         texts = [str(label), *(str(row[name]) for name in _COUNTS)]
-        texts += [rate_text(row["error_rate"], 3), f"{row['f_score']:.3f}"]
+        texts += [rate_text(row[name], 3) for name in ("error_rate", "f_score")]
         if result.hours is not None:
             texts.append(f"{row['false_alarms_per_hour']:.1f}")
         rows.append(texts)
@@ -173,7 +173,8 @@ def _remarks(result: Any, unmatched: dict[str, list[str]]) -> list[str]:
         for label, other, n in _confused(result)
     ]
     if not result.overall["n_true"]:
-        lines.append("No event is true, so there is no error rate: all that was found is false.")
+        false = counted(result.overall["n_false"], "false alarm")
+        lines.append(f"No event is true, so there is no error rate and no F-score: {false}.")
     told = {
         "only_true": "not in the found events, taken as empty",
         "only_found": "not in the true events, and not scored",

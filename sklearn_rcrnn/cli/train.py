@@ -258,7 +258,7 @@ def _choose_and_score(
         log.say(
             "score",
             f"{label}: error rate {rate_text(row['error_rate'], 2)}, F-score "
-            f"{row['f_score']:.2f} on {counted(row['n_events'], 'held-out event')}",
+            f"{rate_text(row['f_score'], 2)} on {counted(row['n_events'], 'held-out event')}",
         )
     for advice in advice_on(summary):
         log.say("advice", advice, advice=advice)
@@ -293,7 +293,7 @@ def _write_model(pipe: Any, folder: Path, facts: dict[str, Any], scores: dict[st
             "|---" * (4 + len(THRESHOLD_NAMES)) + "|",
             *(
                 f"| {label} | {row['n_events']} | {rate_text(row['error_rate'], 2)} | "
-                f"{row['f_score']:.2f} | "
+                f"{rate_text(row['f_score'], 2)} | "
                 f"{' | '.join(str(row['thresholds'][name]) for name in THRESHOLD_NAMES)} |"
                 for label, row in scores.items()
             ),

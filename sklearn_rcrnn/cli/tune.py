@@ -152,17 +152,25 @@ def _search(
 ) -> list[list[Any]]:
     """Values, mean error rate over the folds, its deviation and epochs of each setting."""
     from sklearn.experimental import enable_halving_search_cv  # noqa: F401
-    from sklearn.model_selection import GridSearchCV, GroupKFold, HalvingGridSearchCV
+    from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
+
+    from ..tuning.folds import stratified_folds
 
     if clips.n_recordings < folds:
         raise ValueError(
             f"{counted(clips.n_recordings, 'recording')} with clips cannot make {folds} folds: "
             "give more recordings with events, or fewer --folds"
         )
+    splits = stratified_folds(clips.y, folds, clips.groups)
+    if not all(any(clips.y[i] for i in tested) for _, tested in splits):
+        raise ValueError(
+            f"There are too few recordings with events for {folds} folds: a fold without an event "
+            "has no error rate. Give more recordings with events, or fewer --folds"
+        )
     n_fits = folds * math.prod(map(len, grid.values())) if search is Search.grid else None
     settings: dict[str, Any] = {
         "scoring": FoldScorer(tuple(grid), n_fits if jobs == 1 else None, log.quiet, log.as_json),
-        "cv": GroupKFold(folds),
+        "cv": splits,
         "refit": False,
         "n_jobs": jobs,
         "error_score": "raise",
@@ -181,7 +189,7 @@ def _search(
             random_state=seed,
             **settings,
         )
-    chosen.fit(clips.X, clips.y, groups=clips.groups)
+    chosen.fit(clips.X, clips.y)
     results = chosen.cv_results_
     rounds = results.get("n_resources", [epochs] * len(results["params"]))
     rows = [

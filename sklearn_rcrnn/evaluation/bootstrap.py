@@ -41,6 +41,7 @@ def bootstrap_interval(
     Returns
     -------
     low, high : float
+        NaN if there is no true event. Resamples without a true event are left out.
 
     Notes
     -----
@@ -64,10 +65,9 @@ def bootstrap_interval(
     drawn = rng.randint(len(true), size=(n_resamples, len(true)))
     n_true, n_found, n_right, n_errors = by_clip[drawn].sum(1).T.astype(float)
     with np.errstate(divide="ignore", invalid="ignore"):
-        if metric is event_based_error_rate:
-            values = np.where(n_true > 0, n_errors / n_true, np.nan)
-        else:
-            values = 2 * n_right / (n_true + n_found)
+        is_rate = metric is event_based_error_rate
+        values = n_errors / n_true if is_rate else 2 * n_right / (n_true + n_found)
+        values = np.where(n_true > 0, values, np.nan)
     if np.isnan(values).all():
         return np.nan, np.nan
     tail = 100 * (1 - confidence) / 2

@@ -54,8 +54,8 @@ def threshold_curves(
     sklearn.utils.Bunch
         ``thresholds`` (n_thresholds,), ``labels``, and float64 arrays of shape
         (n_labels, n_thresholds): ``error_rate``, ``f_score``, ``precision``, ``recall``.
-        0 / 0 counts as 0, but as 1 for precision where nothing was found; the error rate
-        of a label without true events is NaN. With `durations`, also
+        Precision is 1 where nothing was found; the other three are NaN for a label without
+        true events. With `durations`, also
         ``false_alarms_per_hour``, as :func:`~sklearn_rcrnn.metrics.false_alarms_per_hour`.
 
     Examples

@@ -51,8 +51,8 @@ def detection_summary(
           them is also counted as one missed and one false event.
         - ``hours`` : float or None, the duration of all clips together.
 
-        The error rate is None if there is no true event, and the false alarms per hour are None
-        without `durations`.
+        Error rate and F-score are None if there is no true event: ``n_false`` then says what
+        was found in its place. The false alarms per hour are None without `durations`.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def _row(counts: NDArray[np.int64], hours: float | None) -> dict[str, Any]:
     row: dict[str, Any] = {f"n_{name}": int(n) for name, n in zip(COUNTS, counts, strict=True)}
     rates = rates_of(counts)
     row["error_rate"] = float(rates.error_rate) if row["n_true"] else None
-    row["f_score"] = float(rates.f_score)
+    row["f_score"] = float(rates.f_score) if row["n_true"] else None
     row["false_alarms_per_hour"] = None if hours is None else row["n_false"] / hours
     return row
 

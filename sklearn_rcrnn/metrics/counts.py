@@ -123,14 +123,14 @@ def rates_of(counts: NDArray[np.int64]) -> Bunch:
     -------
     sklearn.utils.Bunch
         float64 arrays of shape (...,): ``error_rate``, in which an event of a wrong label is
-        two errors, and which is NaN without true events; ``f_score`` and ``recall``, for which
-        0 / 0 counts as 0; ``precision``, which is 1 where nothing was found.
+        two errors, ``f_score`` and ``recall``, which all three are NaN without true events;
+        ``precision``, which is 1 where nothing was found.
     """
     n_true, n_found, n_right = np.moveaxis(counts, -1, 0)[:3].astype(float)
     with np.errstate(divide="ignore", invalid="ignore"):
         return Bunch(
             error_rate=np.where(n_true > 0, (n_true + n_found - 2 * n_right) / n_true, np.nan),
-            f_score=np.where(n_true + n_found > 0, 2 * n_right / (n_true + n_found), 0.0),
+            f_score=np.where(n_true > 0, 2 * n_right / (n_true + n_found), np.nan),
             precision=np.where(n_found > 0, n_right / n_found, 1.0),
-            recall=np.where(n_true > 0, n_right / n_true, 0.0),
+            recall=np.where(n_true > 0, n_right / n_true, np.nan),
         )

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.exceptions import UndefinedMetricWarning
 
-from ..events import Event, Label, check_true_and_found, labels_of
+from ..events import Event, Label, check_event_lists, check_true_and_found, labels_of
 from .event_pairs import Criteria
 
 Average = Literal["micro", "macro"] | None
@@ -80,7 +81,7 @@ def event_based_f_score(
     percentage_of_length: float = 0.5,
     average: Average = "micro",
     labels: Sequence[Label] | None = None,
-    zero_division: float = np.nan,
+    zero_division: float | Literal["warn"] = np.nan,
 ) -> float | NDArray[np.float64]:
     """Event-based F-score: harmonic mean of precision and recall of events.
 
@@ -99,15 +100,22 @@ def event_based_f_score(
         gives the score of each label.
     labels : sequence, default=None
         Labels that count, in this order; by default all that occur, sorted.
-    zero_division : float, default=nan
+    zero_division : float or "warn", default=nan
         The score if precision or recall is 0 / 0, because no event was found or there is none.
-        NaN is what sed_eval gives; the mean of "macro" leaves NaN out. The scorers and
-        ``RCRNNDetector.score`` use 0.
+        NaN is what sed_eval gives; the mean of "macro" leaves NaN out. As in scikit-learn,
+        ``"warn"`` acts as 0, but warns if no event is true: the score is then undefined, and a
+        detector that finds nothing scores no better than one with many false alarms. The scorer
+        and ``RCRNNDetector.score`` use ``"warn"``.
 
     Returns
     -------
     float, or float64 array of shape (n_labels,) if ``average=None``
         Between 0 and 1.
+
+    Warns
+    -----
+    sklearn.exceptions.UndefinedMetricWarning
+        With ``zero_division="warn"``, if there is no true event in any clip.
 
     References
     ----------
@@ -122,8 +130,24 @@ def event_based_f_score(
     0.5
     """
     criteria = Criteria(t_collar, evaluate_onset, evaluate_offset, percentage_of_length)
+    if zero_division == "warn":
+        y_true, zero_division = check_event_lists(y_true, name="y_true"), 0.0
+        warn_if_undefined(y_true, labels)
     figure = partial(_f_score, zero_division=zero_division)
     return _scores((y_true, y_pred), criteria, average, labels, figure)
+
+
+def warn_if_undefined(
+    true: Sequence[Sequence[Event]], labels: Sequence[Label] | None = None
+) -> None:
+    """Warn if no event is true of those that count, so that there is no F-score."""
+    if not any(labels is None or event.label in labels for own in true for event in own):
+        warnings.warn(
+            "The F-score is undefined and counts as 0, because no event is true in these clips. "
+            "Score false alarms by false_alarm_scorer or false_alarms_per_hour",
+            UndefinedMetricWarning,
+            stacklevel=3,
+        )
 
 
 def check_average(average: Average) -> None:

@@ -10,7 +10,7 @@ from .durations import clip_durations
 from .event_based import event_based_error_rate, event_based_f_score
 from .false_alarms import false_alarms_per_hour
 
-f_score_scorer = make_scorer(event_based_f_score, zero_division=0.0)
+f_score_scorer = make_scorer(event_based_f_score, zero_division="warn")
 """Scorer for ``GridSearchCV(scoring=...)``: event-based F-score, higher is better."""
 
 error_rate_scorer = make_scorer(event_based_error_rate, greater_is_better=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +24,9 @@ class ValidationFScore(Callback):
         from ..metrics import event_based_f_score
 
         found = net.predict(dataset_valid.X)
-        score = event_based_f_score(dataset_valid.y, found, zero_division=0.0)
+        # Without a true event there is no score, which NaN says.
+        undefined = 0.0 if any(dataset_valid.y) else math.nan
+        score = event_based_f_score(dataset_valid.y, found, zero_division=undefined)
         net.history.record("valid_f_score", float(score))
 
 
@@ -95,7 +98,7 @@ def numbers_of(row: Any) -> dict[str, str]:
     return {
         name: f"{row[key]:.2f}" if key == "valid_f_score" else f"{row[key]:.3f}"
         for key, name in names.items()
-        if key in row
+        if key in row and math.isfinite(row[key])
     }
 
 
@@ -104,7 +107,7 @@ def explanation_of(row: Any) -> str:
     text = "Losses are what the training lowers: the first on the clips that it learns from"
     if "valid_loss" in row:
         text += ",\nthe second on clips that it does not learn from"
-    if "valid_f_score" in row:
+    if "F-score" in numbers_of(row):
         text += (
             ". The F-score is that of the\nevents found in the latter, with onsets within 0.5 s; "
             "1 is best"

@@ -64,9 +64,10 @@ def test_what_became_of_each_event(tmp_path):
 def test_recordings_without_true_events(tmp_path):
     true, found = {"a.wav": [], "b.wav": []}, {"a.wav": [Event(1.0, 2.0, "dog", 0.9)]}
     lines = evaluate(true, found, tmp_path)
-    assert lines[1].split() == ["dog", "0", "1", "0", "0", "0", "1", "-", "0.000"]
-    assert "there is no error rate" in lines[4]
-    assert evaluate(true, found, tmp_path, "--json")["all"]["error_rate"] is None
+    assert lines[1].split() == ["dog", "0", "1", "0", "0", "0", "1", "-", "-"]
+    assert lines[4].endswith("no error rate and no F-score: 1 false alarm.")
+    overall = evaluate(true, found, tmp_path, "--json")["all"]
+    assert (overall["error_rate"], overall["f_score"], overall["n_false"]) == (None, None, 1)
     nothing = evaluate(true, {}, tmp_path, "--json")
     assert nothing["labels"] == {}
     assert nothing["all"]["n_false"] == 0

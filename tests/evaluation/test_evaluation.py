@@ -96,7 +96,18 @@ def test_interval_holds_the_score_and_narrows(scored):
 
 
 def test_interval_without_true_events():
-    assert np.isnan(bootstrap_interval([[], []], [[(1, 2, "dog")], []], random_state=0)).all()
+    lists = [[], []], [[(1, 2, "dog")], []]
+    assert np.isnan(bootstrap_interval(*lists, random_state=0)).all()
+    assert np.isnan(bootstrap_interval(*lists, metric=event_based_f_score, random_state=0)).all()
+
+
+def test_label_without_true_events_has_no_f_score():
+    lists = [[(3, 4, "cat")]], [[(1, 2, "dog", 0.9)]]
+    dog = detection_summary(*lists).by_label[1]
+    assert (dog["f_score"], dog["error_rate"], dog["n_false"]) == (None, None, 1)
+    curves = threshold_curves(*lists, labels=["cat", "dog"], thresholds=[0.5])
+    assert curves.f_score[0] == 0
+    assert np.isnan([curves.f_score[1], curves.recall[1], curves.error_rate[1]]).all()
 
 
 def test_interval_of_another_metric(scored):

@@ -8,6 +8,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import UndefinedMetricWarning
 
 from sklearn_rcrnn import RCRNNDetector
 from sklearn_rcrnn.metrics import (
@@ -133,6 +134,14 @@ def test_false_alarms_without_true_events():
     assert false_alarms_per_hour(y_true, y_pred, durations=durations) == 6
     by_label = false_alarms_per_hour(y_true, y_pred, durations=durations, average=None)
     assert by_label.tolist() == [2, 4]
+    assert np.isnan(event_based_f_score(y_true, y_pred))
+    with pytest.warns(UndefinedMetricWarning, match="no event is true"):
+        assert event_based_f_score(y_true, y_pred, zero_division="warn") == 0
+
+
+def test_score_without_warning_where_an_event_is_true(recwarn):
+    assert event_based_f_score([[(1, 2, "a")]], [[]], zero_division="warn") == 0
+    assert not recwarn.list
 
 
 def test_labels_without_true_events_do_not_count_in_the_mean():
