@@ -87,6 +87,8 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         TypeError, ValueError
             For invalid parameters, features or events; the message names the clip. Also if
             the training diverges.
+        ChildProcessError
+            If a process that makes the clips of a stream was killed.
         KeyboardInterrupt
             If the user stops the training, which leaves the estimator unfitted.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
 
 import numpy as np
 import pytest
@@ -87,6 +89,41 @@ def test_workers_train_alike(tiny):
     ]
     # The same clips, but for rounding: products of matrices use the threads there are.
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-3)
+
+
+class Failing(Beeps):
+    """Fails in the second epoch."""
+
+    def __init__(self, fail):
+        super().__init__(n_jobs=1)
+        self.fail = fail
+
+    def draw(self, epoch, index):
+        if epoch == 2:
+            self.fail()
+        return super().draw(epoch, index)
+
+
+def kill_this_process():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def miss_a_file():
+    raise FileNotFoundError("No such audio file: 'a.wav'")
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "advice"), [(False, r"checkpoint=folder\) would"), (True, "same call goes on")]
+)
+def test_a_killed_worker_is_told(checkpoint, advice, tiny, tmp_path):
+    kept = {"detector__checkpoint": tmp_path} if checkpoint else {}
+    with pytest.raises(ChildProcessError, match=f"memory was full.*n_jobs.*{advice}"):
+        tiny.fit(Failing(kill_this_process), **kept)
+
+
+def test_an_error_in_a_worker_is_told_without_its_traceback(tiny):
+    with pytest.raises(FileNotFoundError, match=r"\ANo such audio file: 'a.wav'\Z"):
+        tiny.fit(Failing(miss_a_file))
 
 
 def test_pretraining_on_a_stream(tiny):

@@ -98,6 +98,7 @@ class Log:
         self.as_json = as_json
         self.model: str | None = None
         self.started = time.time()
+        self._told: set[str] = set()
         Log.active = self
         warnings.showwarning = self._warn  # type: ignore[assignment]
 
@@ -124,8 +125,10 @@ class Log:
     def _warn(
         self, message: Any, category: type[Warning], filename: str, lineno: int, *_: Any
     ) -> None:
-        """What Python does with a warning."""
-        self.say("warning", str(message), category=category.__name__)
+        """What Python does with a warning; a file that is read twice is warned of once."""
+        if str(message) not in self._told:
+            self._told.add(str(message))
+            self.say("warning", str(message), category=category.__name__)
 
     def progress(self, total: int, description: str) -> Any:
         """A progress bar in a terminal; without one, nothing."""

@@ -41,6 +41,8 @@ def clips(
 ) -> None:
     """Write each event as an audio file, named by its label, score, recording and time.
 
+    Where the table has no scores, names have none.
+
     Exit code 1: some events could not be written; the rest was.
 
     \b

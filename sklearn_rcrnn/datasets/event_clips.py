@@ -40,7 +40,8 @@ def write_event_clips(
 
     Files are named by label, score, recording and time, as in
     ``gunshot_0.97_street_0-01-02.35.wav``, so that a file manager sorts them by label and
-    score. They have the sample rate of the recording, and one channel. Events of a
+    score. If no event has a score other than 1, as in tables of true events, names have none.
+    They have the sample rate of the recording, and one channel. Events of a
     recording that cannot be read are given back with the error, and the rest goes on.
 
     Parameters
@@ -73,7 +74,7 @@ def write_event_clips(
     >>> soundfile.write(folder / "street.wav", np.zeros(5 * 8000), 8000)
     >>> written = list(write_event_clips([folder / "street.wav"], [[(1.0, 2.0, "dog")]], folder))
     >>> written[0].path.name
-    'dog_1.00_street_0-00-01.00.wav'
+    'dog_street_0-00-01.00.wav'
     """
     if format not in _FORMATS:
         raise ValueError(f"format must be one of {', '.join(_FORMATS)}; got {format!r}")
@@ -93,10 +94,12 @@ def _written(
     format: str,
 ) -> Iterator[EventClip]:
     taken: set[str] = set()
+    # Tables of true events have no scores, and their events a score of 1.
+    scored = any(event.score != 1.0 for own in clips for event in own)
     for recording, own in zip(recordings, clips, strict=True):
         for event in own:
             try:
-                name = _free_name(_name_of(recording, event), format, taken)
+                name = _free_name(_name_of(recording, event, scored), format, taken)
                 _write(recording, event, folder / name, context, format)
                 yield EventClip(recording, event, folder / name)
             except (OSError, ValueError) as error:
@@ -126,10 +129,11 @@ def _write(recording: str, event: Event, path: Path, context: float, format: str
             file.write(np.clip(samples[begin : begin + 10 * rate], -1, 1))
 
 
-def _name_of(recording: str, event: Event) -> str:
+def _name_of(recording: str, event: Event, scored: bool) -> str:
     hours, seconds = divmod(event.onset, 3600)
     minutes, seconds = divmod(seconds, 60)
-    parts = (str(event.label), f"{event.score:.2f}", Path(recording).stem)
+    score = [f"{event.score:.2f}"] if scored else []
+    parts = (str(event.label), *score, Path(recording).stem)
     safe = (re.sub(r"[^\w.+-]+", "-", part)[:_LONGEST] for part in parts)
     return f"{'_'.join(safe)}_{hours:.0f}-{minutes:02.0f}-{seconds:05.2f}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -162,9 +163,35 @@ def train(
     net.predict_events = predict_events
     try:
         net.partial_fit(train_set, y=None)
+    except (OSError, TypeError, ValueError) as error:
+        told = _ERROR_OF_WORKER.match(str(error))
+        if told is None:
+            raise
+        raise type(error)(told["message"].strip()) from error
+    except RuntimeError as error:
+        # PyTorch may say so anywhere in this process, as it hears of it by a signal.
+        if not _DEAD_WORKER.match(str(error)):
+            raise
+        kept = "fit(..., checkpoint=folder) would have kept the epochs that are done"
+        if checkpoint is not None:
+            kept = "the same call goes on after the last complete epoch"
+        raise ChildProcessError(
+            f"A process that made clips for the training has ended ({error}). Most likely the "
+            "memory was full, and the system killed it: give fewer of them (n_jobs of the stream, "
+            f"jobs on the command line), or None, or close other programs; {kept}"
+        ) from error
     finally:
         net.train_split = net.predict_events = net.checkpoint = None
 
+
+# How PyTorch's error begins if a process of a loader was killed.
+_DEAD_WORKER = re.compile(r"DataLoader worker \(pid")
+# What PyTorch makes of an error in such a process: a message with a traceback.
+_ERROR_OF_WORKER = re.compile(
+    r"Caught (?P<type>\w+) in DataLoader worker process \d+\.\nOriginal Traceback"
+    r".*\n([\w.]+\.)?(?P=type): (?P<message>.*)",
+    re.DOTALL,
+)
 
 # Networks are initialized, and dropout is drawn, by PyTorch's one generator of the process.
 _generator = threading.RLock()

@@ -47,8 +47,8 @@ def test_events_of_one_name_and_those_that_cannot_be_written(recordings):
     events = [[(1.0, 2.0, "dog"), (1.001, 3.0, "dog"), (20.0, 21.0, "dog")], [(1.0, 2.0, "dog")]]
     out = list(write_event_clips(paths, events, recordings / "clips", format="flac"))
     assert [clip.path and clip.path.name for clip in out] == [
-        "dog_1.00_a_0-00-01.00.flac",
-        "dog_1.00_a_0-00-01.00-2.flac",
+        "dog_a_0-00-01.00.flac",
+        "dog_a_0-00-01.00-2.flac",
         None,
         None,
     ]

@@ -60,6 +60,16 @@ def test_warnings_to_people(cut):
     assert "warn(" not in out.stderr
 
 
+def test_the_same_warning_is_told_once(capsys):
+    Log(False, False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        for text in ("a.wav is cut short", "a.wav is cut short", "b.wav is cut short"):
+            warnings.warn(text, stacklevel=1)
+    told = ["rcrnn: warning: a.wav is cut short", "rcrnn: warning: b.wav is cut short"]
+    assert capsys.readouterr().err.splitlines() == told
+
+
 def test_what_is_no_json_is_said_as_text(capsys, tmp_path):
     Log(False, True).say("found", path=tmp_path)
     warnings.warn(Warning("odd"), stacklevel=1)
