@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import accumulate
+from pathlib import PureWindowsPath
 from typing import Any, NamedTuple, TextIO
 
 from .._utils.files import MEDIA
@@ -251,11 +255,13 @@ def _write_tsv(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
 _RAVEN_BEGIN = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)"
 # The label of BirdNET's selection tables for a recording in which it found nothing.
 _NO_EVENT = "nocall"
-_RAVEN_HEADER = f"{_RAVEN_BEGIN}\tHigh Freq (Hz)\tBegin File\tAnnotation\tScore\n"
+_RAVEN_END = "Annotation\tScore\n"
 
 
 def _write_raven(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
-    file.write(_RAVEN_HEADER)
+    starts = _starts_in_sequence(events)
+    many = "Begin Path\tFile Offset (s)\t" if len(events) > 1 else ""
+    file.write(f"{_RAVEN_BEGIN}\tHigh Freq (Hz)\tBegin File\t{many}{_RAVEN_END}")
     rows = ((name, event) for name, own in events.items() for event in own)
     for i, (name, event) in enumerate(rows, 1):
         in_one_line(name, "raven", "name")
@@ -265,10 +271,36 @@ def _write_raven(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
                 f"{name}: the label {label!r} means in selection tables that there is no event; "
                 "rename the label, or write csv"
             )
-        times = f"{event.onset:.6f}\t{event.offset:.6f}"
+        times = f"{starts[name] + event.onset:.6f}\t{starts[name] + event.offset:.6f}"
         # Raven needs a box; as events have no frequencies, it spans the audible range.
         box = f"{i}\tSpectrogram 1\t1\t{times}\t0\t20000"
-        file.write(f"{box}\t{name}\t{label}\t{event.score:.3f}\n")
+        place = name
+        if many:
+            path = os.path.abspath(name) if os.path.isfile(name) else name
+            place = f"{PureWindowsPath(name).name}\t{path}\t{event.onset:.6f}"
+        file.write(f"{box}\t{place}\t{label}\t{event.score:.3f}\n")
+
+
+def _starts_in_sequence(names: Collection[str]) -> dict[str, float]:
+    """Second at which each recording begins if Raven shows them one after the other.
+
+    Raven places the events of a table by their times in the sequence of the recordings that are
+    open, but by Begin Path and File Offset if it opens it as a table of selections and sounds.
+    """
+    if len(names) < 2:
+        return dict.fromkeys(names, 0.0)
+    from ..audio import audio_duration
+
+    try:
+        durations = [audio_duration(name) for name in names]
+    except (OSError, ValueError) as error:
+        warnings.warn(
+            f"times in the table count from the start of each recording, for {error}. Open it in "
+            "Raven as a sound selection table, or write a table for each recording",
+            stacklevel=5,
+        )
+        return dict.fromkeys(names, 0.0)
+    return dict(zip(names, accumulate([0.0, *durations]), strict=False))
 
 
 def _is_raven(name: str, text: str) -> bool:

@@ -212,7 +212,9 @@ def write_events(
         File to write; None for standard output.
     format : {"csv", "safe-csv", "tsv", "audacity", "raven", "jsonl", "dcase", "jams"}
         Format of the table, by default ``"csv"``. A file of Audacity's labels or of JAMS holds
-        the events of a single recording. Raven's tables lose recordings without events. As
+        the events of a single recording. Raven's tables lose recordings without events. Those of
+        several recordings have times in the sequence of all recordings, in the order of `events`,
+        as Raven opens them, and the time in each as ``File Offset (s)``. As
         spreadsheets take a label that begins with ``=``, ``+``, ``-`` or ``@`` for a formula,
         ``"safe-csv"`` puts an apostrophe before it, which is still there when the table is
         read again.
@@ -222,6 +224,12 @@ def write_events(
     ValueError
         If the format is unknown, if there is more than one recording and the format holds only
         one, or if a label has a tab or line break that the format cannot hold.
+
+    Warns
+    -----
+    UserWarning
+        If a table of Raven is about several recordings, and one of them is not there to be
+        measured. Times then count from the start of each.
 
     Examples
     --------

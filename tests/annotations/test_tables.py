@@ -39,6 +39,7 @@ EVENTS = st.builds(event, TIMES, TEXT, st.integers(0, 1000))
 WRITTEN = [name for name, format in FORMATS.items() if format.write is not None]
 
 
+@pytest.mark.filterwarnings("ignore:times in the table count from the start of each")
 @pytest.mark.parametrize("name", [name for name in WRITTEN if name != "safe-csv"])
 @given(data=st.data())
 @settings(
@@ -249,3 +250,29 @@ def test_frames_of_paths_and_of_events(tmp_path):
         check_event_lists(frame)
     with pytest.raises(ValueError, match="X is a frame with the columns 'path', 'scene'"):
         LFBETransformer().transform(paths.assign(scene="home"))
+
+
+class TestRavenOfSeveralRecordings:
+    DOG, CAT = Event(1.0, 2.5, "dog"), Event(10.0, 11.0, "cat")
+
+    def test_times_are_those_of_the_sequence(self, tmp_path, monkeypatch):
+        for name, seconds in (("a.wav", 20), ("silence.wav", 5), ("b.wav", 12)):
+            soundfile.write(tmp_path / name, np.zeros(seconds * 4000), 4000)
+        monkeypatch.chdir(tmp_path)
+        events = {"a.wav": [self.DOG], "silence.wav": [], "b.wav": [self.CAT]}
+        write_events(events, "all.txt", "raven")
+        header, *rows = [
+            line.split("\t") for line in (tmp_path / "all.txt").read_text().split("\n")
+        ]
+        dog, cat = (dict(zip(header, row, strict=True)) for row in rows[:2])
+        assert [float(dog[f"{name} Time (s)"]) for name in ("Begin", "End")] == [1.0, 2.5]
+        assert [float(cat[f"{name} Time (s)"]) for name in ("Begin", "End")] == [35.0, 36.0]
+        assert float(cat["File Offset (s)"]) == 10.0
+        assert (cat["Begin File"], cat["Begin Path"]) == ("b.wav", str(tmp_path / "b.wav"))
+        assert match_files(read_events("all.txt"), events) == list(events.values())
+
+    def test_recordings_that_are_not_there(self, tmp_path):
+        events = {"a.wav": [self.DOG], "b.wav": [self.CAT]}
+        with pytest.warns(UserWarning, match=r"start of each recording.*No such .*'a\.wav'"):
+            write_events(events, tmp_path / "all.txt", "raven")
+        assert read_events(tmp_path / "all.txt") == events
