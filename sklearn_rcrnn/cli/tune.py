@@ -63,7 +63,7 @@ def tune(
             min=2, help="Number of folds of the cross-validation; each recording is in one fold."
         ),
     ] = 3,
-    epochs: Epochs = 20,
+    epochs: Epochs = 10,
     lr: Lr = None,
     clip_length: ClipLength = 10.0,
     empty_ratio: EmptyRatio = 1.0,
@@ -77,10 +77,15 @@ def tune(
 ) -> None:
     """Try settings by cross-validation and print a table, the best first.
 
+    Each fold is trained as by `rcrnn train`, on new clips in every epoch of the recordings that
+    are not in the fold, and scored on the clips of those that are.
+
     \b
     rcrnn tune recordings/ events.csv -p gru_units=50,100 --start none
     rcrnn tune recordings/ events.csv -p lr=3e-4,1e-3 --search halving
     """
+    from ._folds import FreshClipsDetector
+
     log = Log(quiet, as_json)
     if output is not None:
         check_output(output)
@@ -99,7 +104,8 @@ def tune(
         grid = _grid(param, pipe)
         _check_grid(grid, pipe, start)
         say_start(pipe, start, log)
-        results = _search(pipe, clips, grid, search=search, folds=folds, jobs=jobs, log=log)
+        fitted = FreshClipsDetector(pipe, clips, clip_length, seed)
+        results = _search(fitted, grid, search=search, folds=folds, jobs=jobs, log=log)
     except (OSError, TypeError, ValueError) as error:
         fail(str(error))
     columns = [
@@ -141,8 +147,7 @@ def _check_grid(grid: dict[str, list[Any]], pipe: Any, start: str) -> None:
 
 
 def _search(
-    pipe: Any,
-    clips: Clips,
+    detector: Any,
     grid: dict[str, list[Any]],
     *,
     search: Search,
@@ -151,11 +156,13 @@ def _search(
     log: Log,
 ) -> list[list[Any]]:
     """Values, mean error rate over the folds, its deviation and epochs of each setting."""
+    import numpy as np
     from sklearn.experimental import enable_halving_search_cv  # noqa: F401
     from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
 
     from ..tuning.folds import stratified_folds
 
+    clips: Clips = detector.clips
     if clips.n_recordings < folds:
         raise ValueError(
             f"{counted(clips.n_recordings, 'recording')} with clips cannot make {folds} folds: "
@@ -167,6 +174,7 @@ def _search(
             f"There are too few recordings with events for {folds} folds: a fold without an event "
             "has no error rate. Give more recordings with events, or fewer --folds"
         )
+    tried = {f"pipeline__{name}": values for name, values in grid.items()}
     n_fits = folds * math.prod(map(len, grid.values())) if search is Search.grid else None
     settings: dict[str, Any] = {
         "scoring": FoldScorer(tuple(grid), n_fits if jobs == 1 else None, log.quiet, log.as_json),
@@ -175,25 +183,25 @@ def _search(
         "n_jobs": jobs,
         "error_score": "raise",
     }
-    epochs, seed = pipe[-1].max_epochs, pipe[-1].random_state
+    epochs = detector.pipeline[-1].max_epochs
     if search is Search.grid:
-        chosen = GridSearchCV(pipe, grid, **settings)
+        chosen = GridSearchCV(detector, tried, **settings)
     else:
         chosen = HalvingGridSearchCV(
-            pipe,
-            grid,
-            resource="detector__max_epochs",
+            detector,
+            tried,
+            resource="pipeline__detector__max_epochs",
             max_resources=epochs,
             min_resources=max(1, epochs // 4),
             factor=2,
-            random_state=seed,
+            random_state=detector.seed,
             **settings,
         )
-    chosen.fit(clips.X, clips.y)
+    chosen.fit(np.arange(len(clips.X)), clips.y)
     results = chosen.cv_results_
     rounds = results.get("n_resources", [epochs] * len(results["params"]))
     rows = [
-        [*(params[name] for name in grid), round(-mean, 4), round(spread, 4), int(n)]
+        [*(params[name] for name in tried), round(-mean, 4), round(spread, 4), int(n)]
         for params, mean, spread, n in zip(
             results["params"],
             results["mean_test_score"].tolist(),
@@ -211,7 +219,7 @@ class FoldScorer:
     Parameters
     ----------
     names : tuple of str
-        Parameters that are tried.
+        Parameters of the pipeline that are tried.
     n_fits : int or None
         How many trainings there will be; None where that is not known, or where they are in
         several processes, none of which knows how many are done.
@@ -233,7 +241,7 @@ class FoldScorer:
 
         score = float(error_rate_scorer(estimator, X, y))
         self.n_done += 1
-        params = estimator.get_params()
+        params = estimator.pipeline.get_params()
         tried = {name.removeprefix("detector__"): params[name] for name in self.names}
         text = ", ".join(f"{name}={value}" for name, value in tried.items())
         text += f": error rate {-score:.2f} on {counted(len(y), 'clip')}"

@@ -332,6 +332,7 @@ def test_from_nothing_to_a_model(tmp_path):
     found = rcrnn("detect", clips, "--model", tmp_path / "tuned", "--threshold", "sensitive")
     assert found.stdout.startswith("file,onset,offset,label,score"), found.stderr
     args = ("tune", clips, table, "-p", "dense_units=4,8", "--epochs", 1, "--folds", 2)
+    args = (*args, "--clip-length", 1)
     out = rcrnn(*args, "-p", "gru_units=4")
     assert out.returncode == 2
     assert "gru_units cannot be tried with --start" in out.stderr
