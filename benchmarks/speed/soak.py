@@ -1,10 +1,14 @@
 """An hour of many recordings under fire: is anything lost, or there twice, and does memory grow?
 
 python benchmarks/speed/soak.py [--short 20000] [--long 200] [--kill-every 60] [--jobs 2]
+python benchmarks/speed/soak.py --folder soak --minutes 60     # as often as it takes
 
 Short recordings, some long ones and some broken ones go through `rcrnn detect`. Every minute a
-worker is killed, and every third time the command itself, which is then repeated. In the end
+worker is killed, and every tenth time the command itself, which is then repeated. In the end
 each good recording must have one table, the right one, and each broken one a reason.
+
+With `--minutes` the soak stops after that time (exit code 3). Given the same folder and the same
+options, it goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -27,37 +31,47 @@ import numpy as np
 RATE = 44100
 # Recordings that all others are links to: what is in them needs to be found out only once.
 TEMPLATES = 20
+# Of so many kills one hits the command, the others a worker.
+KILLS_PER_COMMAND = 10
 BROKEN = {"empty": b"", "text": b"no audio at all", "header": b"RIFF\x24\x00\x00\x00WAVEfmt "}
 
 
 def write_templates(folder, seconds, n, rng, suffix):
-    """Noise with events, `n` recordings of so many seconds."""
+    """Noise with events, `n` recordings of so many seconds, unless they are there."""
     import soundfile
 
     from sklearn_rcrnn.datasets import make_rare_events
 
-    folder.mkdir(parents=True)
-    paths = []
-    for i in range(n):
-        path = folder / f"{i:02}{suffix}"
+    paths = [folder / f"{i:02}{suffix}" for i in range(n)]
+    if folder.exists():
+        return paths
+    unfinished = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    for path in paths:
         left = seconds
-        with soundfile.SoundFile(path, "w", RATE, 1) as file:
+        with soundfile.SoundFile(unfinished / path.name, "w", RATE, 1) as file:
             while left > 0:
                 length = max(3, min(60, left))
                 seed = int(rng.integers(2**31))
                 X, _ = make_rare_events(1, duration=length, max_events=3, random_state=seed)
                 file.write(X[0])
                 left -= length
-        paths.append(path)
+    unfinished.rename(folder)
     return paths
 
 
 def write_recordings(root, args):
-    """The folder of recordings: links to templates; gives names to templates, and broken ones."""
+    """The folder of recordings, which are links to templates.
+
+    Returns the template of each good recording, and the set of broken ones. What is there already
+    is left as it is.
+    """
     rng = np.random.default_rng(args.seed)
     short = write_templates(root / "templates/short", args.short_seconds, TEMPLATES, rng, ".wav")
     long = write_templates(root / "templates/long", args.long_seconds, 2, rng, ".flac")
     source, broken = {}, set()
+    rng = np.random.default_rng(args.seed)
     total = args.short + args.long
     for i in range(total):
         name = f"{i % 100:02}/{i:06}"
@@ -66,15 +80,17 @@ def write_recordings(root, args):
         if rng.random() < args.broken:
             kind = sorted(BROKEN)[i % len(BROKEN)]
             path = folder.with_suffix(".wav")
-            path.write_bytes(BROKEN[kind])
             broken.add(path)
+            if not path.exists():
+                path.write_bytes(BROKEN[kind])
             continue
         # Long ones come evenly among the others.
         is_long = i * args.long // total != (i + 1) * args.long // total
         template = long[i % 2] if is_long else short[i % TEMPLATES]
         path = folder.with_suffix(template.suffix)
-        os.link(template, path)
         source[path] = template
+        if not path.exists():
+            os.link(template, path)
     return source, broken
 
 
@@ -113,38 +129,53 @@ def workers_of(process):
         return []
 
 
-def run(root, args, watch):
-    """Run the command until it ends by itself; what it said, and who was killed."""
-    rng = random.Random(args.seed)
-    killed = Counter()
-    said = []
+def run(root, args, watch, state):
+    """Run the command until it ends by itself or the time is over; True if it ended by itself.
+
+    Who was killed and how many runs there were is counted in `state`.
+    """
+    rng = random.Random(f"{args.seed} {state['runs']}")
     command = [sys.executable, "-c", "from sklearn_rcrnn.cli import main; main()", "detect"]
     command += [str(root / "in"), "-o", str(root / "out"), "-j", str(args.jobs), "--json"]
     command += ["--model", args.model, "--summary", str(root / "summary.json")]
-    next_kill = time.monotonic() + args.kill_every
+    began = time.monotonic()
+    next_kill = began + args.kill_every
     while True:
-        log = root / f"log-{len(said)}.jsonl"
+        log = root / f"log-{state['runs']:03}.jsonl"
+        state["runs"] += 1
         with open(log, "w") as file:
             process = watch.process = subprocess.Popen(command, stderr=file)
             while process.poll() is None:
                 time.sleep(0.2)
+                if args.minutes and time.monotonic() > began + 60 * args.minutes:
+                    process.terminate()
+                    process.wait()
+                    return False
                 if time.monotonic() < next_kill:
                     continue
                 next_kill = time.monotonic() + args.kill_every
-                if sum(killed.values()) % 3 == 2:
-                    killed["command"] += 1
+                if sum(state["killed"].values()) % KILLS_PER_COMMAND == KILLS_PER_COMMAND - 1:
+                    state["killed"]["command"] += 1
                     process.kill()
                 elif victims := workers_of(process):
-                    killed["worker"] += 1
+                    state["killed"]["worker"] += 1
                     rng.choice(victims).kill()
-        said.append([json.loads(line) for line in log.read_text().splitlines() if line[:1] == "{"])
         if process.returncode in (0, 1):
-            return said, killed
+            return True
         if process.returncode != -9:
             raise RuntimeError(f"the command ended with {process.returncode}: {log.read_text()}")
 
 
-def check(root, source, broken, said, model):
+def lines(log):
+    """What the command said in one run; a line that it was killed in is left out."""
+    for line in log.read_text().splitlines():
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            continue
+
+
+def check(root, source, broken, model):
     """What is missing, wrong, or there twice."""
     from sklearn_rcrnn import detect_file, list_pretrained, load, load_pretrained
     from sklearn_rcrnn.annotations import format_events
@@ -159,9 +190,9 @@ def check(root, source, broken, said, model):
             missing.append(str(path))
         elif not same(table.read_text(), format_events({path.name: expected[template]})):
             wrong.append(str(path))
-    # Long recordings in parts: rounded to a millisecond, times may differ by the last digit.
-    told = Counter(row["file"] for rows in said for row in rows if row["event"] == "detected")
-    errors = {row["file"] for rows in said for row in rows if row["event"] == "error"}
+    said = [row for log in sorted(root.glob("log-*.jsonl")) for row in lines(log)]
+    told = Counter(row["file"] for row in said if row["event"] == "detected")
+    errors = {row["file"] for row in said if row["event"] == "error"}
     extra = len(list((root / "out").rglob("*.csv"))) - len(source) + len(missing)
     return {
         "recordings": len(source),
@@ -212,7 +243,8 @@ def main():
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--model", default="rare-events")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", help="Empty or new, for some gigabytes; by default temporary.")
+    parser.add_argument("--minutes", type=float, help="Stop after so many; by default at the end.")
+    parser.add_argument("--folder", help="For some gigabytes; by default temporary.")
     parser.add_argument("--json", help="Write the figures to this file, too.")
     args = parser.parse_args()
     root = Path(args.folder or tempfile.mkdtemp(prefix="soak-"))
@@ -221,22 +253,32 @@ def main():
     print(
         f"{len(source)} good and {len(broken)} broken recordings, {hours / 3600:.1f} h", flush=True
     )
+    state = {"seconds": 0, "runs": 0, "killed": Counter(), "memory": []}
+    notes = root / "state.json"
+    if notes.exists():
+        state = json.loads(notes.read_text())
+        state["killed"] = Counter(state["killed"])
     watch = Watch()
     watch.start()
     started = time.monotonic()
-    said, killed = run(root, args, watch)
-    seconds = time.monotonic() - started
+    ended = run(root, args, watch, state)
+    state["seconds"] += time.monotonic() - started
     watch.over.set()
+    state["memory"] += watch.rows
+    notes.write_text(json.dumps(state))
+    if not ended:
+        print(f"stopped; repeat it with --folder {root} to go on")
+        sys.exit(3)
     figures = {
         "seed": args.seed,
         "jobs": args.jobs,
         "hours_of_audio": round(hours / 3600, 2),
-        "seconds": round(seconds, 1),
-        "x_real_time": round(hours / seconds, 1),
-        "killed": dict(killed),
-        "runs": len(said),
-        **check(root, source, broken, said, args.model),
-        **memory(watch.rows),
+        "seconds": round(state["seconds"], 1),
+        "x_real_time": round(hours / state["seconds"], 1),
+        "killed": dict(state["killed"]),
+        "runs": state["runs"],
+        **check(root, source, broken, args.model),
+        **memory(state["memory"]),
     }
     print(json.dumps(figures, indent=1))
     if args.json:
