@@ -17,6 +17,7 @@ from .annotations.named_clips import lists_of_clips
 from .events import EventLists, check_event_lists
 from .inference.trained_network import TrainedNetwork
 from .nn.normalization import Normalization
+from .nn.processes import n_processes, of_first_process, process_rank
 from .nn.rcrnn import count_parameters
 from .training.batches import collate_training
 from .training.device import resolve_device, use_bfloat16
@@ -109,7 +110,8 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         # What an earlier fit left must not be taken for the result of one that fails.
         for name in ("net_", "_loaded"):
             self.__dict__.pop(name, None)
-        rng = check_random_state(self.random_state)
+        # One for all processes that train together, also where it is no integer.
+        rng = of_first_process(check_random_state(self.random_state))
         given = {
             "X": X,
             "y": y,
@@ -187,7 +189,6 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
             "lr": self.lr,
             "max_epochs": self.max_epochs,
             "batch_size": self.batch_size,
-            "iterator_train__shuffle": True,
             "iterator_train__collate_fn": collate_training,
             "iterator_valid__collate_fn": collate_training,
             "device": device,
@@ -195,7 +196,7 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
             "augmentation": self.augmentation,
             "frames_per_step": self._target_seconds() / self._frame_seconds(),
             "label_weights": None if data is None else data.label_weights,
-            "verbose": int(self.verbose),
+            "verbose": 0 if process_rank() else int(self.verbose),
             **loader_params(train_set),
             **(self._network_params() if network is None else {"module": network}),
             **(self._optimizer_params() if network is None else {"optimizer": NoOptimizer}),
@@ -203,7 +204,8 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         }
         if "callbacks" not in given:
             has_validation = data is not None and data.valid_set is not None
-            settings["callbacks"] = self._callbacks(settings, len(train_set), has_validation)
+            n_clips = len(train_set) // n_processes()
+            settings["callbacks"] = self._callbacks(settings, n_clips, has_validation)
         if data is not None and data.checkpoint is not None:
             # The last: it saves what the others have come to.
             settings["callbacks"] = [*settings["callbacks"], ("checkpoint", data.checkpoint)]
@@ -224,7 +226,7 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
             patience=self.patience,
             monitor="valid_loss" if has_validation else "train_loss",
             gradient_clip=self.gradient_clip,
-            verbose=self.verbose,
+            verbose=settings["verbose"],
             lr_schedule=self.lr_schedule,
             n_steps=n_batches * settings["max_epochs"],
             scores=self._validation_scores(),

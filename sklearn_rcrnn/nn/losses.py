@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .processes import total
+
 
 class Targets(NamedTuple):
     """True events of a batch, padded to the largest number of events in a clip.
@@ -88,7 +90,7 @@ def masked_mean(
     dim: tuple[int, ...] | None = None,
     weight: Tensor | None = None,
 ) -> Tensor:
-    """Mean over the True places of a mask.
+    """Mean over the True places of a mask, those of all processes that train together.
 
     Parameters
     ----------
@@ -105,9 +107,9 @@ def masked_mean(
         0, with a gradient of 0, where no place is True.
     """
     if weight is not None:
-        total = torch.where(mask, weight, 0.0).sum(dim)
-        return torch.where(mask, weight * values, 0.0).sum(dim) / _not_zero(total)
-    return torch.where(mask, values, 0.0).sum(dim) / mask.sum(dim).clamp(min=1)
+        weights = total(torch.where(mask, weight, 0.0).sum(dim))
+        return total(torch.where(mask, weight * values, 0.0).sum(dim)) / _not_zero(weights)
+    return total(torch.where(mask, values, 0.0).sum(dim)) / total(mask.sum(dim)).clamp(min=1)
 
 
 def classification_mean(
@@ -147,13 +149,14 @@ def classification_mean(
         return masked_mean(entropy, used, dim, weight)
     focal = (1 - torch.exp(-entropy)) ** gamma * entropy
     if weight is None:
-        return torch.where(used, focal, 0.0).sum(dim) / positive.sum(dim).clamp(min=1)
-    total = torch.where(positive, weight, 0.0).sum(dim)
+        n_positive = total(positive.sum(dim)).clamp(min=1)
+        return total(torch.where(used, focal, 0.0).sum(dim)) / n_positive
+    weights = total(torch.where(positive, weight, 0.0).sum(dim))
     # Where nothing is positive, one place of mean weight stands in for it.
-    total = torch.where(total > 0, total, masked_mean(weight, used, dim))
-    return torch.where(used, weight * focal, 0.0).sum(dim) / _not_zero(total)
+    weights = torch.where(weights > 0, weights, masked_mean(weight, used, dim))
+    return total(torch.where(used, weight * focal, 0.0).sum(dim)) / _not_zero(weights)
 
 
-def _not_zero(total: Tensor) -> Tensor:
+def _not_zero(weights: Tensor) -> Tensor:
     """Sums of weights to divide by; where all weights are 0, so is what is divided."""
-    return torch.where(total > 0, total, 1.0)
+    return torch.where(weights > 0, weights, 1.0)

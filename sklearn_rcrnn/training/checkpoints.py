@@ -20,6 +20,7 @@ from skorch.history import History
 from torch import Tensor, nn
 
 from .._utils.files import complete
+from ..nn.processes import of_all_processes, process_rank
 
 # Parameters that may change without a training counting as another one.
 _FREE = ("callbacks", "memory", "verbose")
@@ -82,7 +83,9 @@ class TrainingCheckpoint(Callback):
         for name, callback in net.callbacks_:
             if name in state["callbacks"]:
                 _load(callback, state["callbacks"][name])
-        torch.set_rng_state(state["generator"])
+        torch.set_rng_state(
+            [state["generator"], *state.get("other_generators", ())][process_rank()]
+        )
         if state["cuda_generators"]:
             torch.cuda.set_rng_state_all(state["cuda_generators"])
         if net.verbose and not state["finished"]:
@@ -95,6 +98,9 @@ class TrainingCheckpoint(Callback):
         self._write(net, finished=True)
 
     def _write(self, net: NeuralNet, finished: bool) -> None:
+        own_generator, *other_generators = of_all_processes(torch.get_rng_state())
+        if process_rank():
+            return
         callbacks = {name: _state_of(callback) for name, callback in net.callbacks_}
         state = {
             "finished": finished,
@@ -103,7 +109,8 @@ class TrainingCheckpoint(Callback):
             "optimizer": _plain(net.optimizer_.state_dict()),
             "history": _plain(list(net.history)),
             "callbacks": {name: own for name, own in callbacks.items() if own},
-            "generator": torch.get_rng_state(),
+            "generator": own_generator,
+            "other_generators": other_generators,
             "cuda_generators": torch.cuda.get_rng_state_all(),
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import skorch.dataset
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler
 
 from .._utils.interrupts import interrupts_wait
 from ..clip_stream import ClipStream
 from ..events import Event, EventLists
+from ..nn.processes import n_processes, of_first_process, process_rank
 
 
 class ClipDataset(skorch.dataset.Dataset):
@@ -90,12 +91,39 @@ class StreamDataset(Dataset):
         return clip, self.convert(clip, events), None
 
 
+class Share(Sampler):
+    """The clips of an epoch that this process learns from, in random order.
+
+    Every k-th clip of an order that is the same in all k processes: their batches together are
+    those of one process with batches k times as large. All processes have equally many, so that
+    up to k - 1 clips of an epoch may be left out.
+
+    Parameters
+    ----------
+    n_clips : int
+        Clips in an epoch.
+    """
+
+    def __init__(self, n_clips: int):
+        self.n_clips = n_clips
+
+    def __len__(self) -> int:
+        return self.n_clips // n_processes()
+
+    def __iter__(self) -> Iterator[int]:
+        order = of_first_process(list(RandomSampler(range(self.n_clips))))
+        yield from order[process_rank() :: n_processes()][: len(self)]
+
+
 def loader_params(data: Any) -> dict[str, Any]:
-    """Parameters of skorch's training loader: the number of worker processes of a stream."""
-    n_jobs = data.stream.n_jobs if isinstance(data, StreamDataset) else None
-    if not n_jobs:
-        return {}
-    return {"iterator_train": UninterruptedLoader, "iterator_train__num_workers": n_jobs}
+    """Parameters of skorch's training loader: the order of clips, and processes of a stream."""
+    params: dict[str, Any] = {"iterator_train__shuffle": True}
+    if n_processes() > 1:
+        params = {"iterator_train__sampler": Share(len(data))}
+    if isinstance(data, StreamDataset) and data.stream.n_jobs:
+        params["iterator_train"] = UninterruptedLoader
+        params["iterator_train__num_workers"] = data.stream.n_jobs
+    return params
 
 
 class UninterruptedLoader(DataLoader):

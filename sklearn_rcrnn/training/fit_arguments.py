@@ -8,6 +8,7 @@ from functools import partial
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import joblib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +17,7 @@ from .._utils.text import some
 from ..annotations.named_clips import lists_of_clips
 from ..clip_stream import ClipStream
 from ..events import Event, Label, check_event_lists, labels_of
+from ..nn.processes import n_processes, of_all_processes
 from .inputs import Clips, check_features, check_weights, label_weights, n_bands
 from .parameters import TrainingParameters
 from .targets import check_known_labels, stream_target, to_target
@@ -107,11 +109,16 @@ class CheckedArguments(TrainingParameters):
         if folder is not None:
             # A stream is known by its first clips.
             data = {**checked, "X": clips, "labels": labels, "n_clips": len(X)}
+            if n_processes() > 1:
+                data["n_processes"] = n_processes()
             checkpoint = TrainingCheckpoint(folder, training_key(self, data))
             if not isinstance(self.random_state, Integral):
                 rng = checkpoint.random_state(rng)
         sets = self._data_sets(checked, labels, rng)
         seed = int(rng.randint(np.iinfo(np.int32).max))
+        if n_processes() > 1:
+            lengths = len(X), len(sets[0]), self.batch_size, self.max_epochs
+            _check_same((lengths, labels, self.n_features_in_, events, events_val, seed))
         return TrainingData(checked, clips, *sets, by_label, seed, checkpoint)
 
     def _validation_clips(
@@ -213,6 +220,16 @@ class CheckedArguments(TrainingParameters):
     def _target_seconds(self) -> float:
         """Seconds in the unit in which the network's targets count time."""
         return self.frame_shift
+
+
+def _check_same(given: Any) -> None:
+    """Raise ValueError if processes that train together were given different things to learn."""
+    hashes = of_all_processes(joblib.hash(given))
+    if len(set(hashes)) > 1:
+        raise ValueError(
+            "The processes that train together were given different clips, events or parameters. "
+            "Each must call fit with all clips and the same parameters: fit divides them itself"
+        )
 
 
 def _check_unchanged(X: Any, name: str) -> None:

@@ -16,6 +16,7 @@ from torch import nn
 from ..events import Label
 from ..nn.losses import LabelLinear
 from ..nn.presence import PresenceNetwork
+from ..nn.processes import n_processes
 from ..nn.rcrnn import RCRNN
 
 if TYPE_CHECKING:
@@ -124,6 +125,12 @@ def cached_fit(
     memory = check_memory(os.fspath(memory) if isinstance(memory, os.PathLike) else memory)
     if memory.location is None:
         return _fit("", pretrainer, arguments, checkpoint)
+    if n_processes() > 1:
+        # One would wait for the lock, and the other, inside, for the one.
+        raise ValueError(
+            "memory cannot be shared by processes that train together: fit the pre-trainer first, "
+            "and give pretrainer=FrozenEstimator(it)"
+        )
     folder = Path(memory.location)
     folder.mkdir(parents=True, exist_ok=True)
     params = pretrainer.get_params(deep=False)

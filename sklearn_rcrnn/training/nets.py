@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..nn.losses import Weights
+from ..nn.processes import add_up_gradients, trained_together
 from .augmentation import Augmentation, augment
 from .callbacks import LossParts
 from .checkpoints import TrainingCheckpoint
@@ -117,6 +118,11 @@ class TrainingNet(NeuralNet):
             batch = augment(self.augmentation, X, self.frames_per_step), y
         return super().train_step_single(batch, **fit_params)
 
+    def on_grad_computed(self, net: Any, named_parameters: Any, **kwargs: Any) -> None:
+        """Add up the gradients of all processes, before callbacks look at them."""
+        add_up_gradients(parameter for _, parameter in named_parameters)
+        super().on_grad_computed(net, named_parameters, **kwargs)
+
     def infer(self, x: Any, **fit_params: Any) -> Any:
         batch = to_tensor(x, device=self.device)
         kind = torch.device(self.device).type
@@ -162,7 +168,8 @@ def train(
     net.train_split = None if valid_set is None else predefined_split(valid_set)
     net.predict_events = predict_events
     try:
-        net.partial_fit(train_set, y=None)
+        with trained_together(net.module_):
+            net.partial_fit(train_set, y=None)
     except (OSError, TypeError, ValueError) as error:
         told = _ERROR_OF_WORKER.match(str(error))
         if told is None:
