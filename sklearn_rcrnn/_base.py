@@ -100,6 +100,10 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         afterwards is as it was: trainings in several threads of a process therefore wait
         for each other, and other threads should not draw from it in the meantime. To train
         side by side use processes, as ``n_jobs`` of scikit-learn does.
+
+        Where a process group of ``torch.distributed`` is open, as in a script that ``torchrun``
+        started, the processes train one network together. Each calls ``fit`` with the same clips
+        and parameters and learns from its share of them; `batch_size` is that of one process.
         """
         from .training.nets import seeded, train
 
