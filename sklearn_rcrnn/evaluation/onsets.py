@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..events import Label, check_true_and_found, labels_of
+from ..metrics.event_pairs import Criteria, parts_apart
 
 
 def onset_errors(
@@ -36,13 +37,14 @@ def onset_errors(
     true, found = check_true_and_found(y_true, y_pred)
     errors: dict[Label, list[float]] = {label: [] for label in labels_of(true)}
     for events, predicted in zip(true, found, strict=True):
-        for event in events:
-            overlaps = [
-                (min(event.offset, other.offset) - max(event.onset, other.onset), other.onset)
-                for other in predicted
-                if other.label == event.label
-            ]
-            overlap, onset = max(overlaps, default=(0.0, 0.0))
-            if overlap > 0 and abs(onset - event.onset) <= max_error:
-                errors[event.label].append(onset - event.onset)
+        for ours, theirs in parts_apart(events, predicted, Criteria(t_collar=0.0)):
+            for event in (events[i] for i in ours):
+                overlaps = [
+                    (min(event.offset, other.offset) - max(event.onset, other.onset), other.onset)
+                    for other in (predicted[j] for j in theirs)
+                    if other.label == event.label
+                ]
+                overlap, onset = max(overlaps, default=(0.0, 0.0))
+                if overlap > 0 and abs(onset - event.onset) <= max_error:
+                    errors[event.label].append(onset - event.onset)
     return {label: np.array(own) for label, own in errors.items()}

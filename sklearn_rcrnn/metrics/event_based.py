@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import UndefinedMetricWarning
 
 from ..events import Event, Label, check_event_lists, check_true_and_found, labels_of
-from .event_pairs import Criteria
+from .event_pairs import Criteria, parts_apart
 
 Average = Literal["micro", "macro"] | None
 # The counts and results of sed_eval where it has no label to look for.
@@ -199,7 +199,11 @@ def matched_by_sed_eval(
         event_label_list=list(names.values()), **criteria._asdict()
     )
     for reference, estimate in zip(true, found, strict=True):
-        metrics.evaluate(_as_container(reference, names), _as_container(estimate, names))
+        for ours, theirs in parts_apart(reference, estimate, criteria):
+            metrics.evaluate(
+                _as_container([reference[i] for i in ours], names),
+                _as_container([estimate[j] for j in theirs], names),
+            )
     return metrics, names
 
 

@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 
 from ..events import Event, check_true_and_found
 
+# Clips, or parts of clips, with no more events than this are paired as a whole.
+_FEW = 256
+# Seconds by which events that belong together may be apart because of rounding.
+_ROUNDING = 1e-6
+
 
 class Criteria(NamedTuple):
     """The criteria for a found event to be right, as in :func:`event_based_error_rate`."""
@@ -56,6 +61,51 @@ def pair_events(true: Sequence[Event], found: Sequence[Event], criteria: Criteri
     >>> pair_events(true, found, Criteria())
     Pairs(right=[], misplaced=[(0, 0)], confused=[(1, 1)])
     """
+    pairs = Pairs([], [], [])
+    for ours, theirs in parts_apart(true, found, criteria):
+        own = _pair([true[i] for i in ours], [found[j] for j in theirs], criteria)
+        for all_pairs, some_pairs in zip(pairs, own, strict=True):
+            all_pairs += [(ours[i], theirs[j]) for i, j in some_pairs]
+    return pairs
+
+
+def parts_apart(
+    true: Sequence[Event], found: Sequence[Event], criteria: Criteria
+) -> list[tuple[list[int], list[int]]]:
+    """Cut a clip at times over which no true and found event can belong together.
+
+    The time and memory for pairing grow with the square of the number of events; a night may
+    have ten thousands of them.
+
+    Returns
+    -------
+    list of (list of int, list of int)
+        Places of the true and the found events of each part, in their order.
+    """
+    whole = list(range(len(true))), list(range(len(found)))
+    anywhere = not (criteria.evaluate_onset or criteria.evaluate_offset)
+    if len(true) + len(found) <= _FEW or anywhere:
+        return [whole]
+    ours, theirs = (_times(own).reshape(-1, 2) for own in (true, found))
+    slack = np.full(len(ours), float(criteria.t_collar))
+    if criteria.evaluate_offset:
+        slack = np.maximum(slack, criteria.percentage_of_length * (ours[:, 1] - ours[:, 0]))
+    first = np.minimum(ours[:, 0] - criteria.t_collar, ours[:, 1] - slack)
+    starts = np.concatenate([first, theirs[:, 0]])
+    order = np.argsort(starts, kind="stable")
+    stops = np.maximum.accumulate(np.concatenate([ours[:, 1] + slack, theirs[:, 1]])[order])
+    gaps = 1 + np.flatnonzero(starts[order][1:] > stops[:-1] + _ROUNDING)
+    parts, begin = [], 0
+    for end in [*gaps.tolist(), len(order)]:
+        if end - begin > _FEW or end == len(order):
+            own = np.sort(order[begin:end])
+            inside = own < len(ours)
+            parts.append((own[inside].tolist(), (own[~inside] - len(ours)).tolist()))
+            begin = end
+    return parts
+
+
+def _pair(true: Sequence[Event], found: Sequence[Event], criteria: Criteria) -> Pairs:
     if not true or not found:
         return Pairs([], [], [])
     hits, overlaps = _hits(true, found, criteria), _overlaps(true, found)

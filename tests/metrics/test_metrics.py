@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import UndefinedMetricWarning
 
-from sklearn_rcrnn import RCRNNDetector
+from sklearn_rcrnn import Event, RCRNNDetector
 from sklearn_rcrnn.metrics import (
     counts_by_clip,
     error_rate_scorer,
     event_based_error_rate,
     event_based_f_score,
     event_counts,
+    event_pairs,
     f_score_scorer,
     false_alarm_scorer,
     false_alarms_per_hour,
@@ -84,6 +85,27 @@ def test_equals_sed_eval(seed, t_collar, what, found_labels):
     assert counts[:, :3].tolist() == [
         [metrics[label][name] for name in ("Nref", "Nsys", "Ntp")] for label in LABELS
     ]
+
+
+@pytest.mark.parametrize("what", [(True, False), (True, True), (False, True)])
+def test_a_night_is_scored_in_parts(what, monkeypatch):
+    """As if it were paired as a whole, which takes memory for all pairs."""
+    rng = np.random.default_rng(0)
+    onsets = np.sort(rng.uniform(0, 8000, 300)).tolist()
+    true = [Event(t, t + rng.uniform(0.1, 6), str(rng.choice(LABELS))) for t in onsets]
+    found = [e._replace(onset=max(0.0, e.onset - rng.uniform(0, 1))) for e in true[::-1][:200]]
+    found += [Event(t, t + 1, "cry") for t in rng.uniform(0, 8000, 50).tolist()]
+    kwargs = {"evaluate_onset": what[0], "evaluate_offset": what[1]}
+    assert len(event_pairs.parts_apart(true, found, event_pairs.Criteria(**kwargs))) == 2
+    scores = [scores_of_a_night(true, found, **kwargs)]
+    monkeypatch.setattr(event_pairs, "_FEW", 1000)
+    scores.append(scores_of_a_night(true, found, **kwargs))
+    assert scores[0] == scores[1]
+
+
+def scores_of_a_night(true, found, **kwargs):
+    counts = event_counts([true], [found], **kwargs)
+    return counts.tolist(), event_based_error_rate([true], [found], **kwargs)
 
 
 # sed_eval adds a tiny number to denominators.
