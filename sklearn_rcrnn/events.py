@@ -290,7 +290,7 @@ def _check_time(time: Any, where: str, event: Any) -> float:
         )
     if not math.isfinite(time):
         raise ValueError(f"{where} has a time that is not finite: {tuple(event)!r}")
-    return float(time)
+    return float(time) + 0.0  # no -0.0, which tables would show
 
 
 def _check_label(label: Any, where: str) -> Label:

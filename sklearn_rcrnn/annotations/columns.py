@@ -49,6 +49,9 @@ MEANINGS = ("file", "onset", "offset", "duration", "label", "score")
 _KALEIDOSCOPE = {"in file", "offset", "duration"}
 
 _UNIT = re.compile(r"\s*[(\[]\s*(s|sec|secs|seconds)\s*[)\]]$|\s+(s|sec|secs|seconds)$")
+_CLOCK = re.compile(r"(\d+):([0-5]\d):([0-5]\d([.,]\d*)?)", re.ASCII)
+# What R and pandas write where there is no value.
+_MISSING = ("", "NA", "NaN", "nan", "<NA>")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -124,6 +127,23 @@ def known(meanings: Sequence[str] = ("onset", "offset", "label")) -> str:
         f"Known names: {names}. Name other columns by columns={{{meanings[0]!r}: ...}}, "
         f"or --{meanings[0]}-column on the command line"
     )
+
+
+def is_missing(cell: Any) -> bool:
+    """Tell whether a cell of a table is empty, or says that there is no value."""
+    return cell is None or (isinstance(cell, str) and cell in _MISSING)
+
+
+def seconds(value: Any, comma: bool = False) -> float:
+    """Read a time of a table in seconds, or in the form ``h:mm:ss``.
+
+    >>> seconds("1.5"), seconds("1:00:02.25")
+    (1.5, 3602.25)
+    """
+    if isinstance(value, str) and (clock := _CLOCK.fullmatch(value.strip())):
+        hours, minutes, rest = clock.groups()[:3]
+        return 3600.0 * int(hours) + 60 * int(minutes) + number(rest, comma=True)
+    return number(value, comma)
 
 
 def number(value: Any, comma: bool = False) -> float:

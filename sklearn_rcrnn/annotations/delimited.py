@@ -13,7 +13,16 @@ from typing import Any, NamedTuple, TextIO
 
 from .._utils.files import MEDIA
 from ..events import Event
-from .columns import MEANINGS, Given, check_columns, columns_of, has_times, number
+from .columns import (
+    MEANINGS,
+    Given,
+    check_columns,
+    columns_of,
+    has_times,
+    is_missing,
+    number,
+    seconds,
+)
 from .rows import HEADER, REJECTED, Format, Row, in_one_line, lines_of
 
 # A spreadsheet takes text that begins with one of these for a formula.
@@ -102,7 +111,11 @@ def records_of(text: str) -> tuple[list[str], str, Iterator[Record]]:
     _, fields, _ = next(table, (0, [], None))
     header = [name.strip() for name in fields]
     rows = (
-        Record(line, dict(zip(header, map(str.strip, fields), strict=False)), problem)
+        Record(
+            line,
+            dict(zip(header, map(str.strip, fields), strict=False)),
+            problem or _surplus(fields, header),
+        )
         for line, fields, problem in table
     )
     return header, delimiter, rows
@@ -121,7 +134,9 @@ def _rows(table: Iterator[Fields], given: Given, comma: bool) -> Iterator[Row]:
             header = [name.strip() for name in fields]
             columns = columns_of(header, given)
             check_columns(columns, header)
+            _check_each_once(columns, header)
             continue
+        problem = problem or _surplus(fields, header)
         if problem is not None:
             yield Row(line, None, None, problem)
             continue
@@ -131,6 +146,25 @@ def _rows(table: Iterator[Fields], given: Given, comma: bool) -> Iterator[Row]:
         row = row_of(line, values, columns, comma)
         if views.is_new(row, values, columns):
             yield row
+
+
+def _surplus(fields: Sequence[str], header: Sequence[str]) -> str | None:
+    """The problem of a row with values for which there are no columns; None if there is none."""
+    if not any(field.strip() for field in fields[len(header) :]):
+        return None
+    return (
+        f"it has {len(fields)} fields and the header {len(header)}: a field that contains the "
+        f"separator must be in quotes; got {list(fields)}"
+    )
+
+
+def _check_each_once(columns: Mapping[str, Sequence[str]], header: Sequence[str]) -> None:
+    twice = [name for own in columns.values() for name in own if header.count(name) > 1]
+    if twice:
+        raise ValueError(
+            f"the header names {twice[0]!r} {header.count(twice[0])} times: rename the other "
+            "columns, so that it is clear which one is meant"
+        )
 
 
 class Views:
@@ -194,27 +228,31 @@ def row_of(
         return Row(line, file, None, decision=decision)
     label = cells["label"]
     said = [cells[name] for name in ("onset", "offset", "duration", "label")]
-    if all(cell == "" for cell in said) or (label == _NO_EVENT and "selection" in columns):
+    if all(map(is_missing, said)) or (label == _NO_EVENT and "selection" in columns):
         return Row(line, file, None)  # BirdNET writes such rows for recordings without events
     try:
         times = _times(cells, _cell(values, columns, "file_offset"), comma)
-        score = None if cells["score"] == "" else number(cells["score"], comma)
+        score = None if is_missing(cells["score"]) else number(cells["score"], comma)
     except ValueError as error:
-        problem = f"onset, offset and score must be numbers; {error} in {list(values.values())}"
+        problem = (
+            f"onset, offset and score must be numbers, or times h:mm:ss; {error} in "
+            f"{list(values.values())}"
+        )
         return Row(line, file, None, problem)
     return Row(line, file, (*times, label, score), decision=decision)
 
 
 def _times(cells: Mapping[str, Any], file_offset: Any, comma: bool) -> tuple[float, float]:
     """Compute onset and offset within the recording from the times that the table has."""
-    begin = number(cells["onset"], comma)
+    begin = seconds(cells["onset"], comma)
     if cells["offset"] != "":
-        end = number(cells["offset"], comma)
+        end = seconds(cells["offset"], comma)
     else:
-        end = begin + number(cells["duration"], comma)
+        end = begin + seconds(cells["duration"], comma)
     # In a table of consecutive recordings, onsets count from the start of the first one.
     if file_offset != "":
-        begin, end = number(file_offset, comma), number(file_offset, comma) + end - begin
+        start = seconds(file_offset, comma)
+        begin, end = start, start + end - begin
     return begin, end
 
 

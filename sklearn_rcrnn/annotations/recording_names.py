@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import unicodedata
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import takewhile
-from pathlib import PurePath, PureWindowsPath
+from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._utils.files import MEDIA, printable
@@ -98,16 +100,21 @@ def matching_names(
     Raises
     ------
     ValueError
-        If a name may mean several recordings, or a recording may have several names.
+        If a name may mean several recordings, or a recording has or may have several names.
 
     Examples
     --------
     >>> matching_names(["mon/a.wav", "tue/a.wav", "b"], ["x/tue/a.wav", "x/mon/b.mp3", "c.wav"])
     ['tue/a.wav', 'b', None]
     """
-    # Understands the separators of every system.
-    known = {parts: name for name in names if (parts := PureWindowsPath(name).parts)}
-    files = [PureWindowsPath(printable(path)).parts for path in paths]
+    known: dict[Parts, str] = {}
+    for name in names:
+        if (parts := _parts(name)) in known:
+            twice = f"{known[parts]}, {name}"
+            raise ValueError(f"{twice} in the table are the same recording: give it one name")
+        if parts:
+            known[parts] = name
+    files = [_parts(printable(path)) for path in paths]
     there = {parts for parts in files if parts}
     pairs = _pair(there, set(known), _traits(there), _traits(known))
     left = defaultdict(list)
@@ -127,11 +134,20 @@ def matching_names(
     return [known[pairs[parts]] if parts in pairs else None for parts in files]
 
 
+def _parts(path: str) -> Parts:
+    """Split a path at the separators of any system."""
+    parts = tuple(part for part in re.split(r"[/\\]", str(path)) if part not in ("", "."))
+    return ("", *parts) if str(path).startswith(("/", "\\")) and parts else parts
+
+
 def _stem(parts: Parts) -> Parts:
-    """Remove the suffix of an audio file; any other text after a dot is part of the name."""
-    suffix = PurePath(parts[-1]).suffix
-    name = parts[-1][: -len(suffix)] if suffix.lower() in MEDIA else parts[-1]
-    return (*parts[:-1], name)
+    """Remove the suffix of an audio file; any other text after a dot is part of the name.
+
+    Accented letters get one form: macOS may store them in two characters, and people type one.
+    """
+    *folders, name = (unicodedata.normalize("NFC", part).strip() for part in parts)
+    suffix = PurePath(name).suffix
+    return (*folders, name[: -len(suffix)] if suffix.lower() in MEDIA else name)
 
 
 class _Traits(NamedTuple):
@@ -183,9 +199,7 @@ def _by_end(paths: Iterable[Parts], depth: int) -> dict[Parts, list[Parts]]:
 
 def _check_one(meant: list[Parts], own: list[Parts]) -> None:
     if len(own) > 1 or len(meant) > 1:
-        in_table, there = (
-            some([PureWindowsPath(*parts).as_posix() for parts in paths]) for paths in (meant, own)
-        )
+        in_table, there = (some(["/".join(parts) for parts in paths]) for paths in (meant, own))
         raise ValueError(
             f"{in_table} in the table may mean {there}: name recordings with as many of their "
             "folders as it takes to tell them apart"

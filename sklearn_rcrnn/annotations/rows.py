@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TextIO
 
-from ..events import Event, check_event
+from ..events import Event, Label, check_event
 from .columns import Given, number
 
 # Decision in a table of corrections that a found event is not an event.
@@ -108,6 +109,14 @@ def event_of(fields: tuple[Any, ...], where: str) -> Event:
     if text == "":
         raise ValueError(f"{where}: the label is missing")
     return check_event((*times, text, *scores), where)
+
+
+def alike_labels(labels: Iterable[Label]) -> list[str]:
+    """Return the labels that another one is like but for case, or for the form of accents."""
+    forms: dict[str, set[str]] = {}
+    for label in {label for label in labels if isinstance(label, str)}:
+        forms.setdefault(unicodedata.normalize("NFC", label).casefold(), set()).add(label)
+    return sorted(label for own in forms.values() if len(own) > 1 for label in own)
 
 
 def order(event: Event) -> tuple[float, float, str, float]:

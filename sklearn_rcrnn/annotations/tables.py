@@ -9,17 +9,14 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from .._utils.files import complete, files_in, printable
+from .._utils.text import some
 from ..events import Event
 from .columns import Given
 from .formats import format_named, guess_format, suffixes
-from .rows import REJECTED, event_of, order
-
-if TYPE_CHECKING:
-    pass
-
+from .rows import REJECTED, alike_labels, event_of, order
 
 # Names of files for people, which lie beside tables.
 _PROSE = re.compile(
@@ -83,8 +80,8 @@ def read_events(
     Warns
     -----
     UserWarning
-        If rows are left out because they are malformed or were rejected, or if events stand in
-        several tables.
+        If rows are left out because they are malformed or were rejected, if events stand in
+        several tables or several times in one, or if labels differ only by case.
 
     Examples
     --------
@@ -95,7 +92,13 @@ def read_events(
         raise ValueError(f'errors must be "raise" or "skip"; got {errors!r}')
     path = Path(path)
     read = _read_folder if path.is_dir() else _read_table
-    return read(path, format, errors, columns or {})
+    events = read(path, format, errors, columns or {})
+    if alike := alike_labels(event.label for own in events.values() for event in own):
+        warnings.warn(
+            f"{path}: labels differ only by case or form, and count as different: {some(alike)}",
+            stacklevel=2,
+        )
+    return events
 
 
 def _read_folder(
@@ -165,6 +168,11 @@ def _read_table(
         warnings.warn(f"{path}: skipped {skipped} malformed row(s)", stacklevel=4)
     if rejected:
         warnings.warn(f"{path}: left out {rejected} row(s) that were rejected", stacklevel=4)
+    if repeated := sum(len(own) - len(set(own)) for own in events.values()):
+        warnings.warn(
+            f"{path}: {repeated} row(s) repeat an earlier row in all values; each counts",
+            stacklevel=4,
+        )
     if not events:
         return {own_name: []}
     return {name: sorted(own, key=order) for name, own in events.items()}
@@ -184,13 +192,15 @@ def text_of(path: Path) -> str:
         raise FileNotFoundError(f"No such table of events: {path}") from error
     except OSError as error:
         raise OSError(f"{path} cannot be read: {error.strerror}") from error
+    # Spreadsheets write UTF-16 if the user chooses "Unicode".
+    wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
-        # Spreadsheets write UTF-16 if the user chooses "Unicode".
-        wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
         text = content.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
+        row = 1 + content[: error.start].count(b"\n")
         raise ValueError(
-            f"{path} is no table of events: it is not UTF-8 text. Save it as UTF-8"
+            f"{path} is no table of events: it is not UTF-8 text, row {row} has the byte "
+            f"0x{content[error.start]:02x}. Save it as UTF-8, as Excel does by 'CSV UTF-8'"
         ) from error
     if "\0" in text:
         raise ValueError(f"{path} is no table of events: it is not UTF-8 text, but binary")

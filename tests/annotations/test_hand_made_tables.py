@@ -1,0 +1,105 @@
+"""Tables that people typed, or that a spreadsheet saved: read right, or told what is wrong."""
+
+from __future__ import annotations
+
+import unicodedata
+import warnings
+
+import pytest
+
+from sklearn_rcrnn import Event
+from sklearn_rcrnn.annotations import match_files, read_corrections, read_events
+
+DOG = Event(1.0, 2.5, "dog")
+COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
+
+
+def read(tmp_path, rows, header="file,onset,offset,label", encoding="utf-8"):
+    (tmp_path / "t.csv").write_text("\n".join([header, *rows]), encoding=encoding)
+    return read_events(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("onset", "offset", "seconds"),
+    [
+        ("0:00:01", "0:00:02.5", (1, 2.5)),
+        ("10:59:59.25", "11:00:00", (39599.25, 39600)),
+        ("1", "0:00:09", (1, 9)),
+    ],
+)
+def test_times_by_the_clock(onset, offset, seconds, tmp_path):
+    (event,) = read(tmp_path, [f"a,{onset},{offset},dog"])["a"]
+    assert event[:2] == seconds
+    header = "file;onset;offset;label"
+    by_comma = read(tmp_path, [f"a;{onset};{offset};dog".replace(".", ",")], header)
+    assert by_comma == {"a": [event]}
+
+
+@pytest.mark.parametrize("onset", ["0:01", "0:60:00", "0:00:60", "1:2:3", "-0:00:01"])
+def test_what_is_no_time_for_certain(onset, tmp_path):
+    with pytest.raises(ValueError, match=r"row 2: .* or times h:mm:ss; '-?\d:"):
+        read(tmp_path, [f"a.wav,{onset},9:00:00,dog"])
+
+
+@pytest.mark.parametrize("missing", ["NA", "NaN", "nan", "<NA>"])
+def test_missing_values_as_r_and_pandas_write_them(missing, tmp_path):
+    rows = ["a.wav,1,2.5,dog,NA", f"b.wav,{missing},{missing},{missing},{missing}"]
+    events = read(tmp_path, rows, "file,onset,offset,label,score")
+    assert events == {"a.wav": [DOG], "b.wav": []}
+    with pytest.raises(ValueError, match="row 2: onset, offset and score must be numbers"):
+        read(tmp_path, [f"a.wav,{missing},2,dog"])
+
+
+def test_a_comma_in_a_label_without_quotes(tmp_path):
+    with pytest.raises(ValueError, match="row 3: it has 5 fields and the header 4"):
+        read(tmp_path, ["a.wav,1,2.5,dog,,", "a.wav,1,2.5,dog, small"])
+    (tmp_path / "c.csv").write_text("file,onset,offset,decision,label\na.wav,1,2,keep,dog, small\n")
+    with pytest.raises(ValueError, match="row 2: it has 6 fields and the header 5"):
+        read_corrections(tmp_path / "c.csv")
+
+
+def test_two_columns_of_one_name(tmp_path):
+    with pytest.raises(ValueError, match="header names 'label' 2 times"):
+        read(tmp_path, ["a.wav,1,2.5,dog,cat"], "file,onset,offset,label,label")
+    # Those that mean nothing do no harm.
+    assert read(tmp_path, ["a.wav,1,2.5,dog,,"], "file,onset,offset,label,,") == {"a.wav": [DOG]}
+
+
+def test_another_encoding_is_named_with_its_row(tmp_path):
+    with pytest.raises(ValueError, match=r"not UTF-8 text, row 3 has the byte 0xe9.*CSV UTF-8"):
+        read(tmp_path, ["a.wav,1,2,dog", "a.wav,1,2,mésange"], encoding="latin-1")
+
+
+def test_labels_that_look_alike(tmp_path):
+    rows = ["a.wav,1,2,Dog", "a.wav,3,4,dog", f"a.wav,5,6,{COMPOSED}", f"a.wav,7,8,{DECOMPOSED}"]
+    with pytest.warns(UserWarning, match="differ only by case or form.*: Dog, dog, "):
+        assert len({event.label for event in read(tmp_path, rows)["a.wav"]}) == 4
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read(tmp_path, ["a.wav,1,2,dog ", "a.wav,3,4,dog", "a.wav,5,6,1", "a.wav,7,8,1.0"])
+
+
+def test_repeated_rows(tmp_path):
+    with pytest.warns(UserWarning, match=r"t\.csv: 1 row\(s\) repeat an earlier row"):
+        assert read(tmp_path, ["a.wav,1,2.5,dog"] * 2) == {"a.wav": [DOG, DOG]}
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        (f"{COMPOSED}.wav", f"/x/{DECOMPOSED}.wav"),
+        (DECOMPOSED, f"/x/{COMPOSED}.WAV"),
+        (f"{COMPOSED}/a.wav", f"/x/{DECOMPOSED}/a.wav"),
+        ("a:b.wav", "/x/a:b.wav"),
+        ("C:\\x\\a.wav", "/y/a.wav"),
+        ("a.wav ", "/x/a.wav"),
+    ],
+)
+def test_names_of_other_systems(name, path):
+    other = {"b/b.wav": []}
+    assert match_files({name: [DOG], **other}, [path, "/x/b/b.wav"]) == [[DOG], []]
+
+
+def test_two_names_of_one_recording():
+    with pytest.raises(ValueError, match=r"x/a\.wav, x\\a\.wav in the table are the same"):
+        match_files({"x/a.wav": [DOG], "x\\a.wav": [DOG]}, ["x/a.wav"])
