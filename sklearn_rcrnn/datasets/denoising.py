@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .mixer import SAMPLE_RATE
-
 _N_FFT = 1024
 _HOP = 512
+_WINDOW = np.hanning(_N_FFT + 1)[:-1].astype(np.float32)
 # Frames of surroundings without which nobody knows their spectrum: about 0.1 s.
 _FEWEST = 8
 # Times the power of the surroundings that is taken away. A frame of noise alone is often
@@ -19,8 +17,8 @@ _FEWEST = 8
 _SUBTRACTED = 2.0
 # What is left of bands in which there is nothing but surroundings, as a part of the amplitude.
 _FLOOR = 0.1
-# Bands and frames around a point by which its gain is smoothed, so that no tones are left over.
-_SMOOTHED = (3, 5)
+# Frames and bands around a point by which its gain is smoothed, so that no tones are left over.
+_SMOOTHED = (5, 3)
 
 
 def without_surroundings(
@@ -60,25 +58,35 @@ def without_surroundings(
     True
     """
     from scipy.ndimage import uniform_filter
-    from scipy.signal import ShortTimeFFT
-    from scipy.signal.windows import hann
 
     cut = np.asarray(event, np.float32)
     long_enough = [s for s in surroundings if len(s) >= _N_FFT + (_FEWEST - 1) * _HOP]
     if not long_enough or len(cut) < _N_FFT:
         return cut
-    transform = ShortTimeFFT(hann(_N_FFT, sym=False), _HOP, SAMPLE_RATE)
-    usual = np.min([_mean_power(transform, stretch) for stretch in long_enough], 0)
-    spectrum = transform.stft(cut)
+    usual = np.min([_mean_power(stretch) for stretch in long_enough], 0)
+    spectrum = np.fft.rfft(_frames(np.pad(cut, _N_FFT)) * _WINDOW)
     power = uniform_filter(np.abs(spectrum) ** 2, _SMOOTHED)
-    part = 1 - _SUBTRACTED * usual[:, None] / np.maximum(power, 1e-20)
+    part = 1 - _SUBTRACTED * usual / np.maximum(power, 1e-20)
     kept = np.sqrt(np.clip(part, _FLOOR**2, 1))
-    return transform.istft(spectrum * kept, k1=len(cut)).astype(np.float32)
+    return _joined(np.fft.irfft(spectrum * kept))[_N_FFT : _N_FFT + len(cut)]
 
 
-def _mean_power(transform: Any, stretch: NDArray[np.floating]) -> NDArray[np.floating]:
+def _frames(samples: NDArray[np.floating]) -> NDArray[np.floating]:
+    """All frames that lie inside, (n_frames, _N_FFT)."""
+    return np.lib.stride_tricks.sliding_window_view(samples, _N_FFT)[::_HOP]
+
+
+def _mean_power(stretch: NDArray[np.floating]) -> NDArray[np.floating]:
     """The mean power of each band, by the frames that lie inside."""
-    first = transform.lower_border_end[1]
-    last = transform.upper_border_begin(len(stretch))[1]
-    inside = transform.stft(stretch, p0=first, p1=last)
-    return np.mean(np.abs(inside) ** 2, 1)
+    return np.mean(np.abs(np.fft.rfft(_frames(stretch) * _WINDOW)) ** 2, 0)
+
+
+def _joined(frames: NDArray[np.floating]) -> NDArray[np.float32]:
+    """The samples whose windowed frames these are: frames overlap by half."""
+    # The window of the synthesis with which frames that were not changed give what they were.
+    half = _WINDOW[:_HOP] ** 2 + _WINDOW[_HOP:] ** 2
+    weighted = frames * (_WINDOW / np.tile(half, 2))
+    joined = np.zeros((len(frames) + 1, _HOP), np.float32)
+    joined[:-1] += weighted[:, :_HOP]
+    joined[1:] += weighted[:, _HOP:]
+    return joined.ravel()
