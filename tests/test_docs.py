@@ -46,3 +46,24 @@ def test_contributing_names_files_that_exist():
         for name in [*files, *re.findall(r"`([\w./]+)`", tests)]:
             root = "" if name.startswith(("tests/", "docs/", "benchmarks/")) else "sklearn_rcrnn/"
             assert (REPOSITORY / root / name).is_file(), f"{change}: {name}"
+
+
+# Made by the build: the README must not lead there, and the pages have to name the source.
+BUILT = ("gallery/", "commands.md")
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs"])
+def test_links_lead_to_what_can_be_read_without_a_build(page):
+    """On a code host directives show as they are written, so nobody is sent to a page of them."""
+    for path in sorted((REPOSITORY / page).glob("*.md")) or [REPOSITORY / page]:
+        text = path.read_text(encoding="utf-8")
+        targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
+        for target in [*targets, *re.findall(r'href="([^"#]+)"', text)]:
+            if page == "docs" and target.startswith(BUILT):
+                continue
+            there = path.parent / target
+            assert there.exists(), f"{path.name}: {target}"
+            if page != "docs" and there.suffix == ".md":
+                read = there.read_text(encoding="utf-8")
+                readable = ("```{" not in read and ":::{" not in read) or 'class="unbuilt"' in read
+                assert readable, f"{path.name}: {target} is nothing without a build"
