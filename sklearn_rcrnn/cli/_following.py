@@ -82,17 +82,17 @@ class Follower:
 def state(summary: RunStatistics) -> str:
     """For people: how far a run is.
 
-    "3 of 20 recordings, 1.2 h at 102 x real time, 3.4 h and about 2 min left".
+    "3 of 20 recordings, about 2 min left, 1.2 h at 102 x real time". What matters most comes
+    first: a narrow terminal cuts the end off.
     """
     n_over = summary.n_done + summary.n_skipped + summary.n_failed
-    text = f"{n_over} of {counted(summary.n_files, 'recording')}, "
-    text += f"{amount(summary.duration_seen)} at {summary.speed:.0f} x real time"
-    left, seconds = summary.duration_left(), summary.seconds_left()
-    if left is not None and seconds is not None:
-        text += f", {amount(left)} of audio and about {amount(seconds)} left"
+    text = f"{n_over} of {counted(summary.n_files, 'recording')}"
     if summary.n_failed:
         text += f", {summary.n_failed} failed"
-    return text
+    seconds = summary.seconds_left()
+    if seconds is not None:
+        text += f", about {amount(seconds)} left"
+    return text + f", {amount(summary.duration_seen)} at {summary.speed:.0f} x real time"
 
 
 def conclusion(summary: RunStatistics) -> str:
@@ -160,14 +160,17 @@ def _tell(outcome: Outcome, log: Log) -> None:
 def _bar(log: Log) -> Any:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
+    from rich.table import Column
 
     hidden = log.quiet or log.as_json or not sys.stderr.isatty()
     bar = Progress(
-        BarColumn(bar_width=20),
-        TextColumn("{task.fields[state]}"),
+        # Of a width of its own: beside a long text rich would leave the bar none.
+        BarColumn(bar_width=12, table_column=Column(width=12, no_wrap=True)),
+        TextColumn("{task.fields[state]}", table_column=Column(ratio=1, no_wrap=True)),
         console=Console(stderr=True),
         disable=hidden,
         transient=True,
+        expand=True,
     )
     bar.add_task("detecting", total=None, state="detecting")
     return bar

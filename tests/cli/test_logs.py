@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
+import sys
 import warnings
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
+from rich.console import Console
 from typer.testing import CliRunner
 
 from sklearn_rcrnn.cli import app
 from sklearn_rcrnn.cli._common import Log
+from sklearn_rcrnn.cli._following import _bar, state
+from sklearn_rcrnn.inference.output import Recording
+from sklearn_rcrnn.inference.run_statistics import RunStatistics
 
 
 def rows(*args):
@@ -76,3 +84,22 @@ def test_what_is_no_json_is_said_as_text(capsys, tmp_path):
     lines = capsys.readouterr().err.splitlines()
     assert json.loads(lines[0])["path"] == str(tmp_path)
     assert json.loads(lines[1])["warning"] == "odd"
+
+
+def test_bar_of_a_terminal_of_80_columns_says_how_long_it_takes(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("sklearn_rcrnn.inference.run_statistics.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    nights = [Recording(Path(f"{i}.wav"), f"{i}", 1000, 0) for i in range(4000)]
+    summary = RunStatistics(nights)
+    now[0] += 30
+    summary.done(nights[0], [], 3600.0)
+    summary.failed(nights[1], "broken")
+    bar = _bar(SimpleNamespace(quiet=False, as_json=False))
+    bar.update(bar.task_ids[0], completed=1, total=4, state=state(summary))
+    console = Console(file=io.StringIO(), width=80)
+    console.print(bar.get_renderable())
+    line = console.file.getvalue()
+    assert line.startswith("━━━")
+    assert "2 of 4000 recordings, 1 failed, about 33.3 h left" in line
+    assert len(line.rstrip("\n")) <= 80
