@@ -6,6 +6,7 @@ import copy
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -206,6 +207,8 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
             **(self._optimizer_params() if network is None else {"optimizer": NoOptimizer}),
             **given,
         }
+        if not (isinstance(settings["max_epochs"], Integral) and settings["max_epochs"] >= 1):
+            raise ValueError(f"max_epochs must be 1 or more; got {settings['max_epochs']!r}")
         if "callbacks" not in given:
             has_validation = data is not None and data.valid_set is not None
             n_clips = len(train_set) // n_processes()

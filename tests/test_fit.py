@@ -166,6 +166,20 @@ def test_early_stopping_without_validation_clips(data):
         detector.fit(*data)
 
 
+def test_a_callback_that_monitors_what_is_not_recorded(data):
+    for params in (
+        {"callbacks": [EarlyStopping(monitor="val_loss")]},
+        {"net_params": {"callbacks": [EarlyStopping()]}, "validation_fraction": None},
+    ):
+        with pytest.raises(ValueError, match=r"monitors what .* not record: .*There are .*train_l"):
+            tiny(RCRNNDetector, **params).fit(*data)
+
+
+def test_no_epochs(data):
+    with pytest.raises(ValueError, match="max_epochs must be 1 or more; got 0"):
+        tiny(RCRNNDetector, net_params={"max_epochs": 0}).fit(*data)
+
+
 @KINDS
 def test_event_after_the_end_of_the_clip(kind, data):
     X, y = data

@@ -103,7 +103,19 @@ def load_clip(clip: Any, sample_rate: int, where: str) -> NDArray[np.float32]:
         )
     if not len(samples):
         raise ValueError(f"{where} is empty: it has 0 samples")
-    return np.ascontiguousarray(samples, dtype=np.float32)
+    return as_float32(samples, where)
+
+
+def as_float32(samples: NDArray[Any], where: str) -> NDArray[np.float32]:
+    """Convert samples to float32; ValueError for numbers that it cannot hold."""
+    with np.errstate(over="ignore"):
+        narrow = np.ascontiguousarray(samples, np.float32)
+    if samples.dtype != narrow.dtype and np.isinf(narrow).any() and np.isfinite(samples).all():
+        raise ValueError(
+            f"{where} has a sample of {np.abs(samples).max():.3g}, which is more than float32 can "
+            "hold: samples are usually between -1 and 1"
+        )
+    return narrow
 
 
 def _of_a_data_set(clip: Any, sample_rate: int, where: str) -> NDArray[np.float32]:

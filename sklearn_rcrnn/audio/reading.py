@@ -19,7 +19,7 @@ from .repair import next_start
 
 # Lowest and highest plausible sample rate of a recording in Hz. A header that claims another is
 # broken, and resampling from 1 Hz would fill the disk.
-_RATES = (100, 10_000_000)
+RATES = (100, 10_000_000)
 # The power of a window of louder samples would overflow a 32-bit float.
 _LOUDEST = 1e14
 
@@ -77,11 +77,11 @@ class AudioFile:
         self.sample_rate = self._first.sample_rate
         self.n_channels = self._first.n_channels
         self.holds_floats = self._first.holds_floats
-        if not _RATES[0] <= self.sample_rate <= _RATES[1]:
+        if not RATES[0] <= self.sample_rate <= RATES[1]:
             self.close()
             raise ValueError(
                 f"{self.name!r} claims a sample rate of {self.sample_rate} Hz, which no recording "
-                f"has ({_RATES[0]} to {_RATES[1]} Hz are taken): its header is broken"
+                f"has ({RATES[0]} to {RATES[1]} Hz are taken): its header is broken"
             )
 
     def _decoder(self) -> Part | MediaPart:

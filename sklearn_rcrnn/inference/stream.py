@@ -16,6 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.pipelines import split_pipeline
 from .._utils.threads import read_ahead
 from ..audio import open_audio
+from ..audio.clips import as_float32
+from ..audio.reading import RATES
 from ..detector import RCRNNDetector
 from ..events import Event, select_events
 from ..postprocessing import EventJoiner, EventRules
@@ -89,10 +91,13 @@ def detect_stream(
     """
     features, detector = check_streamable(estimator)
     windows = detector._windows(window, margin)
+    lowest, highest = RATES
     if sample_rate is not None and not (
-        isinstance(sample_rate, Real) and math.isfinite(sample_rate) and sample_rate > 0
+        isinstance(sample_rate, Real) and lowest <= sample_rate <= highest
     ):
-        raise ValueError(f"sample_rate must be a positive number of Hz; got {sample_rate!r}")
+        raise ValueError(
+            f"sample_rate must be a number of Hz from {lowest} to {highest}; got {sample_rate!r}"
+        )
     samples = at_rate(blocks, sample_rate, features.sample_rate)
     return detect_blocks(features, detector, samples, windows, rules=detector._rules())
 
@@ -207,14 +212,7 @@ def at_rate(
                 f"got {samples.dtype} of shape {samples.shape}"
             )
         mono = samples.mean(axis=1) if samples.ndim == 2 else samples
-        with np.errstate(over="ignore"):
-            narrow = np.ascontiguousarray(mono, np.float32)
-        if np.isfinite(mono).all() and not np.isfinite(narrow).all():
-            raise ValueError(
-                f"There is a sample of {np.abs(mono).max():.3g}, which is more than float32 can "
-                "hold: samples are usually between -1 and 1"
-            )
-        mono = narrow
+        mono = as_float32(mono, "The stream")
         yield resampler.resample_chunk(mono) if resampler else mono
     if resampler:
         yield resampler.resample_chunk(np.empty(0, np.float32), last=True)

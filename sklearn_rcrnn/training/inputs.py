@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,8 @@ def check_weights(sample_weight: Any, n_clips: int) -> NDArray[np.float64]:
     ValueError
         If there is not one finite weight for each clip, one is negative, or all are 0.
     """
+    if isinstance(sample_weight, Iterator):
+        sample_weight = list(sample_weight)
     weights = np.asarray(sample_weight, dtype=np.float64)
     if weights.shape != (n_clips,):
         raise ValueError(

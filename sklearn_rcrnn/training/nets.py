@@ -170,6 +170,15 @@ def train(
     try:
         with trained_together(net.module_):
             net.partial_fit(train_set, y=None)
+    except KeyError as error:
+        # So do callbacks of skorch that monitor what no epoch recorded.
+        if "was not found in history" not in str(error) or not net.history:
+            raise
+        known = sorted(name for name, value in net.history[-1].items() if isinstance(value, float))
+        raise ValueError(
+            f"A callback monitors what the training does not record: {error.args[0]} There are "
+            f"{', '.join(known)}; those that begin with valid_ need validation clips"
+        ) from error
     except (OSError, TypeError, ValueError) as error:
         told = _ERROR_OF_WORKER.match(str(error))
         if told is None:

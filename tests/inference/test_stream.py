@@ -134,9 +134,9 @@ def test_the_best_of_a_file(pipe, recording, tmp_path):
 
 
 class TestWrongInput:
-    @pytest.mark.parametrize("rate", [float("nan"), float("inf"), 0, -8000, "44100"])
+    @pytest.mark.parametrize("rate", [float("nan"), float("inf"), 0, -8000, "44100", True, 1e12])
     def test_sample_rates_that_cannot_be(self, pipe, rate):
-        with pytest.raises(ValueError, match="sample_rate must be a positive number of Hz"):
+        with pytest.raises(ValueError, match="must be a number of Hz from 100 to 10000000"):
             detect_stream(pipe, [np.zeros(1000)], sample_rate=rate)
 
     @pytest.mark.parametrize(
@@ -151,6 +151,10 @@ class TestWrongInput:
     def test_samples_that_cannot_be(self, pipe, value, message):
         with pytest.raises(ValueError, match=message):
             list(detect_stream(pipe, [np.full(44100, value)]))
+
+    def test_a_clip_that_is_too_loud_for_float32(self, pipe):
+        with pytest.raises(ValueError, match=r"clip 0 has a sample of 1e\+300, which is more than"):
+            pipe.predict([np.full(44100, 1e300)])
 
     def test_not_finite(self, pipe):
         block = np.zeros(RATE, np.float32)
