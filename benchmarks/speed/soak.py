@@ -7,8 +7,8 @@ Short recordings, some long ones and some broken ones go through `rcrnn detect`.
 worker is killed, and every tenth time the command itself, which is then repeated. In the end
 each good recording must have one table, the right one, and each broken one a reason.
 
-With `--minutes` the soak stops after that time (exit code 3). Given the same folder and the same
-options, it goes on where it stopped.
+With `--minutes` the soak stops after that time (exit code 3), and what was reached by then is
+checked. Given the same folder and the same options, it goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -175,35 +175,48 @@ def lines(log):
             continue
 
 
-def check(root, source, broken, model):
-    """What is missing, wrong, or there twice."""
+def check(root, source, broken, model, ended):
+    """What is missing, wrong, or there twice; if it has not ended, among what was reached."""
     from sklearn_rcrnn import detect_file, list_pretrained, load, load_pretrained
     from sklearn_rcrnn.annotations import format_events
 
     pipe = load_pretrained(model) if model in list_pretrained() else load(model)
     expected = {path: detect_file(pipe, path) for path in sorted(set(source.values()))}
-    missing, wrong = [], []
-    for path, template in source.items():
-        table = root / "out" / path.relative_to(root / "in")
-        table = table.with_name(table.name + ".csv")
-        if not table.exists():
-            missing.append(str(path))
-        elif not same(table.read_text(), format_events({path.name: expected[template]})):
-            wrong.append(str(path))
     said = [row for log in sorted(root.glob("log-*.jsonl")) for row in lines(log)]
     told = Counter(row["file"] for row in said if row["event"] == "detected")
-    errors = {row["file"] for row in said if row["event"] == "error"}
-    extra = len(list((root / "out").rglob("*.csv"))) - len(source) + len(missing)
+    errors = {row["file"] for row in said if row["event"] == "error" and "file" in row}
+    tables = set((root / "out").rglob("*.csv"))
+    if not ended:
+        reached = {*told, *errors}
+        source = {
+            p: t for p, t in source.items() if str(p) in reached or table_of(root, p) in tables
+        }
+        broken = {path for path in broken if str(path) in reached}
+    good = {path: table_of(root, path) for path in source}
+    missing = [path for path, table in good.items() if table not in tables]
+    wrong = [
+        path
+        for path, table in good.items()
+        if table in tables
+        and not same(table.read_text(), format_events({path.name: expected[source[path]]}))
+    ]
     return {
         "recordings": len(source),
+        "long_ones": sum(path.suffix == ".flac" for path in source),
         "missing": len(missing),
         "wrong": len(wrong),
-        "tables_too_many": extra,
+        "tables_too_many": len(tables - set(good.values())),
         "done_more_than_once": sum(n > 1 for n in told.values()),
         "broken": len(broken),
         "broken_without_reason": len({str(path) for path in broken} - errors),
         "failed_though_good": len(errors & {str(path) for path in source}),
     }
+
+
+def table_of(root, path):
+    """Where the events of a recording are written."""
+    table = root / "out" / path.relative_to(root / "in")
+    return table.with_name(table.name + ".csv")
 
 
 def same(text, expected):
@@ -266,23 +279,22 @@ def main():
     watch.over.set()
     state["memory"] += watch.rows
     notes.write_text(json.dumps(state))
-    if not ended:
-        print(f"stopped; repeat it with --folder {root} to go on")
-        sys.exit(3)
     figures = {
         "seed": args.seed,
         "jobs": args.jobs,
-        "hours_of_audio": round(hours / 3600, 2),
+        "ended": ended,
         "seconds": round(state["seconds"], 1),
-        "x_real_time": round(hours / state["seconds"], 1),
         "killed": dict(state["killed"]),
         "runs": state["runs"],
-        **check(root, source, broken, args.model),
+        **check(root, source, broken, args.model, ended),
         **memory(state["memory"]),
     }
     print(json.dumps(figures, indent=1))
     if args.json:
         Path(args.json).write_text(json.dumps(figures, indent=1) + "\n")
+    if not ended:
+        print(f"stopped; repeat it with --folder {root} to go on")
+        sys.exit(3)
     if not args.folder:
         shutil.rmtree(root)
     bad = ("missing", "wrong", "tables_too_many", "broken_without_reason", "failed_though_good")

@@ -117,8 +117,11 @@ class CheckedArguments(TrainingParameters):
         sets = self._data_sets(checked, labels, rng)
         seed = int(rng.randint(np.iinfo(np.int32).max))
         if n_processes() > 1:
-            lengths = len(X), len(sets[0]), self.batch_size, self.max_epochs
-            _check_same((lengths, labels, self.n_features_in_, events, events_val, seed))
+            _check_shared(
+                len(sets[0]),
+                (len(X), self.n_features_in_, labels, events, events_val),
+                (self.batch_size, self.max_epochs, seed),
+            )
         return TrainingData(checked, clips, *sets, by_label, seed, checkpoint)
 
     def _validation_clips(
@@ -222,13 +225,20 @@ class CheckedArguments(TrainingParameters):
         return self.frame_shift
 
 
-def _check_same(given: Any) -> None:
-    """Raise ValueError if processes that train together were given different things to learn."""
+def _check_shared(n_clips: int, *given: Any) -> None:
+    """Raise ValueError if processes cannot train together.
+
+    That is so if they were given different things to learn, or fewer clips than they are.
+    """
     hashes = of_all_processes(joblib.hash(given))
     if len(set(hashes)) > 1:
         raise ValueError(
             "The processes that train together were given different clips, events or parameters. "
             "Each must call fit with all clips and the same parameters: fit divides them itself"
+        )
+    if n_clips < n_processes():
+        raise ValueError(
+            f"{n_processes()} processes cannot share {n_clips} training clips: start fewer of them"
         )
 
 

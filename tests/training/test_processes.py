@@ -138,6 +138,8 @@ def in_each_process(folder):
     cached = usual(pretrainer=CRNNPretrainer(max_epochs=1), memory=folder / "memory")
     with pytest.raises(ValueError, match="memory cannot be shared"):
         cached.fit(X, y)
+    with pytest.raises(ValueError, match="2 processes cannot share 1 training clips"):
+        usual().set_params(validation_fraction=None).fit(X[1:2], y[1:2])
     torch.save(results, folder / f"{rank}.pt")
     torch.distributed.destroy_process_group()
 
