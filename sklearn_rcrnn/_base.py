@@ -188,7 +188,7 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         if network is not None:
             given = {k: v for k, v in given.items() if not k.startswith(("module", "optimizer"))}
         device = resolve_device(self.device)
-        settings = {
+        settings: dict[str, Any] = {
             "criterion": torch.nn.Identity,
             "optimizer": torch.optim.Adam,
             "lr": self.lr,
