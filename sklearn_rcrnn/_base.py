@@ -207,8 +207,9 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
             **(self._optimizer_params() if network is None else {"optimizer": NoOptimizer}),
             **given,
         }
-        if not (isinstance(settings["max_epochs"], Integral) and settings["max_epochs"] >= 1):
-            raise ValueError(f"max_epochs must be 1 or more; got {settings['max_epochs']!r}")
+        epochs = settings["max_epochs"]
+        if not isinstance(epochs, Integral) or int(epochs) < 1:
+            raise ValueError(f"max_epochs must be 1 or more; got {epochs!r}")
         if "callbacks" not in given:
             has_validation = data is not None and data.valid_set is not None
             n_clips = len(train_set) // n_processes()
