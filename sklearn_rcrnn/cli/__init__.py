@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from .._utils import spared_imports
 from ._common import Log, app
 
 # Each module adds its command to the application; the help lists them in this order.
@@ -46,4 +47,5 @@ def _options(
 
 def main() -> None:
     """Entry point of the command."""
+    spared_imports.is_command = True
     app()

@@ -140,8 +140,8 @@ class DetectionRun:
         only = len(paths) == 1 and self.target.folder is None
         self.log.say("finished", "" if only else conclusion(summary), **summary.as_dict())
         if summary.n_done and not summary.n_skipped and not summary.events:
-            text = self._best(paths, summary.duration)
-            self.log.say("nothing", text)
+            unseen = self.log.quiet or self.log.as_json
+            self.log.say("nothing", "" if unseen else self._best(paths, summary.duration))
         raise typer.Exit(1 if summary.n_failed else 0)
 
     def _best(self, paths: list[Path], duration: float) -> str:

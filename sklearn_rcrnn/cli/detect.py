@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .._utils.spared_imports import import_sklearn
+from .._utils.spared_imports import import_for_detection
 from ._common import (
     JsonLogs,
     Log,
@@ -146,7 +146,6 @@ def detect(
     ffmpeg -i film.mkv -f wav - | rcrnn detect -
     arecord -t raw -f S16_LE -r 44100 | rcrnn detect - --raw 44100 --window 10
     """
-    import_sklearn()
     target = target_of(output, None if format is None else format.value, safe_csv)
     given = list(files or [])
     if files_from is not None:
@@ -154,6 +153,7 @@ def detect(
     elif not given:
         fail("no recordings: name some, or a folder of them, or --files-from a list")
     log = Log(quiet, as_json)
+    import_for_detection()
     pipe = load_model(model)
     set_threshold(pipe, threshold)
     set_rules(pipe, merge_gap=merge_gap, min_duration=min_duration, max_duration=max_duration)

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._utils.spared_imports import import_sklearn
+from .._utils.spared_imports import import_for_detection
 
 # Imported when the process has become a worker, and not before: it chooses what it imports.
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def become_worker(model: Path, number: int, n_threads: int, parent: int) -> None
     # Ctrl-C reaches all processes of a terminal: the one that started the others ends them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    import_sklearn()
+    import_for_detection()
     import torch
 
     from .transport import unpacked
