@@ -1,13 +1,26 @@
-"""What many tests share: a tiny pipeline that is trained in a second, and recordings for it."""
+"""What many tests share: a tiny pipeline, recordings for it, and the commands."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import soundfile
+from typer.testing import CliRunner
 
 from sklearn_rcrnn import make_rcrnn_pipeline
+from sklearn_rcrnn.cli import app
 from sklearn_rcrnn.datasets import make_rare_events
 
 RATE = 4000
+# The installed command, for tests that need a process of its own; each takes seconds to start.
+RCRNN = Path(sys.executable).with_name("rcrnn")
+
+
+def rcrnn(*args, data=None):
+    """Run a command in this process; an exception that it does not turn into an exit code is
+    raised."""
+    return CliRunner().invoke(app, [str(arg) for arg in args], input=data, catch_exceptions=False)
 
 
 def unfitted_pipeline(**params):

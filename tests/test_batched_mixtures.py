@@ -159,7 +159,7 @@ def test_bandwidth_leaves_nothing_above(bank):
     ],
 )
 def test_general_hears_permissive_licences_only(licence, permissive):
-    entry = bank_module.Entry(Path("x"), "bark", "source", licence, "x", (0.0, 1.0))
+    entry = bank_module.Entry(Path("x"), "bark", "source", licence, recording="x", segment=None)
     assert bank_module.is_permissive(entry) is permissive
 
 

@@ -1,12 +1,19 @@
-"""The house: imports go one way, and modules stay short enough to be read."""
+"""The house: imports go one way, modules and functions are short, calls name their arguments."""
 
 from __future__ import annotations
 
 import ast
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "sklearn_rcrnn"
+SOURCES = [
+    path
+    for folder in ("sklearn_rcrnn", "benchmarks", "examples", "tests")
+    for path in (PACKAGE.parent / folder).rglob("*.py")
+]
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def name_of(path: Path) -> str:
@@ -46,11 +53,48 @@ def test_the_network_knows_no_estimator():
             assert all(other.startswith("sklearn_rcrnn._utils") for other in outside), name
 
 
+@cache
+def functions_and_calls():
+    """Definitions and calls in the sources, with their places for messages."""
+    return [
+        (node, f"{path.relative_to(PACKAGE.parent)}:{node.lineno}")
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, (*FUNCTIONS, ast.ClassDef, ast.Call))
+    ]
+
+
 def test_modules_are_short():
     long = {
         str(path.relative_to(PACKAGE.parent)): n
-        for folder in ("sklearn_rcrnn", "benchmarks", "tests")
-        for path in (PACKAGE.parent / folder).rglob("*.py")
+        for path in SOURCES
         if (n := len(path.read_text(encoding="utf-8").splitlines())) > 400
     }
     assert not long
+
+
+def test_functions_fit_a_screen():
+    """The body has at most 50 lines; signature and docstring do not count."""
+    long = {}
+    for node, place in functions_and_calls():
+        if isinstance(node, FUNCTIONS):
+            body = node.body[ast.get_docstring(node) is not None :]
+            n_lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+            if n_lines > 50:
+                long[f"{place} {node.name}"] = n_lines
+    assert not long
+
+
+def test_arguments_are_named_where_there_are_many():
+    """No function of ours is given more than five by place, unless it takes any number."""
+    defined = [node for node, _ in functions_and_calls() if not isinstance(node, ast.Call)]
+    takes_any = {node.name for node in defined if isinstance(node, FUNCTIONS) and node.args.vararg}
+    ours = {node.name for node in defined} - takes_any
+    calls = [
+        place
+        for node, place in functions_and_calls()
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "attr", getattr(node.func, "id", None)) in ours
+        and sum(not isinstance(argument, ast.Starred) for argument in node.args) > 5
+    ]
+    assert not calls

@@ -9,10 +9,9 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
+from small_runs import rcrnn
 
 from sklearn_rcrnn import Event, detect_file, detect_stream, load_pretrained
-from sklearn_rcrnn.cli import app
 from sklearn_rcrnn.events import select_events
 from sklearn_rcrnn.postprocessing import EventJoiner, EventRules, apply_rules
 
@@ -131,8 +130,7 @@ class TestCommand:
     @pytest.fixture
     def detect(self, recording):
         def run(*options):
-            args = ["detect", str(recording), "--threshold", "0.05", *map(str, options)]
-            return CliRunner().invoke(app, args)
+            return rcrnn("detect", recording, "--threshold", 0.05, *options)
 
         return run
 

@@ -102,7 +102,12 @@ def read_entries(root: str | Path, subset: str) -> list[Entry]:
         # Backgrounds are listed by recording: "bgs/audio/rain*" for all its half-minutes.
         row = known.get(name) or known[max((p for p in scenes if name.startswith(p[:-1])), key=len)]
         return Entry(
-            folder / name, kind, row["repository"], row["licence"], row["recording"], segment
+            folder / name,
+            kind,
+            source=row["repository"],
+            licence=row["licence"],
+            recording=row["recording"],
+            segment=segment,
         )
 
     setup = folder / "cv_setup"

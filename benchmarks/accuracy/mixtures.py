@@ -151,7 +151,7 @@ class Mixer:
                 continue
             own = torch.from_numpy(rows).to(self.device)
             r = {name[4:]: t[own] for name, t in p.items() if name.startswith("row_")}
-            self._add_group(mixture, energies, r, rooms, decay_time, round(buffer * RATE))
+            self._add_group(mixture, energies, r, rooms, decay_time, n=round(buffer * RATE))
 
     def _add_group(
         self,

@@ -141,73 +141,80 @@ def few_examples(path: Path | None, name: str) -> str:
 
 def fill(args: argparse.Namespace, pipe: Any, figures: dict[str, Any]) -> str:
     """The template with everything in it."""
+    values = {**about_the_network(args, pipe), **about_the_figures(pipe, figures)}
+    return TEMPLATE.format(
+        **values,
+        data=data_table(
+            args.root, args.trained_on, pipe[-1].classes_.tolist(), args.without_sources
+        ),
+        command=args.command,
+        few_examples=few_examples(args.few_examples, args.model.name),
+        notes=f"{args.note}\n\n" if args.note else "",
+    )
+
+
+def about_the_network(args: argparse.Namespace, pipe: Any) -> dict[str, Any]:
+    """What the table at the top of the card says."""
     detector = pipe[-1]
+    return {
+        "name": args.model.name,
+        "purpose": args.purpose,
+        "labels": ", ".join(f"`{label}`" for label in detector.classes_.tolist()),
+        "gru_units": detector.gru_units,
+        "dense_units": detector.dense_units,
+        "n_parameters": detector.n_parameters_,
+        "sample_rate": pipe[0].sample_rate / 1000,
+        "size": sum(p.stat().st_size for p in args.model.glob("*.safetensors")) / 1e6,
+        "provenance": "\n".join(provenance_lines(provenance_of(detector)))
+        or "- license: not stated",
+    }
+
+
+def about_the_figures(pipe: Any, figures: dict[str, Any]) -> dict[str, Any]:
+    """Tables and sentences on what was measured."""
     labels = list(figures["found"]["in files of their own"]["labels"])
     alarms = figures["false alarms an hour"]
     kinds = [kind for kind in alarms["in a row"] if kind != "hours"]
-    named = {"model": figures["thresholds"], **getattr(detector, "thresholds_", {})}
+    alarm_rows = [
+        [name, *(f"{row[kind]['all']:.1f}" for kind in kinds)] for name, row in alarms.items()
+    ]
+    rates = [
+        [name, *map(_rate, [*(row["labels"][x] for x in labels), row["mean"], row["ratio"]])]
+        for name, row in figures["error rate"].items()
+    ]
+    found = [
+        [name, *map(_part, [*(row["labels"][x] for x in labels), row["mean"]])]
+        for name, row in figures["found"].items()
+    ]
     failed = figures["failures"]
-    return TEMPLATE.format(
-        name=args.model.name,
-        purpose=args.purpose,
-        labels=", ".join(f"`{label}`" for label in detector.classes_.tolist()),
-        gru_units=detector.gru_units,
-        dense_units=detector.dense_units,
-        n_parameters=detector.n_parameters_,
-        sample_rate=pipe[0].sample_rate / 1000,
-        size=sum(p.stat().st_size for p in args.model.glob("*.safetensors")) / 1e6,
-        provenance="\n".join(provenance_lines(provenance_of(detector))) or "- license: not stated",
-        data=data_table(
-            args.root, args.trained_on, detector.classes_.tolist(), args.without_sources
-        ),
-        command=args.command,
-        subset=figures["subset"],
-        clips=figures["mixtures of each label"],
-        seed=figures["seed"],
-        rates=table(
-            ["error rate, one event a clip", *labels, "mean", "ratio"],
-            [
-                [
-                    name,
-                    *map(_rate, [*(row["labels"][x] for x in labels), row["mean"], row["ratio"]]),
-                ]
-                for name, row in figures["error rate"].items()
-            ],
-        ),
-        found=table(
-            ["events found", *labels, "mean"],
-            [
-                [name, *map(_part, [*(row["labels"][x] for x in labels), row["mean"]])]
-                for name, row in figures["found"].items()
-            ],
-        ),
-        thresholds=table(
-            ["thresholds", *map(str, detector.classes_.tolist())],
-            [
-                [name, *(_threshold(named[name], x) for x in detector.classes_.tolist())]
-                for name in ("model", *THRESHOLD_NAMES)
-                if name in named
-            ],
-        ),
-        alarms=table(
-            ["surroundings", *kinds],
-            [
-                [name, *(f"{row[kind]['all']:.1f}" for kind in kinds)]
-                for name, row in alarms.items()
-            ],
-        ),
-        few_examples=few_examples(args.few_examples, args.model.name),
-        notes=f"{args.note}\n\n" if args.note else "",
-        missed=failed["missed or misplaced"],
-        events=failed["events"],
-        ratios=", ".join(
-            f"at {ratio} {100 * part:.0f} % were found"
-            for ratio, part in failed["found by ratio"].items()
-        ),
-        worst="\n".join(f"- `{path}`: {n} of {total}" for path, n, total in failed["most of"]),
-        loudest=", ".join(f"`{path}` ({n})" for path, n in alarms["in a row"]["model"]["most in"])
-        or "none",
-    )
+    ratios = failed["found by ratio"].items()
+    loudest = [f"`{path}` ({n})" for path, n in alarms["in a row"]["model"]["most in"]]
+    return {
+        "subset": figures["subset"],
+        "clips": figures["mixtures of each label"],
+        "seed": figures["seed"],
+        "rates": table(["error rate, one event a clip", *labels, "mean", "ratio"], rates),
+        "found": table(["events found", *labels, "mean"], found),
+        "thresholds": threshold_table(pipe[-1], figures["thresholds"]),
+        "alarms": table(["surroundings", *kinds], alarm_rows),
+        "missed": failed["missed or misplaced"],
+        "events": failed["events"],
+        "ratios": ", ".join(f"at {ratio} {100 * part:.0f} % were found" for ratio, part in ratios),
+        "worst": "\n".join(f"- `{path}`: {n} of {total}" for path, n, total in failed["most of"]),
+        "loudest": ", ".join(loudest) or "none",
+    }
+
+
+def threshold_table(detector: Any, own: Any) -> str:
+    """The thresholds of each label: the model's own, and those that have names."""
+    labels = detector.classes_.tolist()
+    named = {"model": own, **getattr(detector, "thresholds_", {})}
+    rows = [
+        [name, *(_threshold(named[name], label) for label in labels)]
+        for name in ("model", *THRESHOLD_NAMES)
+        if name in named
+    ]
+    return table(["thresholds", *map(str, labels)], rows)
 
 
 def _rate(value: float | None) -> str:

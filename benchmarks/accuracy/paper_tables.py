@@ -314,6 +314,36 @@ def cell_path(args, known_as):
     return args.work / "cells" / f"{known_as}.json"
 
 
+def data_loader(args):
+    """A function of seed and feature settings that gives all the mixtures of a cell."""
+    memory = joblib.Memory(args.work / "features", verbose=0)
+    split = split_by_recording(args.root, args.work / "split")
+    as_in_the_challenge = memory.cache(mixtures, ignore=["jobs"])
+    all_different = memory.cache(fresh)
+    # The paper has an event in all but one of a hundred; a budget of time buys few mixtures, and
+    # those without an event teach what is none.
+    presence = 0.8 if args.minutes else 0.99
+
+    def to_learn_from(presence, seed, settings):
+        where = (split, "fit", args.train_clips, presence)
+        if args.minutes:
+            length = args.mixture_length
+            return all_different(*where, seed=seed, settings=settings, length=length)
+        return as_in_the_challenge(*where, seed=seed, settings=settings, jobs=args.jobs)
+
+    def load_data(seed, settings):
+        fixed = {"settings": settings, "jobs": args.jobs}
+        root = Path(args.root)
+        return {
+            "pretrain": to_learn_from(0.5, seed, settings),
+            "train": to_learn_from(presence, seed + 1, settings),
+            "valid": as_in_the_challenge(split, "hold", args.valid_clips, 0.5, seed=7, **fixed),
+            "test": as_in_the_challenge(root, "devtest", args.test_clips, 0.5, seed=42, **fixed),
+        }
+
+    return load_data
+
+
 def main() -> None:
     args = parse_args()
     names = [name for name, *_ in systems(args, "all", 0)]
@@ -332,33 +362,9 @@ def main() -> None:
     if args.cost:
         return
     (args.work / "cells").mkdir(parents=True, exist_ok=True)
-    memory = joblib.Memory(args.work / "features", verbose=0)
-    split = split_by_recording(args.root, args.work / "split")
-    features = memory.cache(mixtures, ignore=["jobs"])
-    fresh_features = memory.cache(fresh)
+    load_data = data_loader(args)
     if args.minutes:
         torch.set_num_threads(1)
-
-    def load_data(seed, settings):
-        def part(root, subset, n, presence, own_seed):
-            if args.minutes and subset == "fit":
-                length = args.mixture_length
-                return fresh_features(
-                    root, n, presence, seed=own_seed, settings=settings, length=length
-                )
-            return features(
-                root, subset, n, presence, seed=own_seed, settings=settings, jobs=args.jobs
-            )
-
-        return {
-            "pretrain": part(split, "fit", args.train_clips, 0.5, seed),
-            # The paper has an event in all but one of a hundred; a budget of time buys few
-            # mixtures, and those without an event teach what is none.
-            "train": part(split, "fit", args.train_clips, 0.8 if args.minutes else 0.99, seed + 1),
-            "valid": part(split, "hold", args.valid_clips, 0.5, 7),
-            "test": part(Path(args.root), "devtest", args.test_clips, 0.5, 42),
-        }
-
     cells = {}
     for name, target, seed, estimator, settings in cells_of:
         known_as = key(args, estimator, settings, target, seed)

@@ -348,12 +348,14 @@ def main() -> None:
     model = args.work / "detector"
     for i, (epochs, lr) in enumerate(zip(args.rounds, args.round_lr, strict=True), 1):
         seed = args.seed + 100 * i
-        model = tune_round(args, model, Round(f"round{i}", epochs, lr, split, "fit", seed), say)
+        plan = Round(f"round{i}", epochs, lr, root=split, subset="fit", seed=seed)
+        model = tune_round(args, model, plan, say)
     pipe = load(model)
     thresholds = choose_thresholds(args, pipe, split, say)
     if args.final_epochs:
         seed = args.seed + 1000
-        last = Round("final", args.final_epochs, args.final_lr, args.root, "devtrain", seed)
+        how_long = args.final_epochs, args.final_lr
+        last = Round("final", *how_long, root=args.root, subset="devtrain", seed=seed)
         pipe = load(tune_round(args, model, last, say))
     pipe.set_params(detector__score_threshold=thresholds)
     save(pipe, args.work / "model")

@@ -45,7 +45,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from sklearn_rcrnn.nn.rcrnn import RCRNN
 from sklearn_rcrnn.nn.recipe import RECIPES
 
-# Batches that the features are measured by, and that training begins with.
+# The first batches, from which the normalization is measured and training begins.
 _FIRST = 24
 _WEIGHT_DECAY = 0.02
 _GRADIENT_CLIP = 5.0
@@ -80,7 +80,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def read_material(args: argparse.Namespace) -> tuple[Bank, PlainBatches | None]:
-    """The material of a training; of a judge's, what is left out is written beside it."""
+    """What a training learns from; for a judge, also write the split that it does not hear."""
     if args.weights == "general":
         return general_bank(args.root, seed=args.seed), None
     without: set[Path] = set()
@@ -95,7 +95,7 @@ def read_material(args: argparse.Namespace) -> tuple[Bank, PlainBatches | None]:
 
 
 def lfbe_filters() -> tuple[Tensor, Tensor]:
-    """Mel filters and window of ``LFBETransformer``."""
+    """The mel filters and the window of ``LFBETransformer``."""
     from sklearn_rcrnn import LFBETransformer
 
     window, mel = LFBETransformer()._filters()
@@ -103,7 +103,7 @@ def lfbe_filters() -> tuple[Tensor, Tensor]:
 
 
 class Plans(IterableDataset):
-    """Plans without end; each worker has its own seeds."""
+    """An endless stream of plans; each worker process draws from a seed of its own."""
 
     def __init__(self, index: Index, seconds: float, seed: int):
         self.index, self.seconds, self.seed = index, seconds, seed
@@ -132,7 +132,7 @@ def _as_it_is(plan: Plan) -> Plan:
 
 
 def measure(network: RCRNN, batches: list[Batch], prior_frames: float) -> None:
-    """Set mean, scale and prior of the normalization by the first batches."""
+    """Set the mean, scale and prior of the normalization from the first batches."""
     norm = network.extractor.normalization
     means, variances = [], []
     for features, _ in batches:
@@ -145,7 +145,7 @@ def measure(network: RCRNN, batches: list[Batch], prior_frames: float) -> None:
         usable = heard.sum((1, 2)) > 4 * RATE / HOP
         means.append((mean - mean.mean(1, keepdim=True))[usable])
         variances.append((deviation.square().sum(1) / n)[usable])
-    # The median: some of these clips have no high bands, some are hardly more than an event.
+    # The median, because some clips have no high bands and others are little more than an event.
     norm.prior_mean.copy_(torch.cat(means).median(0).values)
     norm.prior_variance.copy_(torch.cat(variances).median(0).values)
     norm.prior_frames.fill_(prior_frames)
@@ -161,7 +161,7 @@ def measure(network: RCRNN, batches: list[Batch], prior_frames: float) -> None:
 
 
 def masked_bands(features: Tensor) -> Tensor:
-    """In a third of the clips, up to a sixth of the bands is at its mean."""
+    """Replace up to a sixth of the bands by their mean over time, in a third of the clips."""
     n_clips, _, n_bands = features.shape
     draw = torch.rand(3, n_clips, 1, 1, device=features.device)
     width = draw[0] * n_bands / 6
@@ -172,7 +172,7 @@ def masked_bands(features: Tensor) -> Tensor:
 
 
 class Average:
-    """Moving average of parameters and batch statistics."""
+    """A moving average of the parameters and of the statistics of batch normalization."""
 
     def __init__(self, network: torch.nn.Module):
         self.tensors = [t for t in network.state_dict().values() if t.is_floating_point()]
@@ -195,7 +195,7 @@ class Average:
 
 
 def rate(done: float, highest: float) -> float:
-    """The learning rate after a part of the time: up in a cosine, then down to nearly nothing."""
+    """The learning rate when a part of the time is over: a cosine up, and one down to almost 0."""
     warm = 0.06
     if done < warm:
         return highest * (0.05 + 0.95 * (1 - math.cos(math.pi * done / warm)) / 2)
@@ -214,23 +214,17 @@ def build(args: argparse.Namespace, n_classes: int) -> RCRNN:
     )
 
 
-def train(
-    args: argparse.Namespace, bank: Bank, plain: PlainBatches | None, say: Callable[[str], None]
-) -> Path:
-    """Train for the minutes given; the file of the averaged weights."""
-    torch.manual_seed(args.seed)
-    device = torch.device(args.device)
-    index = index_bank(bank)
-    name = f"{args.weights}{'-judge' if args.judge else ''}"
-    target, checkpoint = args.work / f"{name}.pt", args.work / f"{name}.checkpoint"
-    last = torch.load(checkpoint, map_location=device) if checkpoint.exists() else None
-    seed = args.seed + (0 if last is None else last["steps"])
-    drawn = plans(args, index, seed)
+def rendered_batches(
+    args: argparse.Namespace, bank: Bank, plain: PlainBatches | None, seed: int
+) -> Pool:
+    """An empty pool, and behind it the processes and the device that make its batches."""
+    drawn = plans(args, index_bank(bank), seed)
     first_plan = next(drawn)  # worker processes begin before the device is touched
     mel, window = lfbe_filters()
-    mixer = Mixer(torch.from_numpy(joined_samples(bank)).to(device), mel, window, seed)
+    samples = torch.from_numpy(joined_samples(bank)).to(args.device)
+    mixer = Mixer(samples, mel, window, seed)
     mixer(first_plan)
-    pool = Pool(
+    return Pool(
         lambda: mixer(next(drawn)),
         size=args.pool,
         reuse=args.reuse,
@@ -238,82 +232,128 @@ def train(
         plain=plain,
         plain_share=args.plain,
     )
+
+
+class Training:
+    """The network, its optimizer and the average of its weights, as files keep them.
+
+    Parameters
+    ----------
+    args : Namespace
+    labels : list of str
+    """
+
+    network: RCRNN
+    optimizer: torch.optim.Optimizer
+    average: Average
+
+    def __init__(self, args: argparse.Namespace, labels: list[str]):
+        self.args, self.labels = args, labels
+        self.name = f"{args.weights}{'-judge' if args.judge else ''}"
+        self.target = args.work / f"{self.name}.pt"
+        self.checkpoint = args.work / f"{self.name}.checkpoint"
+        self.last: dict[str, Any] | None = None
+        if self.checkpoint.exists():
+            self.last = torch.load(self.checkpoint, map_location=args.device)
+        self.steps: int = 0 if self.last is None else self.last["steps"]
+        self.spent: float = 0.0 if self.last is None else self.last["spent"]
+        self.begun = time.time()
+
+    def begin(self, network: RCRNN) -> None:
+        """Take the network, and the state of an earlier process if there was one."""
+        self.network = network.train()
+        self.optimizer = torch.optim.AdamW(
+            network.parameters(),
+            weight_decay=_WEIGHT_DECAY,
+            fused=torch.device(self.args.device).type == "cuda",
+        )
+        self.average = Average(network)
+        if self.last is not None:
+            network.load_state_dict(self.last["network"])
+            self.optimizer.load_state_dict(self.last["optimizer"])
+            self.average.values = [v.to(self.args.device) for v in self.last["average"]]
+            self.average.n = self.steps
+        self.begun = time.time()
+
+    @property
+    def seconds(self) -> float:
+        """How long the training has taken, in earlier processes too."""
+        return self.spent + time.time() - self.begun
+
+    def learn(self, batch: Batch, lr: float) -> dict[str, Tensor]:
+        """Do one step and update the average; returns the parts of the loss."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        parts = step(self.network, self.optimizer, batch)
+        self.average.update()
+        self.steps += 1
+        return parts
+
+    def save(self) -> None:
+        """Write the averaged weights, and a checkpoint from which to go on."""
+        weights = {
+            "weights": self.average.state_dict(self.network),
+            "labels": self.labels,
+            "gru_units": self.args.gru_units,
+            "dense_units": self.args.dense_units,
+            "steps": self.steps,
+            "minutes": self.seconds / 60,
+            "arguments": {k: str(v) for k, v in vars(self.args).items()},
+        }
+        state = {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.values,
+            "steps": self.steps,
+            "spent": self.seconds,
+        }
+        _write(self.target, weights)
+        _write(self.checkpoint, state)
+
+
+def train(
+    args: argparse.Namespace, bank: Bank, plain: PlainBatches | None, say: Callable[[str], None]
+) -> Path:
+    """Train for the given number of minutes; returns the file of the averaged weights."""
+    torch.manual_seed(args.seed)
+    training = Training(args, bank.labels)
+    pool = rendered_batches(args, bank, plain, args.seed + training.steps)
+    device = torch.device(args.device)
     network = build(args, len(bank.labels)).to(device)
     pool.fill(_FIRST)
     if args.start is None:
         measure(network, list(pool.batches), args.prior_frames)
     else:
         network.load_state_dict(torch.load(args.start, map_location=device)["weights"])
-    optimizer = torch.optim.AdamW(
-        network.parameters(), weight_decay=_WEIGHT_DECAY, fused=device.type == "cuda"
-    )
-    average = Average(network)
-    spent, steps = 0.0, 0
-    if last is not None:
-        network.load_state_dict(last["network"])
-        optimizer.load_state_dict(last["optimizer"])
-        average.values = [v.to(device) for v in last["average"]]
-        average.n, spent, steps = last["steps"], last["spent"], last["steps"]
-    total = 60 * args.minutes
-    begun = saved = told = time.time()
+    training.begin(network)
+    saved = told = time.time()
     losses: dict[str, Tensor] = {}
     counted = 0
-
-    def save() -> None:
-        _write(
-            target,
-            {
-                "weights": average.state_dict(network),
-                "labels": bank.labels,
-                "gru_units": args.gru_units,
-                "dense_units": args.dense_units,
-                "steps": steps,
-                "minutes": (spent + time.time() - begun) / 60,
-                "arguments": {k: str(v) for k, v in vars(args).items()},
-            },
-        )
-        _write(
-            checkpoint,
-            {
-                "network": network.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "average": average.values,
-                "steps": steps,
-                "spent": spent + time.time() - begun,
-            },
-        )
-
-    network.train()
-    while (done := (spent + time.time() - begun) / total) < 1:
-        for group in optimizer.param_groups:
-            group["lr"] = rate(done, args.lr)
-        batch = pool.draw(device)
-        parts = step(network, optimizer, batch)
-        average.update()
-        steps += 1
+    while (done := training.seconds / (60 * args.minutes)) < 1:
+        parts = training.learn(pool.draw(device), rate(done, args.lr))
         counted += 1
         losses = {k: losses.get(k, 0) + v for k, v in parts.items()}
         if time.time() - told > 15:
             shown = {k: round(float(v) / counted, 3) for k, v in losses.items()}
-            say(f"{name} {100 * done:.0f} %, step {steps}: {shown}")
+            say(f"{training.name} {100 * done:.0f} %, step {training.steps}: {shown}")
             losses, counted, told = {}, 0, time.time()
         if time.time() - saved > args.save_seconds:
-            save()
+            training.save()
             saved = time.time()
-    save()
-    say(f"{name}: {steps} steps in {spent + time.time() - begun:.0f} s")
-    return target
+    training.save()
+    say(f"{training.name}: {training.steps} steps in {training.seconds:.0f} s")
+    return training.target
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    """All or nothing: what was there stays until the new file is complete."""
+    """Replace a file only when the new one is complete, so that none is ever half written."""
     part = path.with_suffix(".part")
     torch.save(content, part)
     part.replace(path)
 
 
 def step(network: RCRNN, optimizer: torch.optim.Optimizer, batch: Batch) -> dict[str, Tensor]:
-    """One step of the optimizer; the parts of the loss."""
+    """Do one step of the optimizer; returns the parts of the loss."""
     kind = batch.features.device.type
     with torch.autocast(kind, torch.bfloat16):
         parts = network.losses(masked_bands(batch.features), None, batch.targets)

@@ -109,8 +109,6 @@ def train(
     rcrnn train --config birds/settings.yaml -o birds2 --epochs 30
     rcrnn detect night.flac --model birds
     """
-    import yaml
-
     log = Log(quiet, as_json)
     last = epochs // 2 if final_epochs is None else final_epochs
     try:
@@ -131,11 +129,10 @@ def train(
         )
         trained, held, by_recording = _split(clips, held_out, seed)
         say_start(pipe, start, log)
-        later = last if len(held) else 0
-        pipe.set_params(detector__callbacks=[epoch_log(log, place, n_later=later)])
+        progress = epoch_log(log, place, n_later=last if len(held) else 0)
+        pipe.set_params(detector__callbacks=[progress])
         makes: dict[str, Any] = {"length": clip_length, "seed": seed, "jobs": jobs}
-        validation = _validation(pipe, clips, held)
-        stream = fresh_clips(clips, held, **makes)
+        stream, validation = fresh_clips(clips, held, **makes), _validation(pipe, clips, held)
         pipe.fit(stream, detector__checkpoint=place.checkpoints, **validation)
         scores: dict[str, Any] = {}
         if len(held):
@@ -159,8 +156,7 @@ def train(
         "seed": seed,
     }
     _write_model(pipe, output, facts, scores)
-    settings = yaml.safe_dump(settings_of(ctx), sort_keys=False, allow_unicode=True)
-    (output / SETTINGS).write_text(settings, encoding="utf-8")
+    _write_settings(ctx, output)
     place.clear()
     log.say("finished", f"{output}: model, README.md, scores.json", folder=str(output), **scores)
 
@@ -263,6 +259,13 @@ def _choose_and_score(
     for advice in advice_on(summary):
         log.say("advice", advice, advice=advice)
     return scores
+
+
+def _write_settings(ctx: typer.Context, folder: Path) -> None:
+    import yaml
+
+    settings = yaml.safe_dump(settings_of(ctx), sort_keys=False, allow_unicode=True)
+    (folder / SETTINGS).write_text(settings, encoding="utf-8")
 
 
 def _write_model(pipe: Any, folder: Path, facts: dict[str, Any], scores: dict[str, Any]) -> None:

@@ -5,20 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import soundfile
-from typer.testing import CliRunner
+from small_runs import rcrnn
 
 from sklearn_rcrnn import Event
 from sklearn_rcrnn.annotations import write_events
-from sklearn_rcrnn.cli._common import app
 from sklearn_rcrnn.datasets import write_event_clips
 
 RATE = 8000
-
-
-def rcrnn(*arguments):
-    import sklearn_rcrnn.cli  # noqa: F401  (adds the commands)
-
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture

@@ -14,12 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from small_runs import RATE, tiny_pipeline, write_recordings
-from typer.testing import CliRunner
+from small_runs import RATE, RCRNN, rcrnn, tiny_pipeline, write_recordings
 
 from sklearn_rcrnn import __version__, load, save
 from sklearn_rcrnn.annotations import read_events
-from sklearn_rcrnn.cli import app
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +32,6 @@ def recordings(tmp_path):
     for path in paths[:4] + paths[7:]:
         path.unlink()
     return tmp_path / "in"
-
-
-COMMAND = [sys.executable, "-c", "from sklearn_rcrnn.cli import main; main()"]
-
-
-def rcrnn(*args, data=None):
-    return CliRunner().invoke(app, [str(arg) for arg in args], input=data)
 
 
 def said(out):
@@ -182,7 +173,7 @@ def test_a_cluster_that_is_made_here(model, recordings, tmp_path):
     args = ("detect", recordings, "-m", model, "-o")
     assert rcrnn(*args, tmp_path / "one").exit_code == 1
     options = [*map(str, args), str(tmp_path / "many"), "--cluster", "local", "-j", "2"]
-    out = subprocess.run([*COMMAND, *options], capture_output=True, text=True)
+    out = subprocess.run([RCRNN, *options], capture_output=True, text=True)
     assert out.returncode == 1, out.stderr
     for path in (tmp_path / "one").glob("*.csv"):
         assert (tmp_path / "many" / path.name).read_text() == path.read_text()
@@ -196,7 +187,7 @@ def test_ended_with_workers(number, code, model, tmp_path):
     paths = write_recordings(tmp_path / "in")
     noise = np.random.default_rng(0).normal(size=7200 * RATE) / 10
     soundfile.write(tmp_path / "in" / "long.wav", noise, RATE)
-    command = [*COMMAND, "detect", tmp_path / "in", "-m", model]
+    command = [RCRNN, "detect", tmp_path / "in", "-m", model]
     command += ["-o", tmp_path / "out", "-j", "2"]
     process = subprocess.Popen(
         list(map(str, command)),

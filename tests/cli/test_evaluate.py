@@ -7,19 +7,17 @@ import json
 import numpy as np
 import pytest
 import soundfile
-from typer.testing import CliRunner
+from small_runs import rcrnn
 
 from sklearn_rcrnn import Event
 from sklearn_rcrnn.annotations.tables import write_events
-from sklearn_rcrnn.cli import app
 
 
 def evaluate(true, found, folder, *options):
     """What the command prints for two tables with these events."""
     write_events(true, folder / "true.csv")
     write_events(found, folder / "found.csv")
-    paths = [str(folder / name) for name in ("true.csv", "found.csv")]
-    out = CliRunner().invoke(app, ["evaluate", *paths, *map(str, options)])
+    out = rcrnn("evaluate", folder / "true.csv", folder / "found.csv", *options)
     assert out.exit_code == 0, out.output
     return json.loads(out.stdout) if "--json" in options else out.stdout.splitlines()
 

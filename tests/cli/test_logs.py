@@ -15,9 +15,8 @@ import numpy as np
 import pytest
 import soundfile
 from rich.console import Console
-from typer.testing import CliRunner
+from small_runs import rcrnn
 
-from sklearn_rcrnn.cli import app
 from sklearn_rcrnn.cli._common import Log
 from sklearn_rcrnn.cli._following import _bar, state
 from sklearn_rcrnn.inference.output import Recording
@@ -25,7 +24,7 @@ from sklearn_rcrnn.inference.run_statistics import RunStatistics
 
 
 def rows(*args):
-    out = CliRunner().invoke(app, [str(arg) for arg in args])
+    out = rcrnn(*args)
     return [json.loads(line) for line in out.stderr.splitlines()], out
 
 
@@ -63,7 +62,7 @@ def test_errors_that_end_the_command(args):
 
 
 def test_warnings_to_people(cut):
-    out = CliRunner().invoke(app, ["detect", str(cut), "--quiet"])
+    out = rcrnn("detect", cut, "--quiet")
     assert out.stderr.startswith("rcrnn: warning: ")
     assert "warn(" not in out.stderr
 

@@ -5,21 +5,19 @@ from __future__ import annotations
 import resource
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import soundfile
+from small_runs import RCRNN, rcrnn
 
 from sklearn_rcrnn.annotations.tables import read_events
 
-RCRNN = Path(sys.executable).with_name("rcrnn")
 SECONDS = 3.0
 
 
-def command(folder, n_clips):
-    return [RCRNN, "synthesize", folder, "--clips", str(n_clips), "--length", str(SECONDS)]
+def arguments(folder, n_clips):
+    return ["synthesize", folder, "--clips", str(n_clips), "--length", str(SECONDS)]
 
 
 def check_whole(folder):
@@ -28,7 +26,7 @@ def check_whole(folder):
 
 
 def test_killed(tmp_path):
-    process = subprocess.Popen(command(tmp_path / "clips", 400))
+    process = subprocess.Popen([RCRNN, *arguments(tmp_path / "clips", 400)])
     while len(list((tmp_path / "clips").glob("*.wav"))) < 3:
         assert process.poll() is None
         time.sleep(0.01)
@@ -38,7 +36,7 @@ def test_killed(tmp_path):
     assert not (tmp_path / "clips" / "events.csv").exists()
     # Repeated, it leaves nothing but what was asked for.
     n_clips = len(list((tmp_path / "clips").glob("*.wav"))) + 1
-    subprocess.run(command(tmp_path / "clips", n_clips), check=True, capture_output=True)
+    assert rcrnn(*arguments(tmp_path / "clips", n_clips)).exit_code == 0
     check_whole(tmp_path / "clips")
     assert len(list((tmp_path / "clips").iterdir())) == n_clips + 1
     assert len(read_events(tmp_path / "clips" / "events.csv")) == n_clips
@@ -48,9 +46,8 @@ def test_full_disk(tmp_path):
     def little_room():
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
-    out = subprocess.run(
-        command(tmp_path / "clips", 2), capture_output=True, text=True, preexec_fn=little_room
-    )
+    command = [RCRNN, *arguments(tmp_path / "clips", 2)]
+    out = subprocess.run(command, capture_output=True, text=True, preexec_fn=little_room)
     assert out.returncode == 2
     assert "Traceback" not in out.stderr
     assert "clip_00000.wav" in out.stderr
@@ -59,8 +56,4 @@ def test_full_disk(tmp_path):
 
 @pytest.mark.parametrize("length", ["0", "nan", "x"])
 def test_lengths_that_cannot_be(tmp_path, length):
-    out = subprocess.run(
-        [RCRNN, "synthesize", tmp_path, "--length", length], capture_output=True, text=True
-    )
-    assert out.returncode == 2
-    assert "Traceback" not in out.stderr
+    assert rcrnn("synthesize", tmp_path, "--length", length).exit_code == 2

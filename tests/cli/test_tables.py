@@ -8,16 +8,9 @@ import socket
 import numpy as np
 import pytest
 import soundfile
-from typer.testing import CliRunner
+from small_runs import rcrnn
 
-from sklearn_rcrnn.cli import app
 from sklearn_rcrnn.cli._common import recordings_in
-
-RUNNER = CliRunner()
-
-
-def run(*args):
-    return RUNNER.invoke(app, [str(arg) for arg in args])
 
 
 def write(path, seconds=1):
@@ -31,12 +24,12 @@ def test_columns_are_named_on_the_command_line(tmp_path):
     (tmp_path / "found.csv").write_text("file,onset,offset,label\na.wav,1,2.5,dog\n")
     tables = tmp_path / "true.csv", tmp_path / "found.csv"
     names = ("--file-column", "rec", "--onset-column", "t1", "--offset-column", "t2")
-    assert run("evaluate", *tables).exit_code == 2
-    result = run("evaluate", *tables, *names, "--label-column", "what", "--json")
+    assert rcrnn("evaluate", *tables).exit_code == 2
+    result = rcrnn("evaluate", *tables, *names, "--label-column", "what", "--json")
     assert result.exit_code == 0
     assert '"error_rate": 0.0' in result.stdout
     for command in ("train", "tune", "report", "clips"):
-        text = run(command, "--help").stdout
+        text = rcrnn(command, "--help").stdout
         assert all(option in text for option in ("--label-column", "--quiet", "-q"))
 
 
@@ -67,9 +60,9 @@ class TestFoldersOfRecordings:
         os.mkfifo(tmp_path / "in" / "pipe.wav")
         with socket.socket(socket.AF_UNIX) as bound:
             bound.bind(str(tmp_path / "in" / "s.wav"))
-            result = run("detect", tmp_path / "in", "-o", tmp_path / "found.csv", "-q")
+            result = rcrnn("detect", tmp_path / "in", "-o", tmp_path / "found.csv", "-q")
             assert result.exit_code == 1
-            page = run("report", tmp_path / "in", "-o", tmp_path / "page.html", "-q")
+            page = rcrnn("report", tmp_path / "in", "-o", tmp_path / "page.html", "-q")
             assert page.exit_code == 1
         for out in (result, page):
             assert "pipe.wav' cannot be read as audio: it is a pipe" in out.stderr
@@ -83,11 +76,11 @@ class TestFoldersOfRecordings:
         (tmp_path / "in").mkdir()
         path = tmp_path / "in" / os.fsdecode(b"\xe9t\xe9.wav")
         write(path)
-        assert run("detect", tmp_path / "in", "-o", tmp_path / "found.csv", "-q").exit_code == 0
+        assert rcrnn("detect", tmp_path / "in", "-o", tmp_path / "found.csv", "-q").exit_code == 0
         table = (tmp_path / "found.csv").read_text(encoding="utf-8")
         assert table.splitlines()[1] == f"{tmp_path / 'in' / '%E9t%E9.wav'},,,,"
-        assert run("detect", tmp_path / "in", "-o", tmp_path / "tables", "-q").exit_code == 0
-        page = run("report", tmp_path / "in", "-o", tmp_path / "page.html", "-q")
+        assert rcrnn("detect", tmp_path / "in", "-o", tmp_path / "tables", "-q").exit_code == 0
+        page = rcrnn("report", tmp_path / "in", "-o", tmp_path / "page.html", "-q")
         assert page.exit_code == 0, page.output
         assert "%E9t%E9.wav" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
@@ -95,11 +88,11 @@ class TestFoldersOfRecordings:
 def test_safe_csv(tmp_path, monkeypatch):
     write(tmp_path / "=1.wav")
     monkeypatch.chdir(tmp_path)
-    out = run("detect", "=1.wav", "--safe-csv", "-q")
+    out = rcrnn("detect", "=1.wav", "--safe-csv", "-q")
     assert out.stdout == "file,onset,offset,label,score\n'=1.wav,,,,\n"
     assert (
         "safe-csv is for tables of the format csv"
-        in run("detect", "=1.wav", "--safe-csv", "--format", "tsv").stderr
+        in rcrnn("detect", "=1.wav", "--safe-csv", "--format", "tsv").stderr
     )
 
 
@@ -111,6 +104,6 @@ def test_a_place_that_cannot_be_written_to_is_told_of_before_the_work(command, t
         "detect": [tmp_path / "a.wav", "-o"],
     }[command]
     write(tmp_path / "a.wav")
-    out = run(command, *args, tmp_path / "no" / "out.csv")
+    out = rcrnn(command, *args, tmp_path / "no" / "out.csv")
     assert out.exit_code == 2
     assert f"out.csv cannot be written: {tmp_path / 'no'} is no such folder" in out.stderr

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ import soundfile
 import yaml
 from sklearn.base import BaseEstimator, clone
 from skorch.callbacks import Callback
+from small_runs import RCRNN, rcrnn
 
 from sklearn_rcrnn import ClipStream, Event, load, make_rcrnn_pipeline, save
 from sklearn_rcrnn.cli._advice import advice_on
@@ -26,19 +26,11 @@ from sklearn_rcrnn.cli._training_run import Workplace, parameter_name, parse_val
 from sklearn_rcrnn.datasets import cut_recordings, make_rare_events
 from sklearn_rcrnn.evaluation import detection_summary
 
-RCRNN = Path(sys.executable).with_name("rcrnn")
-
-
-def rcrnn(*args, **kwargs):
-    return subprocess.run(
-        [RCRNN, *map(str, args)], capture_output=True, text=True, check=False, **kwargs
-    )
-
 
 @pytest.fixture
 def material(tmp_path):
     out = rcrnn("synthesize", tmp_path / "clips", "--clips", 6, "--length", 3, "--presence", 1)
-    assert out.returncode == 0, out.stderr
+    assert out.exit_code == 0, out.stderr
     return tmp_path / "clips", tmp_path / "clips" / "events.csv"
 
 
@@ -143,12 +135,12 @@ def test_errors_come_before_the_training(material, tmp_path):
     (tmp_path / "model" / "model.json").write_text("{}")
     started = time.monotonic()
     out = rcrnn("train", *material, "-o", tmp_path / "model")
-    assert out.returncode == 2
+    assert out.exit_code == 2
     assert "give --overwrite to replace it" in out.stderr
     assert "recordings," not in out.stderr  # nothing was read
     (tmp_path / "wrong.yaml").write_text("epoch: 3\n")
     out = rcrnn("train", *material, "-o", tmp_path / "other", "--config", tmp_path / "wrong.yaml")
-    assert out.returncode == 2
+    assert out.exit_code == 2
     assert "epoch, which is no option" in " ".join(out.stderr.split())
     assert time.monotonic() - started < 60
 
@@ -183,18 +175,19 @@ def test_ctrl_c_is_no_success(command, material, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
-def test_killed_command_goes_on(material, tmp_path):
+def test_killed_command_goes_on(material, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     small = ("--start", "none", "--gru-units", 4, "-p", "dense_units=8", "--clip-length", 1)
     command = ("train", *material, "--epochs", 2, "--final-epochs", 0, *small, "--jobs", 1)
-    out = rcrnn(*command, "-o", "model", "--json", cwd=tmp_path)
-    assert out.returncode == 0, out.stderr
+    out = rcrnn(*command, "-o", "model", "--json")
+    assert out.exit_code == 0, out.stderr
     rows = [json.loads(line) for line in out.stderr.splitlines()]
     assert {"validation_loss", "f_score"} <= set(next(r for r in rows if r["event"] == "epoch"))
     assert any(row["event"] == "advice" for row in rows)
     settings = yaml.safe_load((tmp_path / "model" / "settings.yaml").read_text())
     assert (settings["epochs"], settings["param"]) == (2, ["dense_units=8"])
     again = [RCRNN, "train", "--config", "model/settings.yaml", "-o", "again"]
-    process = subprocess.Popen(again, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(again, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
     while not list(tmp_path.glob("again.checkpoints/*.pt")):
         assert process.poll() is None
@@ -203,8 +196,8 @@ def test_killed_command_goes_on(material, tmp_path):
     process.kill()
     process.wait()
     assert not (tmp_path / "again").exists()
-    out = rcrnn(*again[1:], cwd=tmp_path)
-    assert out.returncode == 0, out.stderr
+    out = rcrnn(*again[1:])
+    assert out.exit_code == 0, out.stderr
     assert "going on after epoch 1\n" in out.stderr
     assert not (tmp_path / "again.checkpoints").exists()
     first, second = (load(tmp_path / name)["detector"] for name in ("model", "again"))

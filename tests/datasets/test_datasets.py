@@ -47,7 +47,7 @@ def test_recipes_follow_the_challenge(root, n, p, seed):
         root, "devtest", mixtures_per_class=n, event_presence_prob=p, random_state=seed
     )
     assert tuple(recipes) == CLASSES
-    expected = plain_draws(n, p, [-6, 0, 6], seed, [[1.25, 1.0]] * 3, 3)
+    expected = plain_draws(n, p, [-6, 0, 6], seed, lengths=[[1.25, 1.0]] * 3, n_backgrounds=3)
     for own, rows in zip(recipes.values(), expected, strict=True):
         assert len(own) == n
         for recipe, (background, event, start, ebr) in zip(own, rows, strict=True):

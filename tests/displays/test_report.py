@@ -227,9 +227,8 @@ SCRIPT = """
 """
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
-@pytest.mark.parametrize("width", [1200, 390])
-def test_in_a_browser(page, width, tmp_path):
+def shown_in_a_browser(page, width, tmp_path):
+    """What the script finds on the page: it puts it into the title."""
     tested = tmp_path / "tested.html"
     tested.write_text(page.read_text().replace("</body>", SCRIPT + "</body>"))
     command = [
@@ -248,7 +247,13 @@ def test_in_a_browser(page, width, tmp_path):
     dom = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
     title = html.unescape(re.search(r"<title>(.*?)</title>", dom, re.DOTALL)[1])
     assert title.startswith("{"), title
-    out = json.loads(title)
+    return json.loads(title)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+@pytest.mark.parametrize("width", [1200, 390])
+def test_in_a_browser(page, width, tmp_path):
+    out = shown_in_a_browser(page, width, tmp_path)
     assert out["durations"] == pytest.approx([6.0, 6.0], abs=0.1)
     assert (out["events"], out["rows"]) == (4, 3)
     # The second event of the first lane, and the first of the second recording.
