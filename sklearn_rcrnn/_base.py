@@ -26,14 +26,14 @@ from .training.fit_arguments import CheckedArguments, TrainingData
 from .training.inputs import Clips, check_weights
 from .training.restoring import NoOptimizer, restore
 
-# skorch is imported where something is trained: to detect events it is not needed.
+# skorch is imported only where something is trained, because detecting events does not need it.
 if TYPE_CHECKING:
     from skorch.callbacks import Callback
     from typing_extensions import Self
 
     from .training.nets import TrainingNet
 
-# Seconds of surroundings that normalize a frame, unless training clips are shorter.
+# Each frame is normalized over this many seconds around it, unless training clips are shorter.
 _CONTEXT = 10.0
 
 
@@ -112,7 +112,7 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         self._check_together()
         if isinstance(self.augmentation, Settings):
             self.augmentation.check()
-        # What an earlier fit left must not be taken for the result of one that fails.
+        # If this fit fails, the results of an earlier one must not be taken for its own.
         for name in ("net_", "_loaded"):
             self.__dict__.pop(name, None)
         # One for all processes that train together, also where it is no integer.
@@ -178,7 +178,7 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
     ) -> TrainingNet:
         """A skorch net, not initialized yet, from the estimator's own parameters.
 
-        With a network instead of data it is one that will only predict.
+        If a network is given instead of data, the net will only predict.
         """
         from .training.data import loader_params
         from .training.nets import TrainingNet
@@ -215,7 +215,7 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
             n_clips = len(train_set) // n_processes()
             settings["callbacks"] = self._callbacks(settings, n_clips, has_validation)
         if data is not None and data.checkpoint is not None:
-            # The last: it saves what the others have come to.
+            # This callback comes last, so that it saves the state that the others have reached.
             settings["callbacks"] = [*settings["callbacks"], ("checkpoint", data.checkpoint)]
         return TrainingNet(**settings)
 
@@ -242,7 +242,7 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         return [*own, *(self.callbacks or [])]
 
     def _predict_by(self, net: TrainingNet) -> Callable[[Any], Any]:
-        """The function whose results callbacks score: predictions by a net in training."""
+        """Return the function that callbacks call for predictions of a net while it trains."""
         now = copy.copy(self)
         now.net_ = net
         return now._scored_predictions

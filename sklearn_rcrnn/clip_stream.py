@@ -132,7 +132,7 @@ class _Mapped(ClipStream):
         return len(self.stream)
 
     def draw(self, epoch: int, index: int) -> tuple[Any, list[tuple[float, float, Label]]]:
-        # The cores are for the training.
+        # One thread only, as the other cores are needed for the training.
         with one_blas_thread():
             clip, events = self.stream.draw(epoch, index)
             return self.function(clip), events
@@ -147,9 +147,9 @@ class _Augmented(_Mapped):
 
 @contextmanager
 def _seeded(epoch: int, index: int) -> Iterator[None]:
-    """The generators of Python and NumPy, seeded inside and as they were afterwards.
+    """Seed the generators of Python and NumPy inside the block, and restore them after it.
 
-    These are the ones that libraries of augmentations draw from.
+    Libraries of augmentations draw from them.
     """
     states = random.getstate(), np.random.get_state()  # noqa: NPY002
     seed = np.random.SeedSequence([epoch, index]).generate_state(1)[0]

@@ -158,7 +158,7 @@ def changed_recordings(features: Any) -> list[str]:
     changed = []
     for then in (origin for part in parts for origin in part.origins or () if origin):
         now = origin_of(then.path)
-        # Of one that is gone there is nothing newer.
+        # A file that no longer exists cannot have changed.
         if now is not None and now.size >= 0 and now != then:
             changed.append(then.path)
     return changed

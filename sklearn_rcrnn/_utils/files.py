@@ -13,16 +13,16 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows, where an open file cannot be deleted in the first place
+except ImportError:  # On Windows, where an open file cannot be deleted anyway
     fcntl = None  # type: ignore[assignment]
 
-# Processes that write the same file at the same time, and have their leftovers cleared away.
+# Largest number of processes that may write one file at a time; leftovers of others are deleted.
 _MOST_WRITERS = 16
-# What file systems without locks say.
+# Error numbers of file systems that have no locks.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
-# Of the disk, of a person's part of it, of a file.
+# Error numbers for a full disk, an exhausted quota, and a file that is too large.
 _NO_ROOM = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
-# How files of sound end that libsndfile reads, and those that PyAV reads, also films.
+# Suffixes of the audio files that libsndfile reads, and of those, and videos, that PyAV reads.
 AUDIO = (
     *(".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".aifc", ".opus", ".oga", ".w64"),
     *(".rf64", ".caf", ".au", ".snd", ".mp2", ".mp1", ".mpga", ".voc", ".wve", ".sph", ".nist"),
@@ -60,7 +60,7 @@ def complete(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _errors_that_name(path: Path) -> Iterator[None]:
-    """Let errors have the name that people know; of a full disk the system tells none."""
+    """Give errors the file name that people know; the system names none when a disk is full."""
     try:
         yield
     except OSError as error:
@@ -103,7 +103,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _claimed(path: Path) -> tuple[Path, int | None]:
-    """A file beside `path` that no other process writes to, and the lock that says so."""
+    """Open a file beside `path` that no other process writes to; return it and its lock."""
     if fcntl is not None:
         for i in range(_MOST_WRITERS):
             partial = _slot(path, i)
@@ -120,18 +120,18 @@ def _claimed(path: Path) -> tuple[Path, int | None]:
 
 
 def _slot(path: Path, which: int | str) -> Path:
-    # Short, whatever the name: with a suffix it may be longer than a file system takes.
+    # The name is cut, because with a suffix it may be longer than a file system allows.
     digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]
     return path.with_name(f".rcrnn-{digest}-{which}.part")
 
 
 def _lock(partial: Path) -> int:
-    """An open, locked and empty file."""
+    """Open and lock an empty file."""
     while True:
         descriptor = os.open(partial, os.O_CREAT | os.O_RDWR, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Between the two lines it may have become what another process made of it.
+            # Between opening and locking, another process may have moved the file into its place.
             if partial.exists() and os.path.samestat(os.fstat(descriptor), partial.stat()):
                 os.ftruncate(descriptor, 0)
                 return descriptor

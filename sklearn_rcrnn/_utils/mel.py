@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 _HZ_PER_MEL = 200 / 3
 _KNEE_HZ, _KNEE_MEL = 1000.0, 15.0
 _LOG_STEP = np.log(6.4) / 27
-# Groups of neighboring bands whose products are computed together.
+# Number of groups of neighboring bands; the products of a group are computed together.
 _N_GROUPS = 6
 
 

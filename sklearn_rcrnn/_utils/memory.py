@@ -49,7 +49,7 @@ class FileMemory(Memory):
         if func is None or self.location is None:
             return super().cache(func, ignore=ignore, **settings)
         kept = super().cache(_call, ignore=["func", "bound"], **settings)
-        # Its code, too: results of another version are others.
+        # The code belongs to the key, because another version may give other results.
         name = f"{func.__module__}.{func.__qualname__}", get_func_code(func)[0]
         signature = inspect.signature(func)
 
@@ -62,14 +62,14 @@ class FileMemory(Memory):
 
 
 def _call(func: Callable, bound: Any, name: Any, files: Any, given: Any) -> Any:
-    """The last three are looked up by."""
+    """Call the function; the last three arguments are only what its result is looked up by."""
     return func(*bound.args, **bound.kwargs)
 
 
 def _files(value: Any) -> Iterator[tuple[str, int, int]]:
     """Name, size and time of the last change of each file that is named in lists and dicts.
 
-    Features know the files that they are of.
+    Features name the files that they were computed from.
     """
     if isinstance(value, (str, os.PathLike)):
         try:

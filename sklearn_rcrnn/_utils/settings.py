@@ -29,7 +29,7 @@ class Settings(BaseEstimator):
 
     def _key(self) -> tuple[Any, ...]:
         params = self.get_params(deep=False)
-        # Lists become tuples: they compare the same, and a tuple has a hash.
+        # Lists become tuples, which compare in the same way and can be hashed.
         return tuple(
             (name, tuple(value) if isinstance(value, list) else value)
             for name, value in sorted(params.items())

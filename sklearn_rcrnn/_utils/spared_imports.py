@@ -22,10 +22,10 @@ is_command = False
 
 
 class _Later(ModuleType):
-    """Stands for a module that is imported when something in it is first asked for."""
+    """Stand-in for a module, which is imported when an attribute is first asked for."""
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") and name != "__path__":  # who looks through all modules
+        if name.startswith("__") and name != "__path__":  # by code that inspects modules
             raise AttributeError(name)
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]

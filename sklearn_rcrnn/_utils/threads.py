@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# How often a thread that waits for room looks whether anybody still wants its items.
+# Seconds after which a thread that waits for room checks whether its items are still wanted.
 _PATIENCE = 0.1
 
 _lock = threading.Lock()
@@ -47,8 +47,8 @@ def one_blas_thread() -> Iterator[None]:
 
 
 def _limit(pool: Any, n_threads: int) -> None:
-    # From threadpoolctl 3.8 on set_num_threads does nothing in a thread while another one,
-    # which may have left first here, still counts as the one in control.
+    # From threadpoolctl 3.8 on, set_num_threads has no effect in a thread while another thread
+    # counts as the one in control, even if that one has already left this block.
     getattr(pool, "_real_set_num_threads", pool.set_num_threads)(n_threads)
 
 
@@ -116,7 +116,7 @@ def read_ahead(items: Iterable[Item], n_ahead: int = 2) -> Iterator[Item]:
                 if not give("item", item):
                     return
             give("end")
-        except BaseException as error:  # whatever it is belongs to the caller
+        except BaseException as error:  # any exception belongs to the caller
             give("error", error)
 
     thread = threading.Thread(target=work, name="rcrnn-read-ahead", daemon=True)
@@ -142,18 +142,18 @@ def one_core() -> Any:
     """
     import torch
 
-    torch.get_num_threads()  # PyTorch sets the number of a new thread when first asked for it
+    torch.get_num_threads()  # PyTorch sets the number for a new thread when it is first asked for
     return _pools_with_torch().limit(limits=1, user_api="openmp")
 
 
 def _compute_on_one_core() -> None:
-    """Let the calling thread compute on one core from now on."""
+    """Make the calling thread compute on one core from now on."""
     one_core()
 
 
 @cache
 def _pools() -> list[Any]:
-    """To look for the libraries takes half as long as to make a clip: once is enough."""
+    """Find the thread pools once, since that takes half as long as making a clip."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="blas").lib_controllers

@@ -18,7 +18,7 @@ for _name in COMMANDS:
 
 
 def _unwrapped(text: str) -> str:
-    """A help text whose lines the terminal breaks; examples, after a backspace, keep theirs."""
+    """Join the lines of each paragraph, except in examples, which begin with a backspace."""
     paragraphs = cleandoc(text).split("\n\n")
     return "\n\n".join(p if p.startswith("\b") else p.replace("\n", " ") for p in paragraphs)
 

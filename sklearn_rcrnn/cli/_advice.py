@@ -6,11 +6,11 @@ from typing import Any
 
 from .._utils.text import counted
 
-# With fewer events than this one more or less moves a score by more than a tenth.
+# With fewer events than this, a single event changes a score by more than a tenth.
 _FEW = 10
-# Thresholds that were chosen on so few events are those of these events.
+# Thresholds that are chosen on fewer events than this fit these events and may fit no others.
 _TOO_FEW = 2
-# From this part of a label's events on, another label in their place is no accident.
+# If this part of the events of a label is taken for one other label, it is no coincidence.
 _OFTEN = 0.5
 
 

@@ -126,7 +126,7 @@ def read_clips(
 
 
 def _usable(paths: list[Path], log: Log) -> dict[Path, float]:
-    """Recordings all of whose samples can be used, with their seconds; others are reported."""
+    """Durations of the recordings that can be used as a whole; the others are reported."""
     from ..audio import check_audio
 
     durations = {}
@@ -141,16 +141,16 @@ def _usable(paths: list[Path], log: Log) -> dict[Path, float]:
 def _audible(
     durations: dict[Path, float], y: list[list[Event]], table: Path, log: Log
 ) -> list[list[Event]]:
-    """Events as far as the recordings go: one that was cut short may have lost some.
+    """Drop events after the end of their recording, which may have been cut short.
 
     Raises
     ------
     ValueError
-        If most events lie behind the ends, which no cut does: the times must be wrong.
+        If most events lie after the ends, which means that the times are wrong.
     """
     heard: list[list[Event]] = []
     for (path, duration), own in zip(durations.items(), y, strict=True):
-        # A millisecond of grace: event lists are rounded to it.
+        # Event lists are rounded to milliseconds, so an event may end a millisecond late.
         late = [event for event in own if event.offset > duration + 1e-3]
         lost = [event for event in late if event.onset >= duration]
         heard.append([e._replace(offset=min(e.offset, duration)) for e in own if e not in lost])
@@ -176,7 +176,7 @@ def _times(events: list[Event]) -> str:
 def _corrected(
     paths: list[Path], y: list[list[Event]], table: Path, log: Log
 ) -> tuple[list[list[Event]], list[list[Event]]]:
-    """Events of each recording after corrections, and those that are undecided."""
+    """Apply corrections; return the events of each recording, and those still undecided."""
     from ..annotations import apply_corrections, read_corrections
     from ..annotations.recording_names import matching_names
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-# What a command gets: what columns are called, by their meaning.
+# The names of columns by their meaning, as a command receives them.
 Columns = dict[str, str | None] | None
 
 _HELP = {

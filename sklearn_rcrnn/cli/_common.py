@@ -73,7 +73,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 JsonLogs = Annotated[bool, typer.Option("--json", help="Logs as JSON lines, on standard error.")]
 
 
-# What is said even to those who want no progress, and how it begins.
+# Kinds of messages that are shown even with --quiet, and the text that each begins with.
 _TOLD = {"error": "rcrnn: ", "warning": "rcrnn: warning: "}
 
 
@@ -90,7 +90,7 @@ class Log:
         ``model`` if there is one.
     """
 
-    # The one of the command that runs.
+    # The log of the command that is running.
     active: Log | None = None
 
     def __init__(self, quiet: bool, as_json: bool):
@@ -125,7 +125,7 @@ class Log:
     def _warn(
         self, message: Any, category: type[Warning], filename: str, lineno: int, *_: Any
     ) -> None:
-        """What Python does with a warning; a file that is read twice is warned of once."""
+        """Report a warning once, however often; Python calls this for each warning."""
         if str(message) not in self._told:
             self._told.add(str(message))
             self.say("warning", str(message), category=category.__name__)

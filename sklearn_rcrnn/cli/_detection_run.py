@@ -22,8 +22,8 @@ from ._target import Target
 if TYPE_CHECKING:
     from ..inference.files import Outcome
 
-# Where nothing was found in so many seconds of audio or less, they are searched once more for
-# the candidate that came nearest to the threshold.
+# If nothing was found in at most this many seconds of audio, they are searched once more for the
+# candidate with the highest score.
 _SEARCHED_AGAIN = 600.0
 
 
@@ -39,7 +39,7 @@ def ends_by_signal() -> Iterator[None]:
         raise Terminated
 
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread hears signals
+        yield  # only the main thread receives signals
         return
     before = signal.signal(signal.SIGTERM, terminate)
     try:
@@ -103,7 +103,7 @@ class DetectionRun:
         paths: list[Path],
         name: Callable[[Path], str],
     ) -> None:
-        """Follow the work; then, unless tables were written on the way, write one table."""
+        """Report progress until all is done, then write the table unless each file has its own."""
         from ..annotations.tables import write_events
 
         table = self.target.table
@@ -113,7 +113,7 @@ class DetectionRun:
                 for outcome in self.follower.followed(outcomes()):
                     if table and outcome.events is not None:
                         found[str(outcome.path)] = outcome.events
-            # In the order of the recordings, whoever was first.
+            # Rows are in the order of the recordings, whichever was finished first.
             found = {name(path): found[name(path)] for path in paths if name(path) in found}
             if table:
                 write_events(found, None if table == "-" else table, self.target.format)
@@ -145,7 +145,7 @@ class DetectionRun:
         raise typer.Exit(1 if summary.n_failed else 0)
 
     def _best(self, paths: list[Path], duration: float) -> str:
-        """For people: that nothing was found, and what came nearest to it."""
+        """Tell people that nothing was found, and which candidate had the highest score."""
         from ..inference.work import Job, work
 
         detector = self.pipe[-1]
@@ -167,7 +167,7 @@ class DetectionRun:
         )
 
     def _keep(self, found: dict[str, Any], total: int) -> None:
-        """Of a run that was interrupted, what would be lost with it."""
+        """Save the events of an interrupted run that would otherwise be lost."""
         from ..annotations.tables import write_events
 
         table = self.target.table

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..inference.files import Outcome
     from ..inference.run_statistics import RunStatistics
 
-# Seconds between lines in a log or in the file of a summary, and between looks of a bar.
+# Seconds between two lines in a log or updates of a summary, and between updates of a bar.
 _LOGGED = 30.0
 _SHOWN = 0.2
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from ._clips import Clips
 
-# An epoch has no fewer clips than this, however few the recordings are.
+# Smallest number of clips in an epoch, however few recordings there are.
 _FEWEST = 256
-# Mixtures of held-out events of each label, to choose thresholds on.
+# Number of mixtures with held-out events of each label, on which thresholds are chosen.
 _MIXTURES_A_LABEL = 12
-# The learning rate with which training goes on in the end, as a part of the first one.
+# The final epochs have the first learning rate times this.
 _FINAL_LR = 0.5
 
 
@@ -34,7 +34,7 @@ def fresh_clips(clips: Clips, held: Any, *, length: float, seed: int, jobs: int)
     parts: dict[int, list[Any]] = {}
     for i in places:
         parts.setdefault(int(clips.groups[i]), []).append((clips.X[i].start, clips.X[i].stop))
-    # Of a recording that is held out as a whole nothing is heard, also no clip that was dropped.
+    # A recording that is held out as a whole is not used at all, not even clips that were dropped.
     heard = {int(group) for i, group in enumerate(clips.groups) if i not in places}
     parts |= {group: [(0.0, math.inf)] for group in parts if group not in heard}
     unknown = [
@@ -97,7 +97,8 @@ def go_on(pipe: Any, stream: Any, epochs: int, log: Any, checkpoint: Any) -> Any
     again.fit(stream, detector__checkpoint=checkpoint)
     if hasattr(first, "thresholds_"):
         again[-1].thresholds_ = first.thresholds_
-    # The curves of the model show the whole training, and the epochs with validation above all.
+    # The curves of the model shall show the whole training, not only the final epochs, which have
+    # no validation.
     history = again[-1].history_
     for row in history:
         row["epoch"] += len(first.history_)

@@ -57,7 +57,7 @@ def _safe(name: str, safe_csv: bool) -> str:
 
 
 def _known_as(format: str | None) -> str:
-    """The name of a format in the package for its name on the command line."""
+    """Translate the name of a format on the command line to its name in the package."""
     if format is None:
         return "csv"
     return format if format == "parquet" else TableFormat(format).known_as

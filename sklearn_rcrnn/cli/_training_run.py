@@ -13,12 +13,12 @@ import typer
 from ._common import Log
 
 SETTINGS = "settings.yaml"
-# Options that say where a run writes and how it speaks, not what it does.
+# Options that only say where a run writes and what it prints are not written to the settings.
 _NOT_SETTINGS = ("output", "overwrite", "resume", "config", "quiet", "as_json")
 
 
 def _read_config(ctx: typer.Context, path: Path | None) -> Path | None:
-    """Let a file give the options that the command line leaves out."""
+    """Take options that the command line leaves out from a file."""
     if path is None:
         return None
     import yaml
@@ -91,7 +91,7 @@ def parse_values(text: str, example: str) -> tuple[str, list[Any]]:
 
 
 def _number(value: Any) -> Any:
-    # YAML takes 1e-3 for a word.
+    # YAML reads 1e-3 as text.
     try:
         return float(value) if isinstance(value, str) else value
     except ValueError:

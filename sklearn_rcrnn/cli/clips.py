@@ -82,7 +82,7 @@ def clips(
 
 
 def _beside(name: str, table: Path) -> Path:
-    """The path that a table names, from here or else from where the table lies."""
+    """Resolve a path from the current folder, or else from the folder of the table."""
     path = Path(name)
     folder = table if table.is_dir() else table.parent
     return path if path.exists() else folder / path

@@ -35,7 +35,7 @@ from ._target import check_table, target_of
 
 _STDIN = Path("-")
 
-# Those of tables, and one of many recordings together.
+# The formats of tables, and Parquet, whose files hold many recordings.
 Format = Enum("Format", {**{f.name: f.value for f in TableFormat}, "parquet": "parquet"}, type=str)  # type: ignore[misc]
 
 
@@ -176,7 +176,7 @@ def detect(
 
 
 def _set(pipe: Any, **params: Any) -> None:
-    """Parameters of the detector that were given, checked."""
+    """Set the parameters of the detector that were given, after checking them."""
     from ..training.device import resolve_device
 
     pipe[-1].set_params(**{name: value for name, value in params.items() if value is not None})
@@ -187,7 +187,7 @@ def _set(pipe: Any, **params: Any) -> None:
 
 
 def _listed(name: str) -> list[Path]:
-    """Paths in a list, which may be standard input."""
+    """Read paths from a list, which may be standard input."""
     try:
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:
@@ -197,7 +197,7 @@ def _listed(name: str) -> list[Path]:
 
 
 def _shard(paths: list[Path], shard: str | None) -> list[Path]:
-    """Every twentieth of the recordings, from the third on, for ``"3/20"``."""
+    """Choose recordings: for ``"3/20"``, every twentieth from the third on."""
     if shard is None:
         return paths
     number, _, total = shard.partition("/")

@@ -13,7 +13,7 @@ from .._utils.text import counted, some
 from ._columns import Columns, with_columns
 from ._common import app, fail, rate_text, recordings_in
 
-# What a row of the text shows, and the heading of each column.
+# The values that a row of the printed table shows, with the headings of their columns.
 _COUNTS = {
     "n_true": "true",
     "n_found": "found",
@@ -82,7 +82,7 @@ def evaluate(
 def _aligned(
     reference: Mapping[str, Any], estimate: Mapping[str, Any], durations: Mapping[str, float] | None
 ) -> tuple[list[str], list[Any], list[Any], dict[str, list[str]]]:
-    """Recordings, their true and found events, and the names that belong to no other name."""
+    """Pair the recordings of two tables; return their events, and the names without a pair."""
     from ..annotations.recording_names import matching_names
 
     names = list(reference if durations is None else durations)
@@ -97,20 +97,20 @@ def _aligned(
         "only_found": [name for name in estimate if name not in set(in_found)],
         "no_recording": [name for name in reference if name not in set(in_truth)],
     }
-    # What has no event in either table changes nothing.
+    # A recording without events in either table has no effect on the scores.
     unmatched["only_found"] = [name for name in unmatched["only_found"] if estimate[name]]
     return names, y_true, y_found, unmatched
 
 
 def _durations(places: list[Path]) -> dict[str, float]:
-    """Seconds of each recording; one that cannot be read is an error, for its events count."""
+    """Durations of the recordings; one that cannot be read is an error, as its events count."""
     from ..audio import audio_duration
 
     return {str(path): audio_duration(path) for path in recordings_in(places)}
 
 
 def _durations_where_they_lie(names: Sequence[str], table: Path) -> dict[str, float] | None:
-    """Seconds of the recordings, if the table names files that are there; None if one is not."""
+    """Durations of the files that the table names; None if one of them does not exist."""
     from ..audio import audio_duration
 
     folder = table if table.is_dir() else table.parent
@@ -138,7 +138,7 @@ def _as_json(result: Any, names: list[str], unmatched: dict[str, list[str]]) -> 
 
 
 def _confused(result: Any) -> list[tuple[Any, Any, int]]:
-    """Which label was taken for which other one, and how often; the most frequent first."""
+    """Count how often one label was taken for another, the most frequent pair first."""
     pairs = [
         (label, other, int(n))
         for label, row in zip(result.labels, result.confusions.tolist(), strict=True)
@@ -149,7 +149,7 @@ def _confused(result: Any) -> list[tuple[Any, Any, int]]:
 
 
 def _table(result: Any) -> list[str]:
-    """The scores in columns, a row for each label and one for all."""
+    """Format the scores as columns, with a row for each label and one for all."""
     head = ["label", *_COUNTS.values(), "error rate", "F-score"]
     if result.hours is not None:
         head.append("false/hour")
@@ -167,7 +167,7 @@ def _table(result: Any) -> list[str]:
 
 
 def _remarks(result: Any, unmatched: dict[str, list[str]]) -> list[str]:
-    """What the table does not say: confusions, and what the scores hang on."""
+    """Sentences below the table, on confusions and on recordings that were not paired."""
     lines = [
         f"{counted(n, 'event')} of {label} taken for {other}"
         for label, other, n in _confused(result)

@@ -8,7 +8,7 @@ import typer
 
 from ._common import app, fail
 
-# A line of the list names so many labels; the card has all.
+# A line of the list names this many labels; the model card names all.
 _MOST_LABELS = 8
 
 

@@ -94,7 +94,7 @@ def report(
 
 
 def _thresholds_text(thresholds: Any) -> str:
-    """The thresholds of a model in words."""
+    """Describe the thresholds of a model in words."""
     if not isinstance(thresholds, dict):
         return f"Threshold: {thresholds:.2f}"
     return "Thresholds: " + ", ".join(f"{label} {t:.2f}" for label, t in thresholds.items())

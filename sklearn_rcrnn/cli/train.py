@@ -41,7 +41,7 @@ from ._training_run import (
     settings_of,
 )
 
-# With fewer recordings than this none can be spared: clips are held out instead.
+# If there are fewer recordings than this, clips are held out instead of whole recordings.
 _FEW_RECORDINGS = 5
 
 
@@ -114,7 +114,7 @@ def train(
     try:
         place = Workplace(output, overwrite, resume)
         sizes = _sizes(start, gru_units, dense_units, pretrain_epochs)
-        # Parameters first: a wrong one is told before the recordings are read.
+        # Parameters come first, so that a wrong one is reported before the recordings are read.
         pipe = new_pipeline(epochs, seed, jobs, start, **sizes)
         set_params(pipe, param or [], lr)
         clips = read_clips(
@@ -162,7 +162,7 @@ def train(
 
 
 def _split(clips: Clips, fraction: float, seed: int) -> tuple[Any, Any, bool]:
-    """Clips to train on and to hold out, and whether whole recordings are held out."""
+    """Choose clips to train on and to hold out; tell whether whole recordings are held out."""
     import numpy as np
 
     from ..training.data import stratified_split
@@ -183,7 +183,7 @@ def _split(clips: Clips, fraction: float, seed: int) -> tuple[Any, Any, bool]:
     rng = np.random.RandomState(seed)
     _, chosen = stratified_split([labels[group] for group in present], fraction, rng)
     held = np.isin(groups, [present[i] for i in chosen])
-    # A label can only be scored if it was learnt.
+    # Only a label with training examples can be scored.
     learnt = {e.label for own, out in zip(clips.y, held, strict=True) for e in own if not out}
     held &= [all(event.label in learnt for event in own) for own in clips.y]
     return np.flatnonzero(~held), np.flatnonzero(held), by_recording
@@ -192,7 +192,7 @@ def _split(clips: Clips, fraction: float, seed: int) -> tuple[Any, Any, bool]:
 def _sizes(
     start: str, gru_units: int | None, dense_units: int | None, pretrain_epochs: int
 ) -> dict[str, Any]:
-    """Parameters that only a network from scratch may have."""
+    """Collect the parameters that only a network with random weights may have."""
     given = {"gru_units": gru_units, "dense_units": dense_units}
     params: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if pretrain_epochs:
@@ -214,7 +214,7 @@ def _pretrainer(epochs: int) -> Any:
 
 
 def _validation(pipe: Any, clips: Clips, held: Any) -> dict[str, Any]:
-    """Arguments of ``fit`` for what was held out, so that each epoch is scored on it."""
+    """Arguments of ``fit`` that let each epoch be scored on the held-out clips."""
     X, y = clips.take(held)
     if not any(y):
         return {}
@@ -224,7 +224,7 @@ def _validation(pipe: Any, clips: Clips, held: Any) -> dict[str, Any]:
 def _choose_and_score(
     pipe: Any, clips: Clips, held: Any, length: float, seed: int, log: Log
 ) -> dict[str, Any]:
-    """Set the thresholds of each label, and say what they give on the held-out clips."""
+    """Set the threshold of each label, and report the scores on the held-out clips."""
     from ..evaluation import detection_summary
     from ..events import select_events
     from ..models.thresholds import choose_thresholds

@@ -127,13 +127,13 @@ def tune(
 
 
 def _grid(texts: list[str], pipe: Any) -> dict[str, list[Any]]:
-    """Values of each parameter of the pipeline, from texts like ``gru_units=50,100``."""
+    """Parse texts like ``gru_units=50,100`` to the values of each parameter."""
     parsed = [parse_values(text, "gru_units=50,100") for text in texts]
     return {parameter_name(pipe, name): values for name, values in parsed}
 
 
 def _check_grid(grid: dict[str, list[Any]], pipe: Any, start: str) -> None:
-    """Settings that belong to the weights of a start cannot be tried with it."""
+    """Raise ValueError for settings that the weights of the start do not allow to change."""
     from ..training.initial_weights import shared_params
 
     shared = shared_params(pipe[-1])
@@ -155,7 +155,7 @@ def _search(
     jobs: int,
     log: Log,
 ) -> list[list[Any]]:
-    """Values, mean error rate over the folds, its deviation and epochs of each setting."""
+    """Try each setting; return its values, mean error rate, its deviation, and epochs."""
     import numpy as np
     from sklearn.experimental import enable_halving_search_cv  # noqa: F401
     from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
