@@ -245,7 +245,7 @@ def memory(rows):
     }
 
 
-def main():
+def parse_args():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--short", type=int, default=20_000)
     parser.add_argument("--short-seconds", type=float, default=10)
@@ -259,7 +259,11 @@ def main():
     parser.add_argument("--minutes", type=float, help="Stop after so many; by default at the end.")
     parser.add_argument("--folder", help="For some gigabytes; by default temporary.")
     parser.add_argument("--json", help="Write the figures to this file, too.")
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main():
+    args = parse_args()
     root = Path(args.folder or tempfile.mkdtemp(prefix="soak-"))
     source, broken = write_recordings(root, args)
     hours = sum(args.long_seconds if p.suffix == ".flac" else args.short_seconds for p in source)

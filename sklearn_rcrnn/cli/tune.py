@@ -146,6 +146,24 @@ def _check_grid(grid: dict[str, list[Any]], pipe: Any, start: str) -> None:
         )
 
 
+def _folds(clips: Clips, folds: int) -> list[Any]:
+    """Divide the recordings into folds, each of which must have an event."""
+    from ..tuning.folds import stratified_folds
+
+    if clips.n_recordings < folds:
+        raise ValueError(
+            f"{counted(clips.n_recordings, 'recording')} with clips cannot make {folds} folds: "
+            "give more recordings with events, or fewer --folds"
+        )
+    splits: list[Any] = stratified_folds(clips.y, folds, clips.groups)
+    if not all(any(clips.y[i] for i in tested) for _, tested in splits):
+        raise ValueError(
+            f"There are too few recordings with events for {folds} folds: a fold without an event "
+            "has no error rate. Give more recordings with events, or fewer --folds"
+        )
+    return splits
+
+
 def _search(
     detector: Any,
     grid: dict[str, list[Any]],
@@ -160,20 +178,8 @@ def _search(
     from sklearn.experimental import enable_halving_search_cv  # noqa: F401
     from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
 
-    from ..tuning.folds import stratified_folds
-
     clips: Clips = detector.clips
-    if clips.n_recordings < folds:
-        raise ValueError(
-            f"{counted(clips.n_recordings, 'recording')} with clips cannot make {folds} folds: "
-            "give more recordings with events, or fewer --folds"
-        )
-    splits = stratified_folds(clips.y, folds, clips.groups)
-    if not all(any(clips.y[i] for i in tested) for _, tested in splits):
-        raise ValueError(
-            f"There are too few recordings with events for {folds} folds: a fold without an event "
-            "has no error rate. Give more recordings with events, or fewer --folds"
-        )
+    splits = _folds(clips, folds)
     tried = {f"pipeline__{name}": values for name, values in grid.items()}
     n_fits = folds * math.prod(map(len, grid.values())) if search is Search.grid else None
     settings: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""A thousand models with something wrong in them: an error that says so, or a detector."""
+"""Two thousand models with something wrong in them: an error that says so, or a detector."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from small_runs import RATE, tiny_pipeline
 
-from sklearn_rcrnn import load, save
+from sklearn_rcrnn import RCRNNDetector, load, save
 from sklearn_rcrnn.datasets import make_rare_events
 
-N_MODELS = 1000
+N_MODELS = 1000  # of each kind
 # What is put in the place of values.
 VALUES = [
     None, True, False, 0, 1, -1, 2, 7, 0.5, -0.5, 1e-300, 1e300, 10**9, 10**30, "", "x", "cuda",
@@ -25,13 +25,28 @@ VALUES = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
+def whole_pipeline():
+    """Features and all of the network, and a clip for it."""
     X, _ = make_rare_events(1, duration=3.0, sample_rate=RATE, random_state=0)
     pipe = tiny_pipeline(4)
     pipe[-1].set_params(score_threshold=dict.fromkeys(pipe[-1].classes_.tolist(), 0.0))
     # A second is enough: what can go wrong does not depend on the length of the clip.
-    return save(pipe, tmp_path_factory.mktemp("hostile") / "model"), X[:, :RATE]
+    return pipe, X[:, :RATE]
+
+
+def detector_of_maps():
+    """A detector alone, on feature maps that others made: small, so that it loads fast."""
+    X = np.random.default_rng(0).normal(size=(4, 20, 6)).astype(np.float32)
+    detector = RCRNNDetector(
+        extractor="precomputed", dense_units=4, max_epochs=1, score_threshold=0.0, random_state=0
+    )
+    return detector.fit(X, [[(0.5, 1.5, "dog")], [(1.0, 2.0, "cat")], [], []]), X[:1]
+
+
+@pytest.fixture(scope="module", params=[whole_pipeline, detector_of_maps])
+def model(request, tmp_path_factory):
+    estimator, X = request.param()
+    return save(estimator, tmp_path_factory.mktemp("hostile") / "model"), X
 
 
 def places(value, path=()):
