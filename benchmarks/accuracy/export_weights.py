@@ -1,7 +1,16 @@
-"""Make a model that the package loads from what ``train_weights.py`` left."""
+"""Make a model that the package loads from what ``train_weights.py`` left.
+
+    python benchmarks/accuracy/export_weights.py work/third/rare-events.pt \\
+        work/fourth/rare-events.pt --into work/rare-events
+
+Weights of several trainings are averaged. One must have been the ``--start`` of the next, as of
+unrelated ones the mean is worthless.
+"""
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +44,36 @@ PROVENANCE = {
 UNCHOSEN = {"sensitive": 0.35, "balanced": 0.5, "few false alarms": 0.65}
 
 
-def export(
-    weights: Path, folder: Path, thresholds: dict[str, dict[str, float]] | None = None
-) -> Any:
-    """A model that the package loads, with its license, from what :func:`train` left.
+def average(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What one training left, with the mean of the weights of all."""
+    if len({tuple(part["labels"]) for part in parts}) > 1:
+        raise ValueError("the trainings have different labels, so their mean is worthless")
+    weights = [part["weights"] for part in parts]
+    mean = {
+        name: torch.stack([own[name] for own in weights]).mean(0)
+        if tensor.is_floating_point()
+        else tensor
+        for name, tensor in weights[-1].items()
+    }
+    return {**parts[-1], "weights": mean}
 
-    Thresholds are those of ``choose_thresholds.py``. Without them, each name means the same
-    for all labels.
+
+def export(
+    weights: Path | Sequence[Path],
+    folder: Path,
+    thresholds: dict[str, dict[str, float]] | None = None,
+) -> Any:
+    """A model that the package loads, with its license, from what ``train_weights.py`` left.
+
+    The weights of several files are averaged. Thresholds are those of ``choose_thresholds.py``.
+    Without them, each name means the same for all labels.
     """
     from sklearn.pipeline import Pipeline
 
     from sklearn_rcrnn import LFBETransformer, RCRNNDetector, save
 
-    found = torch.load(weights, map_location="cpu")
+    files = [weights] if isinstance(weights, Path) else weights
+    found = average([torch.load(file, map_location="cpu") for file in files])
     named = thresholds or {
         name: dict.fromkeys(found["labels"], threshold) for name, threshold in UNCHOSEN.items()
     }
@@ -63,3 +89,15 @@ def export(
     pipe = Pipeline([("lfbe", LFBETransformer()), ("detector", detector)])
     save(pipe, folder)
     return pipe
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("weights", type=Path, nargs="+", help="files that a training left")
+    parser.add_argument("--into", type=Path, required=True, help="folder of the model")
+    args = parser.parse_args()
+    export(args.weights, args.into)
+
+
+if __name__ == "__main__":
+    main()
