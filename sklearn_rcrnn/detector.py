@@ -311,14 +311,14 @@ default="crnn_bigru"
         return super().set_params(**params)
 
     def _check_together(self) -> None:
-        """Parameters that contradict each other."""
+        """Raise ValueError for parameters that contradict each other."""
         sizes = np.asarray(self.anchor_sizes)
         if sizes.ndim != 1 or not len(sizes) or sizes.dtype.kind not in "fiu" or min(sizes) <= 0:
             raise ValueError(f"anchor_sizes must be positive numbers; got {self.anchor_sizes!r}")
         if isinstance(self.recipe, Recipe):
             self.recipe.check()
         own = not isinstance(self.extractor, str)
-        frames_per_step(self.extractor)  # raises where a module lacks what it must have
+        frames_per_step(self.extractor)  # raises if a module lacks a required attribute
         if own and self.normalization != "auto":
             raise ValueError(
                 f"normalization={self.normalization!r} is for the extractors of this package; "
@@ -371,7 +371,7 @@ default="crnn_bigru"
         self._set_normalization(network, data.clips, measure=self.pretrainer_ is None)
 
     def _optimizer_params(self) -> dict[str, Any]:
-        """A learning rate of its own for the extractor."""
+        """Give the extractor a learning rate of its own."""
         if self.extractor_lr is None:
             return {}
         return {"optimizer__param_groups": [("extractor.*", {"lr": self.extractor_lr})]}

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Label = str | int
-# What a model's own thresholds may be called: from many events found to few false alarms.
+# Names of a model's own thresholds, from many events found to few false alarms.
 THRESHOLD_NAMES = ("sensitive", "balanced", "few false alarms")
 
 
@@ -304,7 +304,7 @@ def _check_label(label: Any, where: str) -> Label:
 def _check_ends(clips: list[list[Event]], durations: Sequence[float], name: str) -> None:
     for i, (clip, duration) in enumerate(zip(clips, durations, strict=True)):
         for j, event in enumerate(clip):
-            # A millisecond of grace: event lists are rounded to it.
+            # Event lists are rounded to milliseconds, so an event may end a millisecond late.
             if event.offset > duration + 1e-3:
                 raise ValueError(
                     f"{name}[{i}][{j}] ends at {event.offset:g} s, after the end of clip {i} "

@@ -19,7 +19,7 @@ from ._utils.threads import one_blas_thread
 from .audio import check_clips, load_clip
 from .clip_stream import ClipStream
 
-# Frames that are transformed together: their spectra stay in the processor's cache.
+# Number of frames that are transformed together, so that their spectra stay in the cache.
 _BLOCK = 64
 
 
@@ -164,7 +164,7 @@ class LFBETransformer(
         if isinstance(X, ClipStream):
             return X.map(partial(self._clocked_clip, window=filters[0], mel=filters[1]))
         clips = check_clips(X)
-        # Before they are read: what changes meanwhile is then noticed.
+        # File dates are taken before the files are read, so that a change in between is noticed.
         origins = [origin_of(clip) for clip in clips]
         work = delayed(self._transform_clip)
         parallel = Parallel(n_jobs=self.n_jobs, prefer="threads")
@@ -279,24 +279,24 @@ class LFBETransformer(
         self, samples: NDArray[Any], window: NDArray[Any], mel: NDArray[Any]
     ) -> NDArray[np.float32]:
         padded = np.pad(samples, self.n_fft // 2)
-        if len(padded) < self.n_fft:  # an odd window over a clip of no length
+        if len(padded) < self.n_fft:  # an odd window over an empty clip
             padded = np.pad(padded, (0, self.n_fft - len(padded)))
         return self._energies(padded, window, mel)
 
     def _energies(
         self, padded: NDArray[Any], window: NDArray[Any], mel: NDArray[Any]
     ) -> NDArray[np.float32]:
-        """Features of all frames that lie in samples whose ends are padded already."""
+        """Compute the features of all frames in samples that are already padded."""
         frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft)[:: self.hop_length]
         energies = np.empty((len(frames), self.n_mels), np.float32)
         groups = band_groups(mel)
         windowed = np.empty((_BLOCK, self.n_fft))
-        # Overflow is reported by the caller, with the clip's name.
+        # The caller reports an overflow, with the name of the clip.
         with np.errstate(over="ignore", invalid="ignore"):
             for start in range(0, len(frames), _BLOCK):
                 block = frames[start : start + _BLOCK]
-                # The window is in float64, so the FFT is too: float32 would bury quiet
-                # bands beside loud ones in rounding noise.
+                # As the window is in float64, so is the FFT: in float32, rounding noise would bury
+                # quiet bands beside loud ones.
                 spectrum = np.fft.rfft(np.multiply(block, window, out=windowed[: len(block)]))
                 power = np.abs(spectrum.astype(np.complex64))
                 power *= power
@@ -319,12 +319,12 @@ class LFBETransformer(
 
 
 def _what_is_wrong(samples: NDArray[Any]) -> str:
-    """Of samples whose features are not finite."""
+    """Describe what is wrong with samples whose features are not finite."""
     return "too large to square" if np.isfinite(samples).all() else "NaN or infinite"
 
 
 def _stack(rows: list[Any]) -> NDArray[np.float32] | list[NDArray[np.float32]]:
-    """One array when the lengths agree; rows are let go one by one, to need memory once."""
+    """Make one array if all lengths agree; free the rows one by one to save memory."""
     if len({len(row) for row in rows}) > 1:
         return rows
     out = np.empty((len(rows), *rows[0].shape), np.float32)

@@ -28,7 +28,7 @@ def complete_audio(path: Path) -> Iterator[Path]:
         try:
             yield partial
         except soundfile.SoundFileError as error:
-            # libsndfile tells no more of a full disk than this.
+            # This is all that libsndfile says when the disk is full.
             raise OSError(
                 errno.EIO, f"cannot be written ({error}); is the disk full?", str(path)
             ) from error

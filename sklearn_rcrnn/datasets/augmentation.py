@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval
 
 from .._utils.settings import Settings
 
-# Knots of random equalizers; the curve between them is linear over log frequency.
+# Number of knots of a random equalizer, whose gain is interpolated between them.
 _N_KNOTS = 6
 _LOWEST, _HIGHEST = 60.0, 20000.0
 
@@ -101,13 +101,13 @@ def _equalizer(
 ) -> NDArray[np.float32]:
     knots = np.geomspace(_LOWEST, _HIGHEST, _N_KNOTS)
     gains = 10 ** (rng.normal(scale=deviation, size=_N_KNOTS) / 20)
-    # Linear over frequency between knots that are spaced by their logarithm: smooth
-    # enough, and no logarithm of every bin.
+    # The knots are spaced evenly over log frequency. Between them the gain is linear over
+    # frequency, which is smooth enough and needs no logarithm for every bin.
     return np.interp(frequencies, knots, gains).astype(np.float32)
 
 
 def _room(probability: float, sample_rate: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Impulse response: the direct sound, then decaying noise; empty for no room."""
+    """Impulse response of a room: the direct sound, then decaying noise; empty for no room."""
     if rng.random() >= probability:
         return np.empty(0, np.float32)
     duration = rng.uniform(0.1, 0.6)

@@ -93,7 +93,8 @@ def load_dcase2017_rare(
         random_state=random_state,
         n_jobs=n_jobs,
     )
-    # All classes are drawn even when some are wanted: each one's draws follow the last's.
+    # All classes are drawn even if only some are wanted, because each continues the random numbers
+    # of the one before.
     recipes = {name: own for name, own in recipes.items() if classes is None or name in classes}
     X, y = synthesize_mixtures(folder, recipes, lazy=True)
     target = [name for name, own in recipes.items() for _ in own]
@@ -101,7 +102,7 @@ def load_dcase2017_rare(
 
 
 def _find_written(folder: Path, subset: str, param_hash: str | None, params: tuple) -> Path | None:
-    """Folder of mixtures on disk; None if they are to be drawn."""
+    """Find the folder of mixtures that were written; None if they have to be drawn."""
     mixtures = folder / "mixture_data" / subset
     if param_hash is not None:
         names: tuple[str, ...] = (param_hash,)
@@ -112,7 +113,8 @@ def _find_written(folder: Path, subset: str, param_hash: str | None, params: tup
     for name in names:
         if (mixtures / name / "meta").is_dir():
             return mixtures / name
-    # The challenge gave no source material of its evaluation set; other folders may have it.
+    # The challenge published no source material of its evaluation set, but other folders may have
+    # it.
     source = folder / "source_data" / "cv_setup" / f"events_{subset}.yaml"
     if param_hash is not None or (subset == "evaltest" and not source.is_file()):
         raise FileNotFoundError(f"No mixtures in {mixtures / names[0]}: its folder meta is missing")
@@ -150,7 +152,7 @@ def _load_source(
             y=[[] for _ in backgrounds],
             target_class=[entry["classname"] for entry in backgrounds],
         )
-    # A recording may hold several events: it is one clip with all of them.
+    # A recording with several events is one clip with all of them.
     clips: dict[Path, tuple[str, list[tuple[float, float, str]]]] = {}
     for label in sorted(events) if classes is None else classes:
         for entry in events[label]:

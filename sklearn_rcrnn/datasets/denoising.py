@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 _N_FFT = 1024
 _HOP = 512
 _WINDOW = np.hanning(_N_FFT + 1)[:-1].astype(np.float32)
-# Frames of surroundings without which nobody knows their spectrum: about 0.1 s.
+# The spectrum of the surroundings is estimated from at least this many frames, about 0.1 s.
 _FEWEST = 8
-# Times the power of the surroundings that is taken away. A frame of noise alone is often
-# more than its mean.
+# The power of the surroundings is subtracted this many times, because a single frame of noise often
+# exceeds the mean.
 _SUBTRACTED = 2.0
-# What is left of bands in which there is nothing but surroundings, as a part of the amplitude.
+# Amplitude that remains in bands with nothing but surroundings, as a part of the original.
 _FLOOR = 0.1
 # Frames and bands around a point by which its gain is smoothed, so that no tones are left over.
 _SMOOTHED = (5, 3)
@@ -72,18 +72,18 @@ def without_surroundings(
 
 
 def _frames(samples: NDArray[np.floating]) -> NDArray[np.floating]:
-    """All frames that lie inside, (n_frames, _N_FFT)."""
+    """All frames that lie entirely inside the samples, as (n_frames, _N_FFT)."""
     return np.lib.stride_tricks.sliding_window_view(samples, _N_FFT)[::_HOP]
 
 
 def _mean_power(stretch: NDArray[np.floating]) -> NDArray[np.floating]:
-    """The mean power of each band, by the frames that lie inside."""
+    """The mean power of each band over the frames that lie entirely inside the samples."""
     return np.mean(np.abs(np.fft.rfft(_frames(stretch) * _WINDOW)) ** 2, 0)
 
 
 def _joined(frames: NDArray[np.floating]) -> NDArray[np.float32]:
     """The samples whose windowed frames these are: frames overlap by half."""
-    # The window of the synthesis with which frames that were not changed give what they were.
+    # With this window of the synthesis, unchanged frames give the original samples.
     half = _WINDOW[:_HOP] ** 2 + _WINDOW[_HOP:] ** 2
     weighted = frames * (_WINDOW / np.tile(half, 2))
     joined = np.zeros((len(frames) + 1, _HOP), np.float32)

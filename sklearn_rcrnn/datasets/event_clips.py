@@ -15,7 +15,7 @@ from ..events import Event, check_event_lists
 from ._writing import complete_audio
 
 _FORMATS = {"wav": "PCM_16", "flac": "PCM_16", "ogg": "VORBIS", "mp3": "MPEG_LAYER_III"}
-# Longest part of a file name that labels and recordings get, in characters.
+# Labels and names of recordings are cut to this many characters in file names.
 _LONGEST = 60
 
 
@@ -124,7 +124,7 @@ def _write(recording: str, event: Event, path: Path, context: float, format: str
             partial, "w", rate, 1, subtype=_FORMATS[format], format=format.upper()
         ) as file,
     ):
-        # Whole numbers would wrap or be cut beyond full scale.
+        # Integer formats would wrap or clip samples beyond full scale.
         for begin in range(0, len(samples), 10 * rate):
             file.write(np.clip(samples[begin : begin + 10 * rate], -1, 1))
 
@@ -139,7 +139,7 @@ def _name_of(recording: str, event: Event, scored: bool) -> str:
 
 
 def _free_name(name: str, format: str, taken: set[str]) -> str:
-    """The name, with a number where two events would have the same."""
+    """Add a number to the name if an earlier event has the same."""
     free, number = f"{name}.{format}", 2
     while free in taken:
         free, number = f"{name}-{number}.{format}", number + 1

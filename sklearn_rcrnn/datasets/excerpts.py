@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 from ..audio import audio_duration, read_audio
 from ..events import Event, check_event_lists
 
-# Seconds of an event that a cut must leave, so that it can still be recognized.
+# A cut leaves at least this many seconds of an event, so that it can still be recognized.
 _SHORTEST = 0.1
 
 
@@ -127,7 +127,7 @@ def cut_recordings(
 
 def _check_ends(events: Sequence[Event], duration: float, path: str | os.PathLike[str]) -> None:
     for event in events:
-        # A millisecond of grace: event lists are rounded to it.
+        # Event lists are rounded to milliseconds, so an event may end a millisecond late.
         if event.offset > duration + 1e-3:
             raise ValueError(
                 f"{os.fspath(path)!r} ends at {duration:.3f} s, before the end of its event "
@@ -137,7 +137,7 @@ def _check_ends(events: Sequence[Event], duration: float, path: str | os.PathLik
 
 
 def _between(events: Sequence[Event], start: float, stop: float) -> list[Event]:
-    """What lies of events between two times, counted from the first."""
+    """Cut events to the part between two times, and count from the first of these."""
     inside = []
     for event in events:
         onset, offset = max(event.onset, start), min(event.offset, stop)

@@ -14,11 +14,11 @@ from .layout import DEVELOPMENT, EVALUATION
 
 _ZENODO = "https://zenodo.org/record/{record}/files/"
 
-# Attempts without any data after which a download is given up.
+# A download is given up after this many attempts without any data.
 _TRIES = 3
 # Size of a block in bytes; an incomplete block is dropped.
 _BLOCK = 1 << 14
-# File name without the name of the package, bytes, md5.
+# File name without the name of the package, size in bytes, and MD5 sum.
 _DEVELOPMENT_FILES = [
     ("doc.zip", 21042, "47c424fe90d2bdc53d9fdd84341c2783"),
     ("code.zip", 81518, "4cacdf0803daf924a60bf9daa573beb7"),
@@ -111,7 +111,7 @@ def fetch_dcase2017_rare(
     for name in chosen:
         package, url, _ = packages[name]
         for file, size, md5 in missing[name]:
-            # A second process that is at it waits, and then finds it done.
+            # A second process that wants the same waits here, and then finds everything done.
             with FileLock(root / f".{package}.{file}.lock"):
                 if _marker(root, package, file).exists():
                     continue
@@ -125,7 +125,7 @@ def fetch_dcase2017_rare(
 
 
 class _Part(NamedTuple):
-    """A file of known size, of which there may be the beginning."""
+    """A file of known size, whose beginning may have been downloaded already."""
 
     url: str
     path: Path
@@ -145,7 +145,7 @@ def _missing(root: Path, package: str, url: str, files: list) -> list:
 
 
 def _marker(root: Path, package: str, file: str) -> Path:
-    """Says that an archive was unpacked to its end."""
+    """The file that marks an archive as completely unpacked."""
     return root / package / f".{file}.done"
 
 
@@ -163,7 +163,7 @@ def _download(part: _Part, name: str, md5: str, verbose: int) -> Path:
 
 
 def _fetch_all(part: _Part, progress: bool) -> None:
-    """Download until all is there; OSError says how far it came."""
+    """Download until the file is complete; an OSError says how far it got."""
     import requests
 
     error: Exception | None = None
@@ -174,14 +174,15 @@ def _fetch_all(part: _Part, progress: bool) -> None:
         except requests.HTTPError as refused:
             if refused.response.status_code != 416:
                 raise
-            if from_scratch:  # all of the file is here, and it is too short
+            if from_scratch:  # the server has no more, so its file is too short
                 break
-            # The file there is shorter than what is here: that is the beginning of another.
+            # The file on the server is shorter than the part here, which must belong to another
+            # file.
             from_scratch = True
             part.path.unlink()
         except requests.RequestException as stopped:
             error = stopped
-        # Another try is worth it as long as something comes.
+        # Trying again is worthwhile as long as any data arrives.
         failed = 0 if _have(part) > have else failed + 1
     if have < part.size:
         why = "" if error is None else f" ({error})"
@@ -192,7 +193,7 @@ def _fetch_all(part: _Part, progress: bool) -> None:
 
 
 def _have(part: _Part) -> int:
-    """Bytes that are there; more than there should be are of something else, and go."""
+    """Number of bytes downloaded so far; a file that is too long is a wrong one and deleted."""
     have = part.path.stat().st_size if part.path.exists() else 0
     if have > part.size:
         part.path.unlink()
@@ -201,7 +202,7 @@ def _have(part: _Part) -> int:
 
 
 def _fetch_rest(part: _Part, have: int, progress: bool) -> None:
-    """Download what is not there yet of a file, by a range request, and no more than that."""
+    """Download only the missing rest of a file, by a range request."""
     import requests
     from tqdm.auto import tqdm
 
@@ -230,13 +231,13 @@ def _fetch_rest(part: _Part, have: int, progress: bool) -> None:
 
 
 def _begins_at(response: Any, start: int) -> bool:
-    """Whether a partial answer is the part that was asked for; some servers do not say."""
+    """Whether a partial answer begins at the byte asked for; some servers do not say."""
     told = response.headers.get("Content-Range", "")
     return not told or told.startswith(f"bytes {start}-")
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack; archives may or may not hold the package's folder themselves."""
+    """Unpack an archive, which may or may not contain the folder of the package itself."""
     folder.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(archive) as packed:
         inside = all(name.startswith(f"{folder.name}/") for name in packed.namelist())

@@ -19,8 +19,8 @@ from .augmentation import EventAugmentation
 from .layout import data_folder, read_cv_setup, recording_of
 from .mixer import HEADROOM, SAMPLE_RATE
 
-# Root mean square below which a background counts as silent: about 16-bit noise. Events are
-# levelled against this then, since no ratio to nothing can be set.
+# Root mean square, about that of 16-bit noise, below which a background counts as silent. The level
+# of events is then set relative to this value, as there is no ratio to silence.
 _SILENCE = 1e-4
 EVENT_AUGMENTATION = EventAugmentation()
 
@@ -69,7 +69,7 @@ class MixtureStream(ClipStream):
 
     @abstractmethod
     def _stretch(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        """A background of the length of a mixture."""
+        """Return a background of the length of a mixture."""
 
     @abstractmethod
     def _segment(self, label: Any, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -117,7 +117,7 @@ class MixtureStream(ClipStream):
         return mixture / peak if peak >= 1 else mixture, sorted(events)
 
     def _background(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        """A random stretch of a background, possibly with a weaker one added."""
+        """Return a random stretch of a background, possibly with a weaker one added."""
         mixture = self._stretch(rng).copy()
         if rng.random() < self.second_background:
             other = self._stretch(rng)
@@ -135,7 +135,7 @@ class MixtureStream(ClipStream):
         return event[: round(self.mixture_length * SAMPLE_RATE) - 1]
 
     def _distractor(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        """A piece of a background of 0.1 to 3 s, faded in and out."""
+        """Return a piece of a background of 0.1 to 3 s, faded in and out."""
         duration = min(0.1 * 30 ** rng.random(), self.mixture_length / 2)
         size = round(duration * SAMPLE_RATE)
         piece = self._changed(self._stretch(rng)[:size], rng)[:size]
@@ -319,7 +319,7 @@ def _free_start(
     available: int,
     rng: np.random.Generator,
 ) -> int | None:
-    """First sample for an event that overlaps no other; None if ten draws find none."""
+    """Draw a place where an event overlaps no other; None if ten draws find none."""
     for _ in range(10):
         start = int(rng.integers(available - length + 1))
         onset, offset = start / SAMPLE_RATE, (start + length) / SAMPLE_RATE

@@ -17,11 +17,11 @@ from .denoising import without_surroundings
 from .fresh import EVENT_AUGMENTATION, MixtureStream
 from .mixer import SAMPLE_RATE
 
-# Recordings are kept in memory up to this many seconds in all: half a gigabyte.
+# Recordings of up to this many seconds in total, half a gigabyte, are kept in memory.
 _KEPT_SECONDS = 3000.0
 # Seconds next to an event that may still contain some of its sound.
 _GUARD = 0.3
-# Stretches between events that are shorter than this, in seconds, are not used.
+# Stretches between events are not used if they are shorter than this, in seconds.
 _SHORTEST_STRETCH = 1.0
 _FADE = 0.005
 # The background noise of an event is measured up to so many seconds before and after it, without
@@ -169,13 +169,13 @@ class FreshExcerpts(MixtureStream):
     def _excerpt(
         self, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], list[tuple[float, float, Label]]]:
-        """An excerpt of a recording around one of its events; all labels are equally likely."""
+        """Draw an excerpt of a recording around one of its events, each label equally often."""
         label = self.labels[int(rng.integers(len(self.labels)))]
         places = self._places[label]
         i, event = places[int(rng.integers(len(places)))]
         length = self.mixture_length
         first, last = self._known_around(i, event)
-        # The onset is inside, and if there is room the whole event.
+        # The excerpt contains the onset, and the whole event if it is long enough.
         room = max(length - (event.offset - event.onset), 0.2 * length)
         start = event.onset - rng.uniform(0, room)
         start = min(max(start, first), max(last - length, first))
@@ -188,13 +188,13 @@ class FreshExcerpts(MixtureStream):
         return self._samples(i, start, stop).copy(), sorted(inside)
 
     def _known_around(self, i: int, event: Event) -> tuple[float, float]:
-        """The part of a recording around an event in which nothing is unknown."""
+        """The part of a recording around an event that contains no undecided event."""
         before = [stop for _, stop in self._unknown[i] if stop <= event.onset]
         behind = [start for start, _ in self._unknown[i] if start >= event.offset]
         return max(before, default=0.0), min(behind, default=self._durations[i])
 
     def _near(self, i: int, event: Event) -> list[NDArray[np.float32]]:
-        """What lies right before and right behind an event, where nothing else is known to."""
+        """The sound right before and right after an event, as far as there is no other event."""
         first, last = self._known_around(i, event)
         others = [other for other in self._events[i] if other != event]
         first = max(
@@ -213,12 +213,13 @@ class FreshExcerpts(MixtureStream):
         return read_audio(source, SAMPLE_RATE, start=start, stop=stop).astype(np.float32)
 
     def _stretch(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        """A background: a stretch of a recording between its events, or a synthesized one."""
+        """Draw a background: a stretch of a recording between its events, or a synthesized one."""
         size = round(self.mixture_length * SAMPLE_RATE)
         if not self._stretches or rng.random() < self.synthetic:
             return made_surroundings(size, rng)
         lengths = np.array([stop - start for _, start, stop in self._stretches])
-        # Long ones more often, but a night does not silence all others.
+        # Long stretches are drawn more often, but not so often that a whole night displaces all
+        # others.
         weights = np.minimum(lengths, 10 * self.mixture_length)
         i, start, stop = self._stretches[int(rng.choice(len(weights), p=weights / weights.sum()))]
         begin = rng.uniform(start, max(start, stop - self.mixture_length))
@@ -226,7 +227,7 @@ class FreshExcerpts(MixtureStream):
         return _filled(samples, size)
 
     def _segment(self, label: Label, rng: np.random.Generator) -> NDArray[np.float32]:
-        """An event cut out of its recording, changed by the augmentation."""
+        """Cut an event out of its recording, and change it by the augmentation."""
         places = self._places[label]
         i, event = places[int(rng.integers(len(places)))]
         offset = min(event.offset, event.onset + self.mixture_length / 2)
@@ -260,7 +261,7 @@ def made_surroundings(size: int, rng: np.random.Generator) -> NDArray[np.float32
 
 
 def _filled(samples: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """The first `size` samples; shorter stretches are repeated forward and backward."""
+    """Return `size` samples; a shorter stretch is repeated, alternately backward and forward."""
     if len(samples) >= size:
         return samples[:size]
     return np.resize(np.concatenate([samples, samples[::-1]]), size)
@@ -277,7 +278,7 @@ def _overlapping(event: Event, parts: Sequence[tuple[float, float]]) -> bool:
 
 
 def _between(parts: Sequence[Sequence[Any]], duration: float) -> list[tuple[float, float]]:
-    """The stretches between events and unknown parts, a little away from both."""
+    """The stretches between events and undecided parts, at a little distance from both."""
     stretches, start = [], 0.0
     for onset, offset in [*sorted((p[0], p[1]) for p in parts), (duration + _GUARD, duration + 1)]:
         if onset - _GUARD - start >= _SHORTEST_STRETCH:

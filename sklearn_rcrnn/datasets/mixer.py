@@ -19,7 +19,7 @@ from ._writing import write_clip
 from .layout import CLASSES, data_folder, read_cv_setup, write_meta
 
 SAMPLE_RATE = 44100
-# Keeps loud events from clipping: both background and event are lowered by it.
+# Both background and event are scaled by this, so that loud events do not clip.
 HEADROOM = 0.2
 
 Recipe = dict[str, Any]
@@ -133,7 +133,7 @@ def _draw(
     mixture_length: float,
     rng: np.random.RandomState,
 ) -> list[Recipe]:
-    """The challenge's draws for one class, in its order; no audio is read yet."""
+    """Draw the mixtures of one class in the order of the challenge, without reading audio."""
     lengths = [float(event["segment"][1]) - float(event["segment"][0]) for event in events]
     for event, length in zip(events, lengths, strict=True):
         if length >= mixture_length and n_events:
@@ -176,7 +176,7 @@ def _draw(
 def _scale(
     folder: Path, recipes: list[Recipe], mixture_length: float, n_jobs: int | None, verbose: int
 ) -> None:
-    """Set ``scaling_factor`` where there is an event; each background is read once."""
+    """Set ``scaling_factor`` of mixtures with an event, reading each background once."""
     by_background: dict[str, list[Recipe]] = {}
     for recipe in recipes:
         if recipe["event_present"]:
@@ -203,7 +203,7 @@ def _scale_over_background(folder: Path, mixture_length: float, recipes: list[Re
 
 def _finish(recipe: Recipe, stem: str) -> None:
     """Name the file after the recipe and write the line of the event list."""
-    # The flow style of the PyYAML that the challenge used: the same names come out.
+    # The file names depend on this text, so it has the flow style of the challenge's PyYAML.
     text = yaml.dump(recipe, default_flow_style=None)
     digest = hashlib.md5(text.encode()).hexdigest()
     recipe["mixture_audio_filename"] = f"{stem}_{digest}.wav"
@@ -265,7 +265,7 @@ class Mixture:
         if self.recipe["event_present"]:
             event = _event(folder, self.recipe)
             start = int(self.recipe["event_start_in_mixture_seconds"] * SAMPLE_RATE)
-            # The event's length in samples may round to one more than fits.
+            # Rounding may make the event one sample longer than the space for it.
             event = event[: len(mixture) - start]
             mixture[start : start + len(event)] += self.recipe["scaling_factor"] * event
         mixture *= HEADROOM
@@ -283,7 +283,7 @@ def _run(tasks: Any, n_tasks: int, n_jobs: int | None, verbose: int, description
     from tqdm.auto import tqdm
 
     parallel = Parallel(n_jobs=n_jobs, prefer="threads")
-    # Ray's backend, for example, gives lists only; the bar then stands still until the end.
+    # Some backends, such as that of Ray, return only whole lists, so the bar moves at the end only.
     if getattr(parallel._backend, "supports_return_generator", False):
         parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")
     bar = tqdm(parallel(tasks), total=n_tasks, desc=description, disable=not verbose)
@@ -308,7 +308,7 @@ def _event(folder: Path, recipe: Mapping[str, Any]) -> NDArray[Any]:
 
 @lru_cache(maxsize=512)
 def _segment(path: Path, start: float, end: float) -> NDArray[Any]:
-    # A copy, so that the cache holds the event and not the recording around it.
+    # A copy, so that the cache keeps only the event and not the whole recording.
     samples = read_audio(path, SAMPLE_RATE, "float64")
     return samples[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)].copy()
 
@@ -370,7 +370,7 @@ def synthesize_mixtures(
 
 
 def _write(mixture: Mixture, folder: Path) -> Path:
-    """Write one mixture; under its own name only when it is complete."""
+    """Write one mixture, which gets its name only when it is complete."""
     path = folder / mixture.recipe["mixture_audio_filename"]
     if not path.exists():
         write_clip(path, mixture.samples(), SAMPLE_RATE)

@@ -127,7 +127,7 @@ def read_sources(root: str | PathLike[str], subset: str = "devtrain2") -> dict[s
 
 
 def _source_of(name: str, known: dict[str, str]) -> str | None:
-    """The source of a file: from its own row, or that of the longest matching pattern."""
+    """The source of a file, from its own row or from the longest pattern that matches it."""
     if name in known:
         return known[name]
     beginnings = [key for key in known if key.endswith("*") and name.startswith(key[:-1])]
@@ -236,7 +236,7 @@ def _check_fraction(fraction: float) -> None:
 
 
 def _provenance(folder: Path) -> Path:
-    """The table of sources beside, or one or two folders above, the audio."""
+    """Find the table of sources beside the audio, or one or two folders above it."""
     places = [folder / "source_data", folder, folder.parent]
     for place in places:
         if (place / "provenance.csv").is_file():
@@ -248,7 +248,7 @@ def _provenance(folder: Path) -> Path:
 
 
 def _drawn(entries: list[dict[str, Any]], fraction: float, rng: np.random.RandomState) -> set[str]:
-    """Recordings for the second part, at least one."""
+    """Draw the recordings of the second part, at least one."""
     names = sorted({recording_of(entry) for entry in entries})
     return set(rng.permutation(names)[: max(1, round(fraction * len(names)))])
 
@@ -263,7 +263,7 @@ def _write_parts(
     is_held: Callable[[str, dict[str, Any]], bool],
     is_held_background: Callable[[dict[str, Any]], bool],
 ) -> Path:
-    """A folder like the first, with links to its audio and the two parts as subsets."""
+    """Write a folder with links to the audio of the first and the two parts as subsets."""
     target = output / "source_data"
     setup = target / "cv_setup"
     setup.mkdir(parents=True, exist_ok=True)

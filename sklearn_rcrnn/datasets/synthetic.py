@@ -111,7 +111,7 @@ def _add_event(
 
 
 def _colored_noise(n_samples: int, rng: np.random.RandomState) -> Samples:
-    """Noise whose power falls with frequency by 0 to 6 dB an octave, at -40 to -20 dB."""
+    """Draw noise at -40 to -20 dB, whose power falls by 0 to 6 dB per octave."""
     spectrum = np.fft.rfft(rng.standard_normal(n_samples))
     slope = rng.uniform(0, 1)
     spectrum[1:] /= np.arange(1, len(spectrum)) ** slope

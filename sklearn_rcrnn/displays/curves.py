@@ -16,13 +16,13 @@ from .drawing import colors_of, new_axes, parts_of
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-# Higher error rates are cut off: they would press the rest to the bottom of the picture.
+# Error rates above this are cut off, so that they do not squeeze the rest of the curve.
 _HIGHEST_RATE = 3.0
 _WHOLE_LOSSES = {"train_loss": "training loss", "valid_loss": "validation loss"}
 
 
 class _OneAxesDisplay:
-    """A display of one picture with a legend; a subclass says what is drawn."""
+    """Base of displays with one picture and a legend; a subclass says what is drawn."""
 
     figure_: Any
     ax_: Any
@@ -346,5 +346,5 @@ class TrainingDisplay:
 
 
 def _legend_beside(ax: Any, *entries: Any, offset: float = 1.02) -> None:
-    """A legend to the right of the axes, where it covers nothing."""
+    """Put the legend to the right of the axes, where it covers nothing."""
     ax.legend(*entries, fontsize=8, loc="upper left", bbox_to_anchor=(offset, 1), borderaxespad=0)

@@ -44,7 +44,7 @@ def parts_of(estimator: Any) -> tuple[Pipeline, Any]:
             f"estimator must be a Pipeline from recordings to events; got "
             f"{type(estimator).__name__}. Use from_predictions for a detector alone"
         )
-    split_pipeline(estimator)  # raises where the clocks differ
+    split_pipeline(estimator)  # raises if the clocks differ
     return estimator[:-1], estimator[-1]
 
 
@@ -70,7 +70,7 @@ def mp3_text(samples: NDArray[np.float32], rate: int) -> str:
     """Encode samples as MP3 in base64, for the source of a player."""
     import soundfile
 
-    # MP3 would clip what is over full scale.
+    # MP3 would clip samples beyond full scale.
     peak = float(np.abs(samples).max())
     scaled = samples / peak if peak > 1 else samples
     buffer = io.BytesIO()

@@ -15,9 +15,9 @@ from ..audio import load_clip
 from ..events import Event, Label, check_event_lists, labels_of
 from .drawing import colors_of, hertz_ticks, mp3_text, new_axes, parts_of
 
-# Of proposals.
+# Color of proposals.
 _NO_LABEL = ""
-# Part of the width of the axes that the text of a score takes.
+# Width of the text of a score as a part of the width of the axes.
 _SCORE_WIDTH = 0.035
 
 
@@ -186,14 +186,14 @@ class EventsDisplay:
         return self
 
     def _repr_html_(self) -> str:
-        """The picture, a player, and the events, for a notebook."""
+        """Return the picture, a player and the list of events as HTML for a notebook."""
         import matplotlib.pyplot as plt
 
         if not hasattr(self, "figure_"):
             self.plot()
         buffer = io.BytesIO()
         self.figure_.savefig(buffer, format="png")
-        # The notebook would else show the figure a second time.
+        # Without this the notebook would show the figure a second time.
         plt.close(self.figure_)
         picture = base64.b64encode(buffer.getvalue()).decode()
         parts = [f'<img alt="Spectrogram and events" src="data:image/png;base64,{picture}">']
@@ -215,14 +215,14 @@ class EventsDisplay:
 
 
 def _shade(event: Event, color: Any) -> Any:
-    """Proposals lie over each other: the weaker the paler."""
+    """The color of an event; proposals overlap, so those with lower scores are paler."""
     from matplotlib.colors import to_rgba
 
     return to_rgba(color, max(0.1, event.score) if event.label == _NO_LABEL else 1.0)
 
 
 def _write_scores(ax: Any, row: int, events: Sequence[Event], end: float) -> None:
-    """Scores of labeled events, each where there is room behind the one before."""
+    """Write the scores of labeled events, except where one would cover the one before."""
     free_from = 0.0
     for event in sorted(events):
         if event.label == _NO_LABEL or event.score == 1 or event.onset < free_from:
@@ -232,7 +232,7 @@ def _write_scores(ax: Any, row: int, events: Sequence[Event], end: float) -> Non
 
 
 def _add_legend(ax: Any, colors: Mapping[Label, Any], labels: Sequence[Label]) -> None:
-    """Labels and their colors, above the axes."""
+    """Add a legend of labels and their colors above the axes."""
     from matplotlib.patches import Patch
 
     if labels:

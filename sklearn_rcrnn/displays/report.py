@@ -18,7 +18,7 @@ from .drawing import hertz_ticks
 from .report_sections import parts_of, section_of
 
 _TEMPLATES = Path(__file__).with_name("templates")
-# Readable under black text, and distinct for the color-blind.
+# Colors on which black text is readable, and which color-blind people can distinguish.
 _COLORS = ("#8dd3c7", "#fdb462", "#80b1d3", "#fb8072", "#bebada", "#b3de69", "#fccde5", "#ffed6f")
 
 
@@ -128,7 +128,7 @@ def write_report(
 
 
 def _hertz() -> list[dict[str, Any]]:
-    """Marks of the frequency axis, from the bottom of the picture in percent."""
+    """Positions of the frequency marks, in percent from the bottom of the picture."""
     centers = LFBETransformer().band_frequencies
     return [
         {"bottom": round(100 * height / len(centers), 2), "text": text}
@@ -139,7 +139,7 @@ def _hertz() -> list[dict[str, Any]]:
 def _names(recordings: Sequence[Any], names: Sequence[str] | None) -> Sequence[str]:
     if names is None:
         return [
-            # As tables name it, where a name is no UTF-8.
+            # Names that are not UTF-8 are written as in tables.
             printable(clip) if isinstance(clip, (str, os.PathLike)) else f"recording {i}"
             for i, clip in enumerate(recordings)
         ]
@@ -157,7 +157,7 @@ def _contents(
     around: float | str | None,
     audio: bool,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Sections for the template, and all events with the section that each is in."""
+    """Make the sections of the page, and all events with the section of each."""
     sections: list[dict[str, Any]] = []
     events: list[dict[str, Any]] = []
     for i, (name, clip) in enumerate(zip(names, recordings, strict=True)):
@@ -180,7 +180,7 @@ def _plain(event: Event) -> dict[str, Any]:
 
 
 def _verdicts(true: Sequence[Event], found: Sequence[Event]) -> dict[tuple[str, Event], str]:
-    """Hits, misses and false alarms, by lane and event."""
+    """Classify events as hits, misses and false alarms, by lane and event."""
     from ..metrics import match_events
 
     pairs = match_events([true], [found])[0]
@@ -198,7 +198,7 @@ def _json(
     threshold: float | Mapping[Label, float],
     with_truth: bool,
 ) -> str:
-    """What the script of the page works on, safe inside a script element."""
+    """Data for the script of the page as JSON, safe inside a script element."""
     by_label = threshold if isinstance(threshold, Mapping) else {}
     content = {
         "events": events,
@@ -213,7 +213,7 @@ def _json(
         "verdicts": ["hit", "false alarm", "miss"] if with_truth else [],
     }
     text = json.dumps(content, ensure_ascii=False)
-    # Decisions that the browser keeps belong to these events and no others.
+    # The key under which the browser stores decisions; it belongs to exactly these events.
     content["key"] = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
     return json.dumps(content, ensure_ascii=False).replace("<", "\\u003c")
 

@@ -21,7 +21,7 @@ from .drawing import mp3_text
 _PIXELS_A_SECOND = 30
 _WIDEST = 16000
 _MOST_TICKS = 30
-# With around="auto", recordings of more seconds than this show what lies around their events.
+# With around="auto", recordings longer than this many seconds show only the parts around events.
 _LONG = 600.0
 _AROUND = 5.0
 _ENDED = "The recording ends before this event: is the table of another recording?"
@@ -96,7 +96,7 @@ def clock(seconds: int) -> str:
 
 
 def _duration(clip: Any) -> float | None:
-    """Seconds of a recording; None for a file that the page must name with the reason."""
+    """Duration of a recording; None for a file that the page must list as failed."""
     if not isinstance(clip, (str, os.PathLike)):
         return len(np.asarray(clip)) / LFBETransformer().sample_rate
     try:
@@ -125,7 +125,7 @@ def _ticks(start: float, duration: float) -> list[dict[str, Any]]:
 
 
 def _picture(features: NDArray[np.float32], width: int) -> str:
-    """PNG of the spectrogram; where frames are more than pixels, their maxima."""
+    """PNG of the spectrogram; a pixel that stands for several frames shows their maximum."""
     import matplotlib.image
 
     if len(features) > width:

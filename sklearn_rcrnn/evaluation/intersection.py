@@ -69,7 +69,8 @@ def psds(
     names = [str(label) for label in labels]
     scores, reference, lengths = {}, {}, {}
     for i, (events, candidates, duration) in enumerate(zip(true, found, durations, strict=True)):
-        # Scores are constant between the edges of events: the highest of those around.
+        # Between two edges of events the score is constant: the highest of the events that cover
+        # it.
         edges = {0.0, duration, *(t for e in candidates for t in e[:2] if t < duration)}
         times = np.array(sorted(edges))
         rows = np.zeros((len(times) - 1, len(labels)))
