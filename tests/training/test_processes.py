@@ -48,14 +48,6 @@ class Drawn(ClipStream):
         return self.clips[index], self.events[index]
 
 
-# All anchors and RoIs are sampled, and nothing is dropped out: all is determined by the clips.
-EXHAUSTIVE = Recipe(
-    n_anchors=10_000,
-    anchor_positive_fraction=1.0,
-    n_rois=10_000,
-    roi_positive_fraction=1.0,
-    step_weight=0.5,
-)
 SHARED = {
     "gru_units": 4,
     "batch_size": 4,
@@ -69,9 +61,17 @@ SHARED = {
 }
 
 
-def exhaustive(**params):
-    detector = RCRNNDetector(recipe=EXHAUSTIVE, head="position_sensitive", **SHARED)
-    return detector.set_params(**params)
+def exhaustive(focal_gamma=0.0, **params):
+    """All anchors and RoIs are sampled, nothing is dropped out: clips determine everything."""
+    recipe = Recipe(
+        n_anchors=10_000,
+        anchor_positive_fraction=1.0,
+        n_rois=10_000,
+        roi_positive_fraction=1.0,
+        step_weight=0.5,
+        focal_gamma=focal_gamma,
+    )
+    return RCRNNDetector(recipe=recipe, head="position_sensitive", **{**SHARED, **params})
 
 
 def usual(**params):
@@ -91,7 +91,8 @@ def learnt(estimator):
 
 def in_steps(size):
     """One epoch in several steps: the order of the clips is that of the first process."""
-    return exhaustive(max_epochs=1, batch_size=size, class_weight="balanced").fit(*clips())
+    detector = exhaustive(max_epochs=1, batch_size=size, class_weight={"a": 3.0})
+    return detector.fit(*clips(), sample_weight=np.linspace(0.5, 2, N_CLIPS))
 
 
 def fits(factor=1):
@@ -101,10 +102,10 @@ def fits(factor=1):
     size = 4 * factor
     found = {
         # The batch is the whole epoch, so the order of clips does not matter.
-        "epochs": exhaustive(max_epochs=4, batch_size=N_CLIPS // 2 * factor).fit(X, y),
+        "epochs": exhaustive(2.0, max_epochs=4, batch_size=N_CLIPS // 2 * factor).fit(X, y),
         "steps": in_steps(size),
         "stream": exhaustive(max_epochs=1, batch_size=size).fit(stream),
-        "presence": CRNNPretrainer(**SHARED, max_epochs=1).set_params(batch_size=size).fit(X, y),
+        "presence": CRNNPretrainer(**{**SHARED, "batch_size": size}, max_epochs=1).fit(X, y),
     }
     return {name: learnt(estimator) for name, estimator in found.items()}, stream.drawn
 
