@@ -276,7 +276,8 @@ gradient_clip, callbacks, net_params, device, precision, random_state, verbose
         return rows
 
     def _network_params(self) -> dict[str, Any]:
-        # Phan et al. weigh the foreground and learn distances; the others do neither.
+        # The networks of Phan et al. weight the foreground and learn distances; the others do
+        # neither.
         foreground, distance = (3.0, 1.0) if self.network in ("cnn", "dnn") else (1.0, 0.0)
         if self.foreground_weight is not None:
             foreground = self.foreground_weight

@@ -19,14 +19,14 @@ from .models.starts import load_start, taken_over
 from .pretraining import CRNNPretrainer
 from .training.augmentation import FeatureAugmentation
 
-# Parameters of the features, and what they are unless told otherwise.
+# Parameters of the features and their defaults.
 _FEATURES = {"sample_rate": 44100, "n_fft": 2048, "hop_length": 1024, "n_mels": 64}
 
 
 def _paper() -> dict[str, Any]:
     """Detector parameters of the paper, sections 3.2 and 3.3.
 
-    Where its text is silent they are those of Faster R-CNN.
+    What its text leaves open is as in Faster R-CNN.
     """
     return {
         "recipe": "paper",
@@ -172,7 +172,7 @@ def event_embeddings(estimator: Pipeline, X: Any, events: Any) -> list[NDArray[n
 
 
 def _features_of(model: Pipeline, given: dict[str, int], n_jobs: int | None) -> LFBETransformer:
-    """The features of a start; parameters that ask for others are an error."""
+    """Take over the features of a start; raise ValueError for parameters that differ."""
     lfbe: LFBETransformer = clone(model[0]).set_params(n_jobs=n_jobs)
     for name, value in given.items():
         theirs = getattr(lfbe, name)
@@ -185,7 +185,7 @@ def _features_of(model: Pipeline, given: dict[str, int], n_jobs: int | None) -> 
 
 
 def _from_start(model: Pipeline) -> dict[str, Any]:
-    """Parameters of a detector that goes on from a fitted one."""
+    """Make the parameters of a detector that continues from a fitted one."""
     return {
         **taken_over(model),
         "pretrainer": FrozenEstimator(model[-1]),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from .events import Event, Label
 
-# Seconds for all labels, or by label; None, or a label that is not named: no rule.
+# Seconds for all labels, or by label. None, and labels that are not named, have no rule.
 Seconds = float | Mapping[Label, float] | None
 
 
@@ -40,7 +40,7 @@ class EventRules(NamedTuple):
     def keeps(self, event: Event) -> bool:
         """Whether an event that was joined is neither too short nor too long."""
         _, shortest, longest = self.of(event.label)
-        # A microsecond of grace: lengths are differences of floats.
+        # A microsecond of tolerance, because lengths are differences of floats.
         return shortest - 1e-6 <= event.offset - event.onset <= longest + 1e-6
 
     def check(self, labels: Sequence[Label]) -> None:

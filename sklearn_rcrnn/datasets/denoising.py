@@ -17,7 +17,7 @@ _FEWEST = 8
 _SUBTRACTED = 2.0
 # Amplitude that remains in bands with nothing but surroundings, as a part of the original.
 _FLOOR = 0.1
-# Frames and bands around a point by which its gain is smoothed, so that no tones are left over.
+# Gains are smoothed over this many frames and bands, so that no isolated tones remain.
 _SMOOTHED = (5, 3)
 
 

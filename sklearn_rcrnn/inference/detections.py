@@ -27,14 +27,14 @@ def to_events(
     nms_threshold : float
         IoU above which the weaker of two events of a label is dropped.
     """
-    # Suppression is within a label: each (clip, label) is a row of its own.
+    # Each (clip, label) is a row of its own, as suppression is within a label.
     scores = found.scores.transpose(1, 2).flatten(0, 1)
     intervals = found.intervals.transpose(1, 2).flatten(0, 1)
     wide = intervals[..., 1] > intervals[..., 0]
     valid = found.valid.repeat_interleave(len(labels), 0) & wide
     kept, mask = nms(intervals, scores, nms_threshold, valid=valid)
     picked = gather_intervals(intervals, kept), scores.gather(1, kept)[..., None]
-    # One copy from the device, and none is waited for before.
+    # Everything is copied from the device at once, so that there is only one wait for it.
     table = torch.cat([*picked, mask[..., None]], -1).cpu().double().numpy()
     rows, columns = np.nonzero(table[..., 3])
     times = table[rows, columns, :2] * step

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from .recordings import Frames, chunks_with_context
 
-# Seconds that are transformed at a time, and those of context on either side.
+# Seconds that are transformed at a time, and seconds of context on either side of them.
 _CHUNK = 30.0
 _LEAD = 5.0
 
@@ -75,7 +75,7 @@ def feature_blocks(features: Any, blocks: Iterable[NDArray[Any]]) -> Iterator[ND
 def _block_method(
     features: Any,
 ) -> Callable[[Iterable[NDArray[Any]]], Iterator[NDArray[Any]]] | None:
-    """``transform_blocks``, unless a subclass overrides ``transform`` alone."""
+    """The method ``transform_blocks``; None if a subclass overrides only ``transform``."""
     for kind in type(features).__mro__:
         if "transform_blocks" in vars(kind):
             return features.transform_blocks
@@ -85,7 +85,7 @@ def _block_method(
 
 
 class _Chunked:
-    """Features from ``transform``, chunk by chunk."""
+    """Compute features by ``transform``, chunk by chunk."""
 
     def __init__(self, features: Any):
         self.features = features

@@ -21,9 +21,10 @@ from .run_statistics import RunStatistics
 from .settings import settings_of
 from .work import PART, Job, Part, Result, parts_of
 
-# Recordings of more bytes have their duration looked up first, to be cut into parts.
+# The duration of recordings with more bytes than this is looked up first, to divide them into
+# parts.
 _LONG = 8_000_000
-# Parts are this many times longer while there are recordings for all workers.
+# Parts are this many times as long while there are enough recordings for all workers.
 _LONGER = 6
 
 
@@ -141,7 +142,7 @@ def detect_files(
 
 
 class _Run:
-    """A run over recordings, from claims and parts to outcomes."""
+    """A run over recordings: it claims them, divides long ones into parts, and gives outcomes."""
 
     def __init__(
         self,
@@ -188,7 +189,7 @@ class _Run:
             yield self.ready.popleft()
 
     def _jobs(self, engine: Engine) -> Iterator[Job | None]:
-        """Jobs for the engine; None while all that is left is claimed by other processes."""
+        """Yield jobs for the engine; None while other processes have claimed all that is left."""
         passed = 0
         while self.waiting:
             place = self.waiting.popleft()
@@ -214,7 +215,7 @@ class _Run:
         self.output.refresh()
 
     def _is_mine(self, place: int) -> bool:
-        """Whether a recording that was just claimed was not done by another meanwhile."""
+        """Tell whether a recording just claimed is still to do, and was not finished by another."""
         assert self.output is not None
         recording = self.recordings[place]
         self.output.refresh(recording)
@@ -234,21 +235,21 @@ class _Run:
         return error is None
 
     def _jobs_of(self, place: int, engine: Engine) -> Iterator[Job]:
-        """One job, or those for the parts of a long recording."""
+        """Make one job for a recording, or one for each part of a long recording."""
         recording = self.recordings[place]
         path = str(recording.path)
         parts: list[Part] = []
         if recording.size > _LONG:
             try:
                 duration = audio_duration(recording.path)
-            except (OSError, ValueError):  # the job will say so
+            except (OSError, ValueError):  # the job will report the error
                 duration = 0.0
             self.summary.began(recording, duration)
             if engine.n_workers > 1:
                 plenty = len(self.waiting) > 4 * engine.n_workers
                 parts = parts_of(self.estimator, duration, PART * (_LONGER if plenty else 1))
         jobs = [Job(path, part) for part in parts] or [Job(path)]
-        # One path may be there twice.
+        # The same path may occur twice.
         jobs = [job if job not in self.places else Job(f"./{path}", job.part) for job in jobs]
         self.parts[place] = [None] * len(jobs)
         self.places.update(dict.fromkeys(jobs, place))
@@ -260,7 +261,7 @@ class _Run:
         results = self.parts[place]
         results[results.index(None)] = result
         known = [own for own in results if own is not None]
-        for text in result.warnings:  # parts of one recording say the same
+        for text in result.warnings:  # all parts of a recording give the same warnings
             if sum(text in own.warnings for own in known) == 1:
                 warnings.warn(text, stacklevel=2)
         if len(known) < len(results):
@@ -289,7 +290,7 @@ class _Run:
                     self._release(written)
             except (OSError, ValueError) as error:  # a label that the format cannot hold
                 if isinstance(error, OSError) and error.errno != errno.ENAMETOOLONG:
-                    raise  # of a full disk, for example: nothing else would fare better
+                    raise  # such as a full disk, with which all others would fail too
                 self._release(recording)
                 self._fail(place, str(error))
                 return

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..events import Event
 from .windows import Earliest
 
-# Two intervals have no IoU if together they are not longer than this; as in `nn.intervals`.
+# The IoU is 0 if the union of two intervals is not longer than this, as in `nn.intervals`.
 _TINY = 1e-8
 
 
@@ -33,8 +33,8 @@ def merge(events: Sequence[Event], nms_threshold: float) -> list[Event]:
     rank[np.argsort([-event.score for event in events], kind="stable")] = np.arange(len(events))
     first_wins = rank[first] < rank[second]
     stronger, weaker = np.where(first_wins, [first, second], [second, first])
-    # The greedy rule, applied to all events at once until nothing changes: each pass settles
-    # at least one more event of a chain, and a handful of passes is usual.
+    # The greedy rule is applied to all events at once until nothing changes. Each pass settles at
+    # least one more event of a chain; a handful of passes is usual.
     kept = np.ones(len(events), bool)
     while True:
         updated = np.ones(len(events), bool)
@@ -47,7 +47,7 @@ def merge(events: Sequence[Event], nms_threshold: float) -> list[Event]:
 def _rivals(
     events: Sequence[Event], nms_threshold: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Places of all pairs of events of one label whose IoU exceeds the threshold."""
+    """Find the pairs of events with the same label whose IoU exceeds the threshold."""
     pairs = [np.empty((2, 0), np.int64)]
     places: dict[object, list[int]] = {}
     for place, event in enumerate(events):
@@ -56,8 +56,8 @@ def _rivals(
         times = np.array([events[i][:2] for i in own], np.float64)
         order = np.argsort(times[:, 0], kind="stable")
         onset, offset = times[order].T
-        # Each event beside the next one by onset, the next but one, and so on: events that one
-        # does not reach it will not reach later.
+        # In the order of onsets, each event is compared with the next, the one after that, and so
+        # on. If it ends before one of them begins, it cannot overlap any later one.
         active = np.arange(len(order))
         step = 0
         while len(active):
@@ -97,8 +97,8 @@ class UnsettledEvents:
         kept = [e for e in merge(self.events, self.nms_threshold) if e in certain]
         chosen = [event for event in kept if event not in self.given]
         waiting = [event for event in self.events if event not in certain]
-        # Events that were given out still suppress those that wait or come; what they
-        # suppressed itself is gone.
+        # Events that were returned already still suppress waiting and later ones; those that they
+        # suppressed are gone.
         first = min([earliest.onset, *(event.onset for event in waiting)])
         self.given = {event for event in kept if event.offset > first}
         self.events = [*waiting, *self.given]
@@ -110,11 +110,11 @@ class UnsettledEvents:
         return min([earliest.onset, *(e.onset for e in self.events if e not in given)])
 
     def _certain(self, earliest: Earliest) -> set[Event]:
-        """Events that do not depend, even indirectly, on one that is not settled yet."""
+        """Find the events that do not depend, even indirectly, on one that is not settled yet."""
         undecided = np.array([not self._is_settled(e, earliest) for e in self.events], bool)
         first, second = _rivals(self.events, self.nms_threshold)
         scores = np.array([event.score for event in self.events])
-        # Equally strong ones depend on each other.
+        # Events with equal scores depend on each other.
         down, up = scores[second] <= scores[first], scores[first] <= scores[second]
         stronger = np.concatenate([first[down], second[up]])
         weaker = np.concatenate([second[down], first[up]])
@@ -126,11 +126,11 @@ class UnsettledEvents:
         return set(self.events) - hanging
 
     def _is_settled(self, event: Event, earliest: Earliest) -> bool:
-        """Whether no later event can overlap this one by more than the threshold."""
+        """Tell whether no later event can overlap this one by more than the threshold."""
         if event.offset <= earliest.onset:
             return True
-        # With an event of the earliest center or a later one, the IoU is highest where both
-        # begin together: length / (2 (center - onset)).
+        # Of all later events, the one with the earliest possible center and the same onset has the
+        # highest IoU: length / (2 (center - onset)).
         length = event.offset - event.onset
         reach = length * max(1.0, 0.5 / self.nms_threshold) if self.nms_threshold else math.inf
         return event.onset + reach <= earliest.center

@@ -17,8 +17,8 @@ from ..nn.rcrnn import RCRNN
 from .detections import to_events
 from .recordings import Chunk
 
-# Frames of context that the convolutions are given: whole steps, so that those of a chunk
-# lie where those of the recording do.
+# Frames of context for the convolutions. They are whole steps, so that the steps of a chunk are
+# those of the recording.
 _LEAD = -(-RECEPTIVE_FIELD // FRAMES_PER_STEP) * FRAMES_PER_STEP
 
 
@@ -115,7 +115,7 @@ class SharedConvolutions(WindowedNetwork):
             heard = normalized[:, first : chunk.start + chunk.n_frames + _LEAD]
             maps, _ = self.crnn.convolve(heard)
         skipped = (chunk.start - first) // FRAMES_PER_STEP
-        # A copy, so that the steps around are free again.
+        # A copy, so that the memory of the surrounding steps is freed.
         return maps[0, skipped : skipped + n_steps(chunk.n_frames)].clone()
 
     def events(self, rows: Tensor, n_frames: int) -> list[list[Event]]:

@@ -22,7 +22,7 @@ from .._utils.threads import in_order, one_core
 from ..events import Event
 from .windows import Window, Windows
 
-# Windows of a recording that wait for one another, to go through the recurrence together.
+# Number of windows of a recording that are collected to go through the recurrence together.
 WINDOWS_AT_ONCE = 8
 
 
@@ -98,7 +98,7 @@ def detect_recording(
     """
     found = _detect(Frames(blocks), windows, network, at_once)
     while True:
-        # Where other threads compute, this one shall not share its work with further ones.
+        # If other threads compute as well, this one must not use several cores.
         with one_core() if network.n_threads > 1 else nullcontext():
             window_and_events = next(found, None)
         if window_and_events is None:
@@ -149,7 +149,7 @@ def chunks_with_context(
     """
     start, stop = 0, first_length
     while True:
-        # One more frame tells that the recording goes on behind the chunk.
+        # One more frame shows that the recording continues after the chunk.
         goes_on = frames.read_to(stop + after + 1)
         stop = stop if goes_on else min(stop, frames.stop)
         first = start - before if goes_on else min(start, frames.stop - after) - before
@@ -165,7 +165,7 @@ def chunks_with_context(
 
 def _with_rows(chunks: Iterable[Chunk], network: Network) -> Iterator[tuple[Chunk, Tensor]]:
     def work(chunk: Chunk) -> tuple[Chunk, Tensor]:
-        # Features are not needed any more: what waits in order shall not hold them.
+        # Features are no longer needed, so waiting windows must not keep them in memory.
         return chunk._replace(features=chunk.features[:0]), network.rows(chunk)
 
     return in_order(work, chunks, network.n_threads)
@@ -174,7 +174,7 @@ def _with_rows(chunks: Iterable[Chunk], network: Network) -> Iterator[tuple[Chun
 def _cut(
     chunks: Iterable[tuple[Chunk, Tensor]], windows: Windows, frames_per_row: int
 ) -> Iterator[tuple[Window, Tensor]]:
-    """The windows of the recording with their rows, each when it is complete."""
+    """Yield the windows of the recording with their rows, each as soon as it is complete."""
     held: Tensor | None = None
     start = stop = 0
     for chunk, rows in chunks:
@@ -193,7 +193,7 @@ def _cut(
 def _groups(
     cut: Iterable[tuple[Window, Tensor]], size: int
 ) -> Iterator[list[tuple[Window, Tensor]]]:
-    """Windows of equal length, so many together."""
+    """Yield groups of windows of equal length."""
     group: list[tuple[Window, Tensor]] = []
     for window, rows in cut:
         if group and len(rows) != len(group[0][1]):

@@ -60,7 +60,7 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
             ``(onset, offset, label, score)``, by onset, in seconds, inside the clip.
         """
         check_is_fitted(self)
-        self._rules()  # raises before hours of work if they are wrong
+        self._rules()  # raises now if they are wrong, and not after hours of work
         chosen = select_events(self._candidates(X), self._thresholds())
         return EventLists(self._finished(chosen))
 
@@ -160,7 +160,7 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
 
     def _frame_seconds(self) -> float:
         """Seconds from one row of a clip of `X` to the next."""
-        # Feature maps have the steps of the extractor that made them as their frames.
+        # The frames of a feature map are the steps of the extractor that made it.
         frames = FRAMES_PER_STEP if self.extractor == PRECOMPUTED else 1
         return frames * self.frame_shift
 
@@ -169,7 +169,7 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
         return self._frame_seconds() * frames_per_step(self.extractor)
 
     def _detect(self, clips: Clips) -> Any:
-        """Places in `clips` and network output of each batch."""
+        """Yield the indices in `clips` and the network output of each batch."""
         with self._inference() as network:
             for places, batch in self._batches(clips):
                 yield places, network(**batch)
@@ -180,7 +180,7 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
         return self._check_features(X, reset=False)
 
     def _candidates(self, X: Any) -> list[list[Event]]:
-        """Scored events of each clip; long ones go through the network in windows."""
+        """Detect scored events in each clip; long clips go through the network in windows."""
         clips = self._check_clips(X)
         if self.extractor == PRECOMPUTED:
             return self._candidates_of(clips, self._network())
@@ -200,7 +200,7 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
     def _candidates_of(self, clips: Clips, network: WindowedNetwork) -> list[list[Event]]:
         found: dict[int, list[Event]] = {}
         batches = list(self._places_of_batches(clips))
-        # One batch alone is computed by all cores together, several by one core each.
+        # All cores compute a single batch together, but of several batches each core computes one.
         n_threads = network.n_threads if len(batches) >= network.n_threads else 1
 
         def work(places: NDArray[np.int64]) -> list[list[Event]]:
@@ -214,7 +214,7 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
         return Windows(self.frame_shift, window, margin, frames_per_step(self.extractor))
 
     def _network(self, longest: int = 0, n_threads: int | None = None) -> WindowedNetwork:
-        """The network, ready to predict; `longest` frames go through it in one piece."""
+        """The network, ready to predict on up to `longest` frames in one piece."""
         with self._inference() as network:
             params: dict[str, Any] = {
                 "inference": self._precision,
@@ -247,29 +247,29 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
         return maps
 
     def _scored_predictions(self, X: Any) -> EventLists:
-        # Thresholds by label or name may be those of labels and models of before.
+        # Thresholds by label or name may belong to the labels of an earlier fit.
         threshold = self.score_threshold if isinstance(self.score_threshold, Real) else 0.5
         candidates = self._candidates(X)
         return EventLists(select_events(candidates, float(threshold), self.max_events_per_clip))
 
     def _rules(self) -> EventRules:
-        """How events are joined and kept, checked."""
+        """Check and return the rules by which events are joined and kept."""
         rules = EventRules(self.merge_gap, self.min_duration, self.max_duration)
         rules.check(self.classes_.tolist())
         return rules
 
     def _finished(self, chosen: list[list[Event]]) -> list[list[Event]]:
-        """Of events above the thresholds: joined, of allowed durations, at most the best few."""
+        """Join events above the thresholds; keep those of allowed length, and of these the best."""
         joined = apply_rules(chosen, self._rules())
         return select_events(joined, 0.0, self.max_events_per_clip)
 
     def _thresholds(self) -> float | Mapping[Label, float]:
-        """The numbers that `score_threshold` stands for."""
+        """Look up the numbers that `score_threshold` stands for."""
         named = getattr(self, "thresholds_", None)
         return resolve_threshold(self.score_threshold, named, self.classes_.tolist())
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        # It has `transform`, too.
+        # The detector is a transformer, too: its `transform` gives feature maps.
         tags.transformer_tags = TransformerTags(preserves_dtype=[])
         return tags

@@ -32,11 +32,12 @@ class RunStatistics:
         self.duration = 0.0
         self.failures: list[tuple[str, str]] = []
         self.events: Counter[Any] = Counter()
-        # Durations are estimated from file sizes: opening every file first would take minutes.
+        # Durations are estimated from file sizes, because opening every file first would take
+        # minutes.
         self._bytes_left: Counter[str] = Counter()
         self._bytes_done: Counter[str] = Counter()
         self._seconds_done: defaultdict[str, float] = defaultdict(float)
-        # Of recordings in work: duration and bytes, and the seconds that were searched.
+        # For each recording in work: its duration and bytes, and the seconds searched so far.
         self._begun: dict[str, tuple[float, int]] = {}
         self._parts: dict[str, float] = {}
         self.n_files = 0
@@ -103,7 +104,7 @@ class RunStatistics:
         return max(0.0, left)
 
     def _settle(self, recording: Recording) -> None:
-        """Take a recording out of what is left."""
+        """Subtract a finished recording from what is left."""
         self._parts.pop(recording.key, None)
         if self._begun.pop(recording.key, None) is None:
             self._bytes_left[_kind(recording)] -= max(0, recording.size)

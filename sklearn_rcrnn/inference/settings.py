@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 
 from ..training.parameters import TrainingParameters
 
-# Parameters that only a training uses, or that do not change what is found.
+# Parameters that only training uses, or that do not change which events are found.
 _WITHOUT_EFFECT = set(TrainingParameters._training_constraints) - {"precision"} | {
     "n_jobs",
     "memory",
@@ -40,7 +40,7 @@ def settings_of(estimator: Pipeline) -> dict[str, Any]:
         for name, value in step.get_params(deep=False).items():
             if name not in _WITHOUT_EFFECT:
                 settings[name] = value
-        if hasattr(step, "_thresholds"):  # of which one may be known by its name
+        if hasattr(step, "_thresholds"):  # a preset may be given by its name
             settings["score_threshold"] = step._thresholds()
         if hasattr(step, "_net"):
             weights.update(json.dumps([str(label) for label in step.classes_]).encode())
@@ -48,7 +48,7 @@ def settings_of(estimator: Pipeline) -> dict[str, Any]:
                 weights.update(key.encode())
                 weights.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     settings["weights"] = weights.hexdigest()[:16]
-    # As they come back from a file: tuples are lists there, and keys are strings.
+    # The form in which a JSON file returns them, with lists for tuples and strings as keys.
     return json.loads(json.dumps(settings, default=str, sort_keys=True))
 
 

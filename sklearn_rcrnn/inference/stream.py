@@ -154,7 +154,7 @@ def check_streamable(estimator: Any, any_number: bool = False) -> tuple[Any, RCR
             "set_params(detector__max_events_per_clip=None)"
         )
     detector._rules()
-    detector._thresholds()  # raises before hours of work if one is wrong
+    detector._thresholds()  # raises now if one is wrong, and not after hours of work
     return features, detector
 
 

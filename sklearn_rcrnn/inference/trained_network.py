@@ -40,7 +40,7 @@ class TrainedNetwork(TrainingParameters):
             raise AttributeError(f"This {type(self).__name__} was not fitted: it has no net_")
         net = self._net_around(self._loaded.module_)
         net.history.extend(self._loaded.history)
-        # From now on the net is what holds the network.
+        # From here on, only the net holds the network.
         self.__dict__["net_"] = net
         self.__dict__.pop("_loaded", None)
         return net
@@ -52,15 +52,15 @@ class TrainedNetwork(TrainingParameters):
 
     @abstractmethod
     def _net_around(self, network: torch.nn.Module) -> Any:
-        """A skorch net of a trained network, which cannot be trained further."""
+        """Make a skorch net around a trained network; the net cannot be trained further."""
 
     @property
     def _net(self) -> Any:
-        """What has the network as ``module_``, its ``device``, and its ``history``."""
+        """The holder of the network as ``module_``, with its ``device`` and its ``history``."""
         return vars(self).get("_loaded") or self.net_
 
     def _batches(self, clips: Clips) -> Iterator[tuple[NDArray[np.int64], dict[str, torch.Tensor]]]:
-        """Batches for prediction: clips of like length together, with their places in X."""
+        """Yield batches of clips of similar length, with the indices of the clips in X."""
         for places in self._places_of_batches(clips):
             yield places, self._batch(clips, places)
 
@@ -77,7 +77,7 @@ class TrainedNetwork(TrainingParameters):
         device = self._prediction_device()
         batch = collate_features([clips[i] for i in places])
         if torch.device(device).type == "cuda":
-            # The card fetches what is pinned by itself, while the next work is handed to it.
+            # The graphics card copies pinned memory by itself, while the processor goes on.
             return {
                 name: value.pin_memory().to(device, non_blocking=True)
                 for name, value in batch.items()
@@ -101,7 +101,7 @@ class TrainedNetwork(TrainingParameters):
 
     @contextmanager
     def _precision(self) -> Iterator[None]:
-        """A context in which the calling thread predicts in the chosen precision."""
+        """Context in which the calling thread predicts in the chosen precision."""
         device = self._prediction_device()
         bfloat16 = use_bfloat16(self.precision, device, training=False)
         kind = torch.device(device).type

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..events import Event
 from ..nn.crnn import FRAMES_PER_STEP
 
-# Seconds. A clip that is not longer than a window is not cut.
+# In seconds. A clip that is not longer than a window is not cut.
 WINDOW = 60.0
 MARGIN = 10.0
 _OVERLAP = 1.0
@@ -48,7 +48,7 @@ class Earliest(NamedTuple):
     center: float
 
 
-# The earliest event when there is no later window.
+# The earliest possible event if there is no later window.
 NEVER = Earliest(math.inf, math.inf)
 
 

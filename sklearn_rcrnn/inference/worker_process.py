@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._utils.spared_imports import import_for_detection
 
-# Imported when the process has become a worker, and not before: it chooses what it imports.
+# These are imported only after the process has become a worker, which chooses what to import.
 if TYPE_CHECKING:
     from .work import Job, Result
 
@@ -33,7 +33,7 @@ def become_worker(model: Path, number: int, n_threads: int, parent: int) -> None
         The process that started this one.
     """
     global _estimator
-    # Ctrl-C reaches all processes of a terminal: the one that started the others ends them.
+    # Ctrl-C reaches all processes of a terminal, but the one that started the workers ends them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     import_for_detection()
@@ -44,7 +44,10 @@ def become_worker(model: Path, number: int, n_threads: int, parent: int) -> None
     torch.set_num_threads(n_threads)
     _estimator = unpacked(model.read_bytes())
     n_cards = torch.cuda.device_count()
-    if n_cards > 1 and _estimator[-1].device in ("auto", "cuda"):  # one process a card
+    if n_cards > 1 and _estimator[-1].device in (
+        "auto",
+        "cuda",
+    ):  # one process a card
         _estimator[-1].set_params(device=f"cuda:{number % n_cards}")
 
 

@@ -64,7 +64,7 @@ def event_counts(
         for column, both in enumerate((pairs.right, pairs.misplaced), start=2):
             for i, _ in both:
                 counts[row_of[ours[i].label], column] += 1
-    # The rest are in no pair.
+    # All other events belong to no pair.
     counts[:, 4:] = counts[:, :2] - counts[:, 2:3] - counts[:, 3:4]
     return counts
 

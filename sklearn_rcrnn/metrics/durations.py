@@ -62,7 +62,7 @@ def clip_durations(estimator: Any, X: Any) -> list[float]:
 
 
 def _parameter(params: dict[str, Any], name: str, index: int) -> float:
-    """The first parameter of that name, of the estimator or of a step of it."""
+    """Find the parameter of that name of the estimator, or of the first step that has it."""
     for own, value in params.items():
         if own == name or own.endswith("__" + name):
             return float(value)

@@ -15,7 +15,7 @@ from ..events import Event, Label, check_event_lists, check_true_and_found, labe
 from .event_pairs import Criteria, parts_apart
 
 Average = Literal["micro", "macro"] | None
-# The counts and results of sed_eval where it has no label to look for.
+# The counts and results that stand in for those of sed_eval if there is no label.
 _NOTHING: tuple[Any, Any] = {"Nref": 0}, {"f_measure": {"f_measure": np.nan}}
 
 
@@ -191,7 +191,7 @@ def matched_by_sed_eval(
     """sed_eval's metrics of all clips, or None without labels; and its names of the labels."""
     true, found = check_true_and_found(y_true, y_pred)
     wanted = labels_of([*true, *found]) if labels is None else list(labels)
-    # sed_eval wants strings; distinct labels keep distinct names.
+    # sed_eval requires strings, so each label gets a name, distinct labels distinct ones.
     names = {label: f"{type(label).__name__}:{label}" for label in wanted}
     if not names:
         return None, names
@@ -208,7 +208,7 @@ def matched_by_sed_eval(
 
 
 def _error_rate(counts: Any, results: Any) -> float:
-    """NaN where there is no event to miss: sed_eval divides by almost nothing there."""
+    """The error rate; NaN without true events, where sed_eval divides by almost nothing."""
     return float(results["error_rate"]["error_rate"]) if counts["Nref"] else np.nan
 
 

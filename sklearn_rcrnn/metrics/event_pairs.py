@@ -150,7 +150,7 @@ def match_events(y_true: Any, y_pred: Any, *, t_collar: float = 0.5) -> list[lis
 
 
 def _hits(true: Sequence[Event], found: Sequence[Event], criteria: Criteria) -> NDArray[np.bool_]:
-    """Whether each true and each found event meet the criteria of sed_eval but for labels."""
+    """Tell for each true and each found event if they match by sed_eval's rules but for labels."""
     ours, theirs = _times(true), _times(found)
     distances = np.abs(ours[:, None] - theirs)
     hits = np.ones(distances.shape[:2], bool)
@@ -163,7 +163,7 @@ def _hits(true: Sequence[Event], found: Sequence[Event], criteria: Criteria) -> 
 
 
 def _overlaps(true: Sequence[Event], found: Sequence[Event]) -> NDArray[np.float64]:
-    """Seconds that each true and each found event overlap; negative if they are apart."""
+    """Seconds by which each true and each found event overlap; negative if they are apart."""
     ours, theirs = _times(true), _times(found)
     ends = np.minimum(ours[:, None, 1], theirs[:, 1])
     return ends - np.maximum(ours[:, None, 0], theirs[:, 0])
@@ -174,7 +174,7 @@ def _times(events: Sequence[Event]) -> NDArray[np.float64]:
 
 
 def _most_pairs(allowed: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """A largest set of allowed pairs in which no event occurs twice."""
+    """Choose as many of the allowed pairs as possible so that no event occurs twice."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import maximum_bipartite_matching
 

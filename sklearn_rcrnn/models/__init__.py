@@ -1,10 +1,10 @@
 """Fitted models in files: saving, loading, shipped weights, averaging, ONNX."""
 
-# What `rcrnn train`, `rcrnn tune` and the documentation start from unless told otherwise.
+# The model that `rcrnn train` and `rcrnn tune` start from by default.
 DEFAULT_START = "general"
-# The name of no start: random weights.
+# The name that asks for random weights instead of a model to start from.
 NO_START = "none"
 
-# The file of a model that says what it is. Here, so that models can be listed without
-# scikit-learn and PyTorch, which take seconds to import.
+# The file that describes a model. Its name is here so that models can be listed without importing
+# scikit-learn and PyTorch, which takes seconds.
 DESCRIPTION = "model.json"

@@ -14,9 +14,9 @@ import numpy as np
 
 FORMAT = "sklearn_rcrnn"
 FORMAT_VERSION = 3
-# The second is of a model that is saved over one with the first, which stays until the end.
+# The second name is used when a model replaces another, whose weights stay until the end.
 WEIGHTS = ("weights.safetensors", "weights-2.safetensors")
-# What names of version 2 are called now: some were British, some said something else.
+# New names of parameters that version 2 of the format knew under other names.
 _RENAMED_IN_3 = {
     "normalisation": "normalization",
     "equalisation": "equalization",
@@ -26,25 +26,25 @@ _RENAMED_IN_3 = {
 }
 
 _PACKAGE = __package__.split(".")[0]
-# Where each class that may occur in a file lives: nothing else is ever imported by name.
+# Modules of the classes that a file may name; nothing else is ever imported by name.
 ESTIMATORS = {
     "LFBETransformer": ".features",
     "CRNNPretrainer": ".pretraining",
     "RCRNNDetector": ".detector",
     "FrameDetector": ".frame_level",
 }
-# How a description says that a module of the user's own was the extractor. Its class is told
-# to people and never looked up.
+# Type in a description for an extractor that is a module of the user's own. The name of its class
+# is only shown to people and never looked up.
 OWN_MODULE = "own module"
 _VALUES = {
     "Recipe": ".nn.recipe",
     "FeatureAugmentation": ".training.augmentation",
 }
-# Parameters that only a training needs and that JSON cannot hold; a loaded estimator has
-# their defaults.
+# Parameters that only training needs and that JSON cannot hold; a loaded estimator has their
+# default values.
 DROPPED = ("pretrainer", "memory", "callbacks", "net_params", "random_state")
-# Larger than anything that is made of sound, and small enough to do no harm: a file must not
-# be able to ask for all the memory there is.
+# Limit of sizes in a file, larger than any real model needs, so that a file cannot demand all the
+# memory of the machine.
 _LARGEST = {
     "sample_rate": 10**7,
     "n_fft": 2**20,
@@ -95,7 +95,7 @@ def describe_params(name: str, estimator: Any) -> dict[str, Any]:
         parameter: to_json(value, f"{name}__{parameter}")
         for parameter, value in estimator.get_params(deep=False).items()
         if (parameter not in DROPPED or isinstance(value, int))
-        # An augmentation of the user's own is code, and of use in training only.
+        # An augmentation of the user's own is code, and only needed in training.
         and (parameter != "augmentation" or type(value).__name__ in _VALUES)
     }
 
@@ -141,13 +141,13 @@ def restore_estimator(step: Mapping[str, Any], extractor: Any = None) -> Any:
     estimator.set_params(**params)
     try:
         estimator._validate_params()
-    except TypeError as error:  # of an array-like that is none
+    except TypeError as error:  # not an array-like after all
         raise ValueError(f"{name}.params: {error}") from error
     return estimator
 
 
 def _check(description: Mapping[str, Any]) -> None:
-    """Raise ValueError that names what is missing, or not what it must be."""
+    """Raise a ValueError that names what is missing or invalid."""
     _need(description, "pipeline", bool, "")
     if not re.fullmatch("[0-9a-f]{64}", _need(description, "weights_sha256", str, "")):
         raise ValueError(f"weights_sha256 is no SHA-256: {description['weights_sha256']!r:.80}")
@@ -197,7 +197,7 @@ def weights_name(description: Mapping[str, Any]) -> str:
 
 
 def _need(mapping: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
-    """The value of a key, if there is one of the right kind."""
+    """Return the value of a key; raise ValueError if it is missing or of a wrong type."""
     place = f"{where}.{key}" if where else key
     if key not in mapping:
         raise ValueError(f"{place} is missing")
@@ -214,7 +214,7 @@ def _check_size(name: str, value: Any, where: str) -> None:
 
 
 def _device_here(device: Any, where: str) -> str:
-    """The device, or ``"auto"`` where the machine has no such one."""
+    """Return the device, or ``"auto"`` if this machine does not have it."""
     import torch
 
     if not isinstance(device, str):
@@ -227,7 +227,7 @@ def _device_here(device: Any, where: str) -> str:
         raise ValueError(f"{where} must be a name of PyTorch's; got {device!r:.80}") from error
     try:
         torch.empty(0, device=device)
-    except Exception:  # each kind has another way to say that it is not there
+    except Exception:  # each kind of device reports in another way that it is absent
         return "auto"
     return "auto" if kind == "meta" else device
 

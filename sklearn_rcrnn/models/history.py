@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-# A description with more epochs or values than these is none that this package wrote.
+# This package never writes a description with more epochs or values than these.
 _MOST_EPOCHS = 100_000
 _MOST_VALUES = 200
 

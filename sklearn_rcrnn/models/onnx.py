@@ -139,7 +139,7 @@ def _metadata(detector: RCRNNDetector, features: Any) -> dict[str, Any]:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without what the exporter says about operators that are not used here."""
+    """Silence messages of the exporter about operators that are not used here."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-# The known origin of a model: `license` and `attribution` are texts. `started_from` lists the
-# models before it, the latest first, each with `name`, `weights_sha256`, `license` and
-# `attribution`.
+# The origin of a model, as far as it is known. `license` and `attribution` are texts;
+# `started_from` lists the models that training started from, the latest first, each with `name`,
+# `weights_sha256`, `license` and `attribution`.
 Provenance = dict[str, Any]
 _OWN = ("name", "weights_sha256", "license", "attribution")
 

@@ -37,11 +37,11 @@ from .description import (
 from .history import check_history, describe_history
 from .provenance import check_provenance, provenance_of
 
-# Parts of the provenance that follow from the folder of a model, and are not written in it.
+# Parts of the provenance that are not stored, because they follow from the folder of a model.
 _OF_THE_FOLDER = ("name", "weights_sha256")
-# No description is nearly as long as this, in bytes.
+# Limit in bytes, which is much longer than any real description.
 _LARGEST_DESCRIPTION = 10**7
-# Reading a model that is replaced meanwhile is tried again this many times.
+# If a model is replaced while it is read, reading is repeated up to this many times.
 _TRIES = 10
 
 
@@ -93,7 +93,7 @@ def save(estimator: BaseEstimator, path: str | PathLike[str]) -> Path:
     check_is_fitted(estimator)
     folder = Path(path)
     check_folder(folder)
-    split_pipeline(estimator)  # raises where the clocks of its steps differ
+    split_pipeline(estimator)  # raises if the clocks of its steps differ
     pipeline = isinstance(estimator, Pipeline)
     steps = estimator.steps if pipeline else [("estimator", estimator)]
     weights: dict[str, Any] = {}
@@ -118,7 +118,7 @@ def save(estimator: BaseEstimator, path: str | PathLike[str]) -> Path:
 
 
 def _write(folder: Path, description: dict[str, Any], data: bytes) -> None:
-    """Weights beside those that are there, then the description: with it the model changes."""
+    """Write new weights beside the old ones, then the description, which switches to them."""
     free = [name for name in WEIGHTS if not (folder / name).exists()]
     if not free:  # an earlier save was killed
         free = [name for name in WEIGHTS if name != _weights_in_use(folder)]
@@ -135,7 +135,7 @@ def _write(folder: Path, description: dict[str, Any], data: bytes) -> None:
 
 
 def _weights_in_use(folder: Path) -> str | None:
-    """Name of the weights that the model in a folder has, if there is one."""
+    """Name of the weights file that the model in a folder uses; None without a model."""
     try:
         return weights_name(json.loads((folder / DESCRIPTION).read_bytes()))
     except (OSError, ValueError, AttributeError):
@@ -198,7 +198,7 @@ def load(path: str | PathLike[str], *, extractor: Any = None) -> Any:
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], bytes]:
-    """Description and weights that belong together, whoever replaces them meanwhile."""
+    """Read a description and its weights, even if another process replaces them meanwhile."""
     for _ in range(_TRIES):
         missing = [name for name in (DESCRIPTION,) if not (folder / name).is_file()]
         if missing:
@@ -246,7 +246,7 @@ def _tensors(data: bytes) -> dict[str, Any]:
 
 
 def _describe(name: str, estimator: Any, weights: dict[str, Any]) -> dict[str, Any]:
-    """A step for the description; its tensors go into `weights` under its name."""
+    """Describe a step; its tensors go into `weights` under its name."""
     kind = type(estimator).__name__
     if kind not in ESTIMATORS:
         raise TypeError(
@@ -270,7 +270,7 @@ def _describe(name: str, estimator: Any, weights: dict[str, Any]) -> dict[str, A
 
 
 def _restore(step: Mapping[str, Any], weights: dict[str, Any], extractor: Any) -> Any:
-    """The estimator of a step, fitted by its weights, which are taken out."""
+    """Make the fitted estimator of a step, and remove its tensors from `weights`."""
     estimator = restore_estimator(step, extractor)
     if hasattr(estimator, "_restore_net"):
         prefix = step["name"] + "."
@@ -300,6 +300,6 @@ def check_folder(folder: Path) -> None:
 
 
 def _holds_something_else(folder: Path) -> bool:
-    """Whether a folder has files, and neither a model nor what is left of one."""
+    """Tell whether a folder has files that are neither a model nor the remains of one."""
     there = {path.name for path in folder.iterdir() if not is_partial(path)}
     return DESCRIPTION not in there and not there <= set(WEIGHTS)

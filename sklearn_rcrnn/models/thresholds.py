@@ -12,11 +12,11 @@ from ..evaluation.curves import THRESHOLDS
 from ..events import THRESHOLD_NAMES, Label, check_event_lists, select_events
 from ..metrics.counts import COUNTS, event_counts
 
-# The cost of a false alarm in missed events under each name, and the threshold that is taken
-# as long as no event speaks for another.
+# For each name, the cost of a false alarm in missed events, and the threshold that is used as long
+# as no event suggests another.
 _FALSE_ALARM_COSTS = dict(zip(THRESHOLD_NAMES, (0.25, 1.0, 4.0), strict=True))
 _CENTERS = dict(zip(THRESHOLD_NAMES, (0.35, 0.5, 0.65), strict=True))
-# A threshold that is a quarter away from there costs as much as one missed event.
+# A threshold that differs from it by a quarter costs as much as one missed event.
 _PULL = 16.0
 
 
@@ -100,5 +100,5 @@ def choose_thresholds(
 
 
 def _lowest(curve: NDArray[np.float64]) -> int:
-    """Where a curve is lowest after smoothing: a single event makes steps in it."""
+    """Index of the lowest point of a curve after smoothing, as each event makes a step in it."""
     return int(np.argmin(np.convolve(np.pad(curve, 1, "edge"), [0.25, 0.5, 0.25], "valid")))

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from .intervals import _TINY
 
-# A decoded interval is at most this many times as wide as its anchor: an untrained
-# network must not overflow the exponential.
+# A decoded interval is at most this many times as wide as its anchor, so that an untrained network
+# does not overflow the exponential.
 _MAX_LOG_RATIO = math.log(1000.0)
 
 
@@ -123,8 +123,8 @@ def decode_edges(deltas: Tensor, anchors: Tensor, weights: Sequence[float] = (1.
 
 
 def _scaled(deltas: Tensor, weights: Sequence[float], invert: bool = False) -> Tensor:
-    """Deltas times, or over, their weights: numbers, since a tensor would have to be copied to
-    the device, and waited for."""
+    """Multiply or divide deltas by their weights, which are numbers because a tensor would have
+    to be copied to the device and waited for."""
     pair = (
         deltas[..., i] / weight if invert else deltas[..., i] * weight
         for i, weight in enumerate(weights)

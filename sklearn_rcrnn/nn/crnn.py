@@ -26,7 +26,7 @@ FRAMES_PER_STEP = 8
 RECEPTIVE_FIELD = 3 + 2 + 5 * 4 + 3 * 8
 # Fewer bands would leave nothing after the stem, which is unpadded along frequency.
 MIN_BANDS = 11
-# At prediction on a CPU, no more frames than this go through the convolutions together.
+# Largest number of frames that go through the convolutions together at prediction on a CPU.
 _FRAMES_AT_ONCE = 4000
 
 
@@ -40,7 +40,7 @@ def n_steps(n_frames: _Count, per_step: int = FRAMES_PER_STEP) -> _Count:
 
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:
     """A context in which everything is computed in float32, whatever autocast is around it."""
-    # The exporter of graphs fails on autocast, which a graph does not have anyway.
+    # The exporter fails on autocast, which exported graphs do not have anyway.
     exporting = torch.compiler.is_compiling()
     return nullcontext() if exporting else torch.autocast(device.type, enabled=False)
 
@@ -102,7 +102,7 @@ class CRNN(nn.Module):
             self.gru = nn.GRU(self.n_channels, gru_units, batch_first=True, bidirectional=both)
             self.n_channels = gru_units * n_directions
         _initialize(self)
-        # With this memory layout a CPU needs two thirds of the time.
+        # A CPU needs a third less time with this memory layout.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -143,14 +143,16 @@ class CRNN(nn.Module):
         steps = None if lengths is None else n_steps(lengths)
         if not self._in_groups(normalized):
             return self._convolve(normalized, lengths), steps
-        # Maps of a few clips stay in the processor's cache from layer to layer.
+        # With only a few clips at a time, their maps stay in the processor's cache from layer to
+        # layer.
         size = max(1, _FRAMES_AT_ONCE // normalized.shape[1])
         parts = normalized.split(size)
         ends = [None] * len(parts) if lengths is None else lengths.split(size)
         return torch.cat([self._convolve(*pair) for pair in zip(parts, ends, strict=True)]), steps
 
     def _in_groups(self, normalized: Tensor) -> bool:
-        """Not in training, where statistics are those of the batch, nor in an exported graph."""
+        """Tell whether to compute in groups: not in training, which needs the statistics of the
+        whole batch, and not in an exported graph."""
         if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return False
         return normalized.device.type == "cpu" and len(normalized) > 1
@@ -160,7 +162,7 @@ class CRNN(nn.Module):
         x = normalized[:, None].contiguous(memory_format=torch.channels_last)
         x = self.stem_norm(self.stem(valid.mask(x)))
         x = self.pool(valid.halve().mask(x))
-        # Behind the pooling the map has a quarter of the size, and maxima commute with ReLU.
+        # After the pooling the map has a quarter of the size; ReLU and maxima can be exchanged.
         x = F.relu(x, inplace=True)
         valid.halve()
         for block in self.blocks:
@@ -202,7 +204,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, stride: int = 1, first: bool = False):
         super().__init__()
-        # The stem has just normalized what the very first block receives.
+        # The stem has already normalized the input of the very first block.
         self.norm1 = None if first else nn.BatchNorm2d(n_in)
         self.conv1 = nn.Conv2d(n_in, n_out, 3, stride=stride, padding=1)
         self.norm2 = nn.BatchNorm2d(n_out)
@@ -221,9 +223,9 @@ class ResidualBlock(nn.Module):
 
 
 class _Validity:
-    """Valid lengths of the clips at the present time resolution.
+    """The valid lengths of the clips at the current time resolution.
 
-    Without lengths all clips are valid to their end, and there is nothing to do.
+    Without lengths, all clips are valid to their end and nothing is done.
     """
 
     def __init__(self, lengths: Tensor | None):
@@ -282,8 +284,8 @@ class Precomputed(nn.Module):
         return features
 
 
-# The extractors that are trained here, by name: functions of the number of bands, the units
-# of the recurrent layer and the context of the normalization.
+# The extractors of this package by name: functions of the number of bands, the units of the
+# recurrent layer, and the context of the normalization.
 EXTRACTORS: dict[str, Callable[..., CRNN]] = {
     "cnn": partial(CRNN, n_directions=0),
     "crnn_gru": partial(CRNN, n_directions=1),

@@ -64,7 +64,7 @@ def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
 
 
 def _shallow_copy(module: Module) -> Module:
-    """Another module of the same parameters, whose parts can be exchanged."""
+    """Copy a module but not its parameters, so that its parts can be exchanged."""
     twin = copy.copy(module)
     for held in ("_parameters", "_buffers", "_modules"):
         twin.__dict__[held] = dict(module.__dict__[held])

@@ -37,7 +37,7 @@ class MLP(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for i in range(n_layers):
-            # A dense layer on five frames at once is a convolution over them.
+            # A dense layer on five frames at once is the same as a convolution over five frames.
             width = 5 if i == 0 else 1
             layers += [
                 nn.Conv1d(n_bands if i == 0 else units, units, width, padding=width // 2),
@@ -71,7 +71,7 @@ class ContextCNN(nn.Module):
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         x = x.transpose(1, 2)
-        # ReLU leaves nothing below the zero of the padding, so it never is a maximum.
+        # After ReLU no value is below the zeros of the padding, so padding never changes a maximum.
         answers = torch.cat([layer(x, valid) for layer in self.filters], 1)
         return self.dense(self.context(answers), valid).transpose(1, 2)
 
@@ -86,7 +86,7 @@ class BandCRNN(nn.Module):
     def __init__(self, n_bands: int, n_filters: int = 128, units: int = 128):
         super().__init__()
         self.width = min(32, n_bands)
-        # A dense layer on each range of bands is a convolution, in 0.6 of its time.
+        # A dense layer on each range of bands equals a convolution, in 0.6 of the time.
         self.bands = nn.Sequential(nn.Linear(self.width, n_filters), nn.BatchNorm1d(n_filters))
         self.dropout = nn.Dropout(0.3)
         self.lstm = nn.LSTM(n_filters, units, num_layers=2, batch_first=True, dropout=0.3)
@@ -256,7 +256,7 @@ class FrameNetwork(nn.Module):
     def _compute(
         self, features: Tensor, lengths: Tensor | None
     ) -> tuple[list[Tensor], list[Tensor], Tensor]:
-        """Last hidden layer and logits of each member, and which frames are valid."""
+        """Compute the last hidden layer and the logits of each member, and the valid frames."""
         frames = torch.arange(features.shape[1], device=features.device)
         valid = frames >= 0 if lengths is None else frames < lengths[:, None]
         valid = valid.expand(features.shape[:2])
@@ -267,10 +267,10 @@ class FrameNetwork(nn.Module):
 
 
 def _distances(targets: Targets, n_frames: int) -> tuple[Tensor, Tensor]:
-    """Distances of frames to the edges of their event, and which frames have an event.
+    """Compute the distances of frames to the edges of their event, and which have an event.
 
     The distances (n_clips, n_frames, 2) to onset and offset are divided by the length of
-    the event. Where events overlap, they belong to the one that began last.
+    the event. Frames of several events belong to the one that began last.
     """
     time = torch.arange(n_frames, device=targets.mask.device)
     start, end = targets.intervals[..., 0, None], targets.intervals[..., 1, None]

@@ -19,7 +19,7 @@ from .recipe import Recipe
 from .roi import position_sensitive_pool, roi_max_pool, roi_mean_pool
 from .rpn import Proposals
 
-# The paper's 7 x n: parts that the feature map under a RoI is pooled to.
+# Number of parts to which the feature map under a RoI is pooled, 7 in the paper.
 ROI_BINS = 7
 
 
@@ -195,8 +195,8 @@ class RegionHead(nn.Module):
                 entropy, labels != IGNORED, positive, self.recipe.focal_gamma, weight=weight
             )
             regression = regression + masked_mean(distance, positive, weight=weight)
-            # The next stage learns from the intervals that this one makes of its RoIs: that
-            # of the true class of a positive RoI, and that of the likeliest class of others.
+            # The next stage learns from the intervals to which this one refines its RoIs: for a
+            # positive RoI that of its true class, for others that of the most likely class.
             with torch.no_grad():
                 likeliest = torch.where(positive, classes, logits[..., 1:].argmax(-1))
                 rois = of_class(self.refine(deltas, rois, bounds), likeliest)

@@ -152,11 +152,11 @@ def classification_mean(
         n_positive = total(positive.sum(dim)).clamp(min=1)
         return total(torch.where(used, focal, 0.0).sum(dim)) / n_positive
     weights = total(torch.where(positive, weight, 0.0).sum(dim))
-    # Where nothing is positive, one place of mean weight stands in for it.
+    # If nothing is positive, the divisor is that of one place of mean weight.
     weights = torch.where(weights > 0, weights, masked_mean(weight, used, dim))
     return total(torch.where(used, weight * focal, 0.0).sum(dim)) / _not_zero(weights)
 
 
 def _not_zero(weights: Tensor) -> Tensor:
-    """Sums of weights to divide by; where all weights are 0, so is what is divided."""
+    """Make sums of weights safe to divide by: if all weights are 0, so is the dividend."""
     return torch.where(weights > 0, weights, 1.0)

@@ -61,7 +61,7 @@ def match(
         is_best = (overlaps >= best_of_event - 1e-6) & (best_of_event > 0)
         forced = is_best.any(-1)
         labels[forced] = POSITIVE
-        # It learns the event that it is the best candidate of.
+        # The candidate learns the event for which it is the best one.
         assigned = torch.where(forced, (overlaps * is_best).argmax(-1), assigned)
     if usable is not None:
         labels[~usable.expand_as(labels)] = IGNORED

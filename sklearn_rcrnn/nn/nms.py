@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .intervals import iou
 
-# Passes between two looks where looking costs a wait.
+# Number of passes between two checks on devices where a check means waiting.
 _PASSES = 6
 
 
@@ -88,7 +88,7 @@ def nms(
         if bool((kept_mask.sum(1) >= limit).all()):
             keep[:, start + chunk :] = False
             break
-        # Only what was kept can suppress later: drop the rest before the next chunk.
+        # Only kept intervals can suppress later ones, so the rest is dropped before the next chunk.
         width = int(kept_mask.sum(1).max()) if wait else limit
         first = (~kept_mask).byte().argsort(dim=1, stable=True)[:, :width]
         kept_boxes = kept_boxes.gather(1, first[..., None].expand(-1, -1, 2))
@@ -110,7 +110,7 @@ def waits_are_free(device: torch.device) -> bool:
 def _suppress(boxes: Tensor, free: Tensor, threshold: float, passes: int) -> Tensor:
     """Greedy NMS within one sorted chunk by iterating the rule to its fixed point.
 
-    It is looked at after every so many `passes` whether that has been reached.
+    Whether that has been reached is checked after every `passes` passes.
     """
     n = boxes.shape[1]
     earlier = torch.ones(n, n, dtype=torch.bool, device=boxes.device).tril(-1)

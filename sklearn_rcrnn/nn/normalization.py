@@ -15,9 +15,9 @@ from torch import Tensor, nn
 # Added to the deviation around a frame, in units of log energy, so that the noise of a band that
 # hardly changes is not blown up.
 _SOFTENING = 0.3
-# Lowest normalized value. Digital silence, far below all sounds, would be a huge number.
+# Lowest normalized value. Without it, digital silence would be a huge negative number.
 _FLOOR = -4.0
-# Differences of log energies between bands that the level of all evens out.
+# Differences of log energy between bands over which their common level is averaged.
 _LEVEL_SOFTNESS = 4.0
 
 
@@ -80,7 +80,7 @@ def normalized_around(
         shape = (-1, -1, values.shape[2])
         return sums.gather(1, last.expand(shape)) - sums.gather(1, first.expand(shape))
 
-    # Sums are of differences from the mean of the clip: long sums of large values would lose
+    # Differences from the mean of the clip are summed, because long sums of large values would lose
     # their last digits.
     usual = (features * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True).clamp(min=1)
     centered = (features - usual) * weights
@@ -88,7 +88,7 @@ def normalized_around(
     total, squares = around(centered), around(centered**2)
     if prior is not None:
         expected = prior.mean - usual
-        # The level of the frames around, in which bands without any sound count little.
+        # The level of the surrounding frames, to which bands without any sound contribute little.
         above = (total / n.clamp(min=1) - expected) / _LEVEL_SOFTNESS
         level = _LEVEL_SOFTNESS * (above.logsumexp(2, keepdim=True) - math.log(above.shape[2]))
         expected = expected + level
@@ -129,7 +129,7 @@ class Normalization(nn.Module):
         that come with the package do.
     """
 
-    # Buffers that weights which were saved before these existed may lack.
+    # Buffers that may be missing in weights from before these buffers existed.
     later_buffers = ("prior_mean", "prior_variance", "prior_frames")
 
     mean: Tensor
@@ -192,7 +192,7 @@ class Normalization(nn.Module):
         mean = total / n_frames
         variance = (squares / n_frames - mean**2).clamp(min=0)
         self.mean.copy_(mean)
-        # A band that never changes tells nothing; dividing by 1 keeps it finite.
+        # A band that never changes carries no information; dividing it by 1 keeps it finite.
         self.scale.copy_(torch.where(variance > 1e-8, variance.sqrt(), 1.0))
 
     def _around(

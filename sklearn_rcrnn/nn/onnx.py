@@ -35,7 +35,7 @@ def onnx_survivors(intervals: Any, scores: Any, threshold: float, most: int) -> 
     op: Any = onnxscript.opset18
     start, end = op.Split(intervals, axis=-1, num_outputs=2)
     zeros = op.Sub(start, start)
-    # Boxes of height one: their IoU is that of the intervals.
+    # Intervals become boxes of height one, whose IoU is that of the intervals.
     boxes = op.Concat(zeros, start, op.Add(zeros, op.Constant(value_float=1.0)), end, axis=-1)
     chosen = op.NonMaxSuppression(
         boxes,
@@ -101,7 +101,7 @@ def onnx_recurrence(x: Any, weights: Any) -> Any:
 
 
 class _Recurrence(nn.Module):
-    """Takes the place of a GRU, which the exporter can only export for a fixed length."""
+    """Replacement for a GRU, which the exporter can only export for a fixed length."""
 
     def __init__(self, gru: nn.GRU):
         super().__init__()
@@ -121,7 +121,7 @@ def _suppress(
     intervals: Tensor, scores: Tensor, threshold: float, most: int, valid: Tensor
 ) -> tuple[Tensor, Tensor]:
     """:func:`~sklearn_rcrnn.nn.nms.nms`, with always `most` places in its result."""
-    # Shapes cannot depend on values in a graph, so clips with fewer intervals are padded.
+    # In a graph, shapes cannot depend on values, so clips with fewer intervals are padded.
     intervals = F.pad(intervals, (0, 0, 0, most))
     scores = F.pad(scores.masked_fill(~valid, 10 * _NEVER), (0, most), value=10 * _NEVER)
     kept = survivors(intervals, scores, threshold, most)

@@ -209,20 +209,20 @@ class RCRNN(nn.Module):
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_extractor):
             feature_map = self.extractor(features, lengths)
-        # An exported graph has shapes that depend on its input; it was checked before.
+        # The check is left out of exported graphs, where shapes depend on the input.
         if not torch.compiler.is_compiling():
             check_feature_map(feature_map, features, self.extractor)
         return feature_map.float()
 
     def _bounds(self, lengths: Tensor) -> ClipBounds:
-        # The last frame is centered at or before the last sample: events end by then.
+        # Events end at the center of the last frame, which is at or before the last sample.
         return ClipBounds(
             n_steps(lengths, self.frames_per_step), (lengths - 1).float() / self.frames_per_step
         )
 
 
 def _all_lengths(features: Tensor, lengths: Tensor | None) -> Tensor:
-    """Valid frames (n_clips,) of each clip, also where all are valid."""
+    """The number of valid frames (n_clips,) of each clip, also if all are valid."""
     if lengths is not None:
         return lengths
     return torch.full((len(features),), features.shape[1], device=features.device)

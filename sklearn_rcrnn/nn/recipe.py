@@ -165,8 +165,8 @@ class Recipe(Settings):
 
 RECIPES = {
     "paper": Recipe(),
-    # The edges of a long event are a small part of its width: half a second of a cry of
-    # five seconds must still count.
+    # Errors at the edges of long events are small relative to their width, but half a second in a
+    # cry of five seconds must still count.
     "refined": Recipe(
         roi_positive=(0.5, 0.6),
         roi_background=0.0,

@@ -47,7 +47,7 @@ def roi_max_pool(
     n_clips, n_steps, n_channels = feature_map.shape
     start, end = _bins(rois, lengths, n_bins, offset)
     level = torch.log2((end - start).to(rois.dtype)).floor().long()
-    # An exported graph has the levels that any RoI of less than two hours needs.
+    # An exported graph has all levels that RoIs of up to two hours need.
     known = level.numel() and not torch.compiler.is_compiling()
     if known and not waits_are_free(level.device):
         top = n_steps.bit_length() - 1
@@ -131,18 +131,18 @@ def _bin_means(maps: Tensor, rois: Tensor, lengths: Tensor, which: Tensor, offse
 
 
 def _bins(rois: Tensor, lengths: Tensor, n_bins: int, offset: float) -> tuple[Tensor, Tensor]:
-    """First step and the one after the last of every bin, each (n_clips, n_rois, n_bins)."""
+    """Compute the first step of every bin and the one after its last, (n_clips, n_rois, n_bins)."""
     edges = torch.linspace(0, 1, n_bins + 1, device=rois.device, dtype=rois.dtype)
     positions = rois[..., :1] + offset + (rois[..., 1:] - rois[..., :1]) * edges
     last = lengths.view(-1, 1, 1)
-    # Rounding noise of 1e-4 steps (19 microseconds) must not pull in a further step.
+    # Rounding errors of 1e-4 steps (19 microseconds) must not add another step.
     start = torch.minimum((positions[..., :-1] + 1e-4).floor().long().clamp_(min=0), last - 1)
     end = torch.minimum((positions[..., 1:] - 1e-4).ceil().long(), last)
     return start, torch.maximum(end, start + 1)
 
 
 def _windowed_maxima(feature_map: Tensor, top_level: int) -> Tensor:
-    """Maxima over ``[i, i + 2**level)``, as far as the map goes, for each level."""
+    """Maxima over ``[i, i + 2**level)``, cut at the end of the map, for each level."""
     levels = [feature_map]
     for level in range(top_level):
         previous = levels[-1]

@@ -104,7 +104,7 @@ class RPN(nn.Module):
         self.n_proposals = n_proposals
         self.nms_threshold = nms_threshold
         n_anchors = len(self.anchor_sizes)
-        # On the device, so that nothing needs to be copied there for each batch.
+        # These are kept on the device, so that no batch has to copy them.
         sizes = torch.tensor(self.anchor_sizes, dtype=torch.float32)
         self.register_buffer("_sizes", sizes, persistent=False)
         # 128 units over a window of three steps: section 2.2 of the paper.
@@ -172,8 +172,8 @@ class RPN(nn.Module):
         -------
         labels, assigned : int64 Tensors of shape (n_clips, n_anchors)
         """
-        # A step reaches half a step to either side, so the first and the last anchors of
-        # one step lie inside.
+        # A step extends half a step to either side of its center, so anchors of one step lie inside
+        # the clip even at its ends.
         inside = (all_anchors[..., 0] >= -0.5) & (
             all_anchors[..., 1] <= bounds.n_steps[:, None] - 0.5
         )

@@ -53,8 +53,8 @@ class StopOnDivergence(Callback):
     epoch, or when the training loss of every epoch is far above that of the very first batch.
     """
 
-    # A loss of this many times that of the first batch is divergence; those of normal trainings
-    # stay below twice.
+    # Training counts as diverged if the loss is this many times that of the first batch; it
+    # normally stays below twice that.
     _TOO_MUCH = 10.0
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
@@ -84,14 +84,14 @@ class StopOnDivergence(Callback):
 def _one_cycle(
     optimizer: torch.optim.Optimizer, **kwargs: Any
 ) -> torch.optim.lr_scheduler.OneCycleLR:
-    """A learning rate cycle in which each parameter group peaks at its own learning rate."""
+    """Make a cycle in which each parameter group peaks at its own learning rate."""
     peaks = [group["lr"] for group in optimizer.param_groups]
     return torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=peaks, **kwargs)
 
 
 def one_cycle(n_steps: int) -> LRScheduler:
     """The callback that warms up over a tenth of the steps, and then falls to nearly zero."""
-    # PyTorch's cycle divides by zero if its first part is one step, and never rises if it is less.
+    # If the first part of PyTorch's cycle is one step, it divides by zero; if less, it never rises.
     n_steps = max(n_steps, 3)
     return LRScheduler(
         _one_cycle,

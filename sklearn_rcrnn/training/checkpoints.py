@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from .._utils.files import complete
 from ..nn.processes import of_all_processes, process_rank
 
-# Parameters that may change without a training counting as another one.
+# Parameters that may differ without the training counting as another one.
 _FREE = ("callbacks", "memory", "verbose")
 
 
@@ -114,7 +114,7 @@ class TrainingCheckpoint(Callback):
             "cuda_generators": torch.cuda.get_rng_state_all(),
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Of a full disk PyTorch tells nothing but an assertion of its own.
+        # When the disk is full, PyTorch only raises an assertion of its own.
         content = io.BytesIO()
         torch.save(state, content)
         with complete(self.path) as partial:
@@ -144,7 +144,7 @@ def training_key(estimator: BaseEstimator, data: Any) -> str:
 
 
 def _identity(value: Any) -> Any:
-    """What says whether a parameter is the same in another process."""
+    """A value by which a parameter can be compared in another process."""
     if isinstance(value, FrozenEstimator):
         fitted = value.estimator
         return _identity(fitted), fitted.classes_.tolist(), _identity(fitted.net_.module_)
@@ -196,8 +196,8 @@ _NOT_PLAIN = object()
 
 
 def _plain(value: Any) -> Any:
-    """The value with nothing but what a file without code can hold; else `_NOT_PLAIN`."""
-    if isinstance(value, np.generic):  # first: float64 is a float, too
+    """Reduce a value to what a file without code can hold; `_NOT_PLAIN` if that is impossible."""
+    if isinstance(value, np.generic):  # this comes first, because float64 is also a float
         return value.item()
     if value is None or isinstance(value, (bool, int, float, str, Tensor)):
         return value

@@ -55,7 +55,7 @@ class ClipDataset(skorch.dataset.Dataset):
 
     @property
     def y(self) -> NDArray[np.object_]:
-        # As an array: skorch would take lists apart.
+        # As an array, because skorch would take lists apart.
         return np.asarray(EventLists(self.events[i] for i in self.indices))
 
     def __len__(self) -> int:
@@ -169,7 +169,7 @@ def stratified_split(
     shuffled = rng.permutation(n)
     ordered = sorted(shuffled, key=lambda i: strata[i])
     count = min(max(round(n * fraction), 1), n - 1)
-    # Evenly spaced places in a list sorted by stratum meet each stratum in proportion.
+    # Evenly spaced places in a list sorted by stratum hit each stratum in proportion.
     places = ((np.arange(count) + rng.uniform()) * n / count).astype(int)
     chosen = np.zeros(n, bool)
     chosen[np.asarray(ordered)[places]] = True

@@ -22,12 +22,12 @@ from .inputs import Clips, check_features, check_weights, label_weights, n_bands
 from .parameters import TrainingParameters
 from .targets import check_known_labels, stream_target, to_target
 
-# Both import skorch, which is not needed to detect events.
+# Both modules import skorch, which detecting events does not need.
 if TYPE_CHECKING:
     from .checkpoints import TrainingCheckpoint
     from .data import ClipDataset, StreamDataset
 
-# Number of clips of a stream that are drawn to measure the mean and deviation of the bands.
+# Number of clips of a stream on which the mean and deviation of the bands are measured.
 _MEASURED = 64
 
 
@@ -107,7 +107,7 @@ class CheckedArguments(TrainingParameters):
         }
         checkpoint = None
         if folder is not None:
-            # A stream is known by its first clips.
+            # A stream is identified by its first clips.
             data = {**checked, "X": clips, "labels": labels, "n_clips": len(X)}
             if n_processes() > 1:
                 data["n_processes"] = n_processes()
@@ -140,7 +140,7 @@ class CheckedArguments(TrainingParameters):
     def _data_sets(
         self, checked: dict[str, Any], labels: list[Label], rng: np.random.RandomState
     ) -> tuple[ClipDataset | StreamDataset, ClipDataset | None]:
-        """Training set and validation set of the checked arguments of ``fit``."""
+        """Make the training and the validation set from the checked arguments of ``fit``."""
         from .data import ClipDataset, StreamDataset, stratified_split
 
         convert = partial(to_target, labels=labels, step=self._target_seconds())
@@ -155,7 +155,7 @@ class CheckedArguments(TrainingParameters):
             return StreamDataset(X, target), valid_set
         if valid_set is not None or self.validation_fraction is None:
             return ClipDataset(X, events, convert, weights=weights), valid_set
-        # Clips without event sort before all labels.
+        # Clips without an event come before all labels.
         strata = [(bool(clip), str(clip[0].label) if clip else "") for clip in events]
         parts = stratified_split(strata, self.validation_fraction, rng)
         train_set, valid_set = (
@@ -164,7 +164,7 @@ class CheckedArguments(TrainingParameters):
         return train_set, valid_set
 
     def _check_stream(self, stream: ClipStream, y: Any) -> tuple[Clips, list[Label]]:
-        """Some clips of a stream, to measure its features on, and its labels."""
+        """Draw some clips of a stream, on which its features are measured, and get its labels."""
         if y is not None:
             raise ValueError("A ClipStream brings the events of its clips: give no y with it")
         labels = list(stream.labels)
@@ -174,12 +174,12 @@ class CheckedArguments(TrainingParameters):
                 "least one of each is needed"
             )
         drawn = [stream.draw(0, i)[0] for i in range(min(len(stream), _MEASURED))]
-        # Labels sort as those of events do, and must be all strings or all integers.
+        # Labels are sorted as those of events are, and must be all strings or all integers.
         probes = [[Event(0.0, 1.0, label)] for label in labels]
         return self._check_features(drawn, reset=True), labels_of(check_event_lists(probes))
 
     def _check_features(self, X: Any, *, reset: bool, name: str = "X") -> Clips:
-        """Features as an (n_clips, n_frames, n_bands) array or a list of such clips."""
+        """Check features; return an (n_clips, n_frames, n_bands) array or a list of such clips."""
         estimator = type(self).__name__
         self._check_clock(X, name)
         clips = check_features(X, estimator, name)
@@ -196,7 +196,7 @@ class CheckedArguments(TrainingParameters):
         return clips
 
     def _check_clock(self, X: Any, name: str) -> None:
-        """Raise ValueError if the features know that their frames are of another length."""
+        """Raise ValueError if the features state another time between their frames."""
         ours = self._frame_seconds()
         for theirs in clocks_of(X):
             if not math.isclose(theirs, ours, rel_tol=1e-6):
@@ -213,7 +213,7 @@ class CheckedArguments(TrainingParameters):
         return check_event_lists(y, n_clips=len(clips), durations=durations, name=name)
 
     def _min_bands(self) -> int:
-        """The fewest bands that the network can work on."""
+        """The smallest number of bands that the network accepts."""
         return 1
 
     def _frame_seconds(self) -> float:
@@ -221,7 +221,7 @@ class CheckedArguments(TrainingParameters):
         return self.frame_shift
 
     def _target_seconds(self) -> float:
-        """Seconds in the unit in which the network's targets count time."""
+        """Seconds in a unit of time of the network's targets."""
         return self.frame_shift
 
 
@@ -243,7 +243,7 @@ def _check_shared(n_clips: int, *given: Any) -> None:
 
 
 def _check_unchanged(X: Any, name: str) -> None:
-    """Raise ValueError for features of a cache whose recordings are not what they were."""
+    """Raise ValueError for cached features whose recordings have changed since."""
     if changed := changed_recordings(X):
         raise ValueError(
             f"{name} holds features of {some(changed)} as it was before the file changed: they "

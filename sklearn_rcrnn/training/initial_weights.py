@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..pretraining import CRNNPretrainer
     from .checkpoints import TrainingCheckpoint
 
-# Parameters in which a pre-trainer and the detector that goes on from it must agree.
+# Parameters that a pre-trainer and the detector that continues from it must share.
 _SHARED = ("gru_units", "extractor", "normalization", "frame_shift")
 
 
@@ -81,7 +81,7 @@ def fit_pretrainer(
     for name in (*_SHARED, "n_features_in_"):
         theirs, ours = getattr(fitted, name), getattr(detector, name)
         if isinstance(theirs, nn.Module) and type(theirs) is type(ours):
-            continue  # whether their weights fit is seen when they are copied
+            continue  # whether their weights fit is checked when they are copied
         if theirs != ours and not (name == "gru_units" and detector.extractor == "cnn"):
             raise ValueError(
                 f"The pretrainer was fitted with {name}={theirs!r}, the detector has "
@@ -141,7 +141,7 @@ def cached_fit(
 
 
 def _content(value: Any) -> Any:
-    """A parameter in a form whose hash is the same in every process, which a module's is not."""
+    """Convert a parameter so that its hash is the same in all processes, unlike a module's."""
     if not isinstance(value, nn.Module):
         return value
     weights = {name: tensor.cpu().numpy() for name, tensor in value.state_dict().items()}
@@ -151,5 +151,5 @@ def _content(value: Any) -> Any:
 def _fit(
     name: str, pretrainer: CRNNPretrainer, arguments: dict[str, Any], checkpoint: Any
 ) -> CRNNPretrainer:
-    """Fit; `name` stands for all other arguments, so that they are not hashed again."""
+    """Fit an estimator; `name` stands for all other arguments, so they are not hashed again."""
     return pretrainer.fit(**arguments, checkpoint=checkpoint)

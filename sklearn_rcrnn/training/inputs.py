@@ -56,7 +56,7 @@ def check_features(X: Any, estimator: str, name: str = "X") -> Clips:
     if len(bands) > 1:
         raise ValueError(f"The clips of {name} have different numbers of bands: {sorted(bands)}")
     for i, clip in enumerate(clips):
-        # The sum is finite only if all are, and needs no array of flags.
+        # The sum is finite only if all values are, and testing it needs no array of flags.
         if not np.isfinite(clip.sum(dtype=np.float64)):
             raise ValueError(f"The features of clip {i} of {name} contain NaN or infinity")
     return clips

@@ -52,9 +52,9 @@ class TrainingNet(NeuralNet):
         is the losses here, so by default callbacks let the net predict instead.
     """
 
-    # Predicts the events of clips during the training; set by train().
+    # Function that predicts the events of clips during the training; set by train().
     predict_events: Callable[[Any], Any] | None = None
-    # The state in which an earlier process left the training; set by train().
+    # State in which an earlier process left the training; set by train().
     checkpoint: TrainingCheckpoint | None = None
 
     def __init__(
@@ -144,7 +144,7 @@ class TrainingNet(NeuralNet):
     ) -> Tensor:
         losses = torch.stack(list(y_pred.values()))
         if len(y_pred) > 1:
-            # All at once: a graphics card is waited for whenever somebody looks at a number.
+            # All numbers are fetched at once, because each access waits for the graphics card.
             parts = dict(zip(y_pred, losses.tolist(), strict=True))
             self.history.record_batch("train_losses" if training else "valid_losses", parts)
         return losses.sum()
@@ -209,9 +209,9 @@ _ERROR_OF_WORKER = re.compile(
     re.DOTALL,
 )
 
-# Networks are initialized, and dropout is drawn, by PyTorch's one generator of the process.
+# Initialization and dropout use PyTorch's generator, of which a process has only one.
 _generator = threading.RLock()
-# A process that is forked while another thread trains must not wait for that thread.
+# A process forked while another thread trains must not wait for that thread, which it lacks.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: globals().update(_generator=threading.RLock()))
 

@@ -12,8 +12,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from ..events import Label
 from .augmentation import Augmentation
 
-# Values of parameters, as they stand in the signatures of the estimators. What the schedules are
-# stands in :mod:`.callbacks`.
+# Types of parameters in the signatures of the estimators. The schedules are defined in
+# :mod:`.callbacks`.
 LRSchedule = Literal["constant", "one_cycle"]
 Precision = Literal["auto", "float32", "bfloat16"]
 ClassWeight = dict[Label, float] | Literal["balanced"] | None

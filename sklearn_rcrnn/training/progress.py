@@ -49,7 +49,7 @@ class Progress(PrintLog):
         self.n_later = n_later
 
     def _get_param_names(self) -> list[str]:
-        """Names of its own parameters: skorch would add those of its base, a PrintLog."""
+        """Names of its own parameters only; skorch would add those of its base, a PrintLog."""
         return ["sink", "n_later"]
 
     def initialize(self) -> Progress:

@@ -93,7 +93,7 @@ def restore(
     _check_sizes(kind, settings, weights)
     for name, values in weights.items():
         _check_values(name, values)
-    with torch.random.fork_rng(devices=[]):  # first values are drawn, and written over
+    with torch.random.fork_rng(devices=[]):  # initial values are drawn, and then replaced
         network = kind(**settings)
     network.load_state_dict(weights)
     return LoadedNetwork(network.to(device).eval(), device)
@@ -103,7 +103,7 @@ def _check_sizes(
     kind: Callable[..., nn.Module], settings: Mapping[str, Any], weights: Mapping[str, Tensor]
 ) -> None:
     try:
-        with torch.device("meta"), _NoRandomNumbers():  # sizes without memory
+        with torch.device("meta"), _NoRandomNumbers():  # computes sizes without allocating memory
             network = kind(**settings)
         needed = network.state_dict()
     except (RuntimeError, TypeError, OverflowError, MemoryError, ZeroDivisionError) as error:
@@ -130,7 +130,7 @@ def _check_sizes(
 
 
 def _sizes(settings: Mapping[str, Any]) -> str:
-    """The parameters that the sizes of a network follow from, for error messages."""
+    """Format the parameters that determine the sizes of a network, for error messages."""
     return ", ".join(
         f"{name}={value!r}"
         for name, value in settings.items()
@@ -146,7 +146,7 @@ def _check_values(name: str, values: Tensor) -> None:
     if values.is_floating_point():
         if not torch.isfinite(values).all():
             raise ValueError(f"the weights {name} contain NaN or infinity")
-        # A variance or scale that cannot be would make all that follows NaN.
+        # An impossible variance or scale would turn all results into NaN.
         if name.endswith("running_var") and (values < 0).any():
             raise ValueError(f"the variances {name} must not be negative")
         if name.endswith("normalization.scale") and (values <= 0).any():

@@ -204,7 +204,7 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         return self
 
     def _choose(self, X: Any, true: Any, candidates: Any, labels: list[Any]) -> None:
-        """Choose the thresholds of ``estimator_``, and set the attributes about them."""
+        """Choose the thresholds of ``estimator_``, and set the attributes that describe them."""
         detector = detector_in(self.estimator_)
         self.classes_ = detector.classes_
         limit = self.max_false_alarms_per_hour
@@ -226,7 +226,7 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
             allowed = np.ones(len(row), bool)
             if limit is not None:
                 allowed = self._few_enough(label, self.curves_.false_alarms_per_hour[i], limit)
-            # Of equally good thresholds the one in their middle holds best on new clips.
+            # Of equally good thresholds, the middle one is most likely to hold on new clips.
             best = np.flatnonzero(allowed & (row == row[allowed].max()))
             chosen = best[len(best) // 2]
             self.best_threshold_[label] = float(self.curves_.thresholds[chosen])
@@ -246,7 +246,7 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
     def _few_enough(
         self, label: Any, rates: NDArray[np.float64], limit: float
     ) -> NDArray[np.bool_]:
-        """Whether each threshold keeps to the limit; if none does, the nearest ones."""
+        """Tell which thresholds keep to the limit; if none does, those that come nearest."""
         if rates.min() > limit:
             warnings.warn(
                 f"No threshold up to {self.curves_.thresholds.max():g} keeps {label!r} to "
@@ -318,7 +318,7 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         return router.add(splitter=check_cv(self.cv), method_mapping=splits)
 
     def _routed(self, groups: Any, fit_params: dict[str, Any]) -> Bunch:
-        """The parameters for the estimator's ``fit`` and for the splitter."""
+        """Divide the parameters between the estimator's ``fit`` and the splitter."""
         if _routing_enabled():
             asked = self.get_metadata_routing().consumes("fit", ["groups"])
             if groups is not None and asked:
@@ -326,12 +326,12 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
             routed = process_routing(self, "fit", **fit_params)
         else:
             routed = Bunch(estimator=Bunch(fit=fit_params))
-        # Groups are for the splits, whoever else asks for them.
+        # Groups always go to the splitter, even if others request them as well.
         routed.groups = groups
         return routed
 
     def _cross_validate(self, X: Any, true: list[list[Event]], routed: Bunch) -> list[list[Event]]:
-        """Candidates of every clip, from an estimator that was not trained on it."""
+        """Detect candidates in every clip by an estimator that was not trained on that clip."""
         if isinstance(self.cv, Integral):
             parts = stratified_folds(true, int(self.cv), routed.groups)
         else:

@@ -78,5 +78,5 @@ def check_detector_inside(estimator: Any) -> None:
 
 
 def _attributes(estimator: Any) -> dict[str, Any]:
-    """The own attributes of an estimator; a FrozenEstimator also passes on those of another."""
+    """The attributes of an estimator itself; a FrozenEstimator also passes on those of another."""
     return getattr(estimator, "__dict__", {})  # a step may be the word "passthrough"
