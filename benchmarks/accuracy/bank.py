@@ -20,21 +20,21 @@ from numpy.typing import NDArray
 from synthetic_sounds import KINDS, RATE, synthesise
 
 CLASSES = ("babycry", "glassbreak", "gunshot")
-# Licenses that let anybody train on the material for any purpose.
+# Licenses that allow training on the material for any purpose.
 PERMISSIVE = re.compile(r"^(ODbL|CC0|CC[ -]BY(-SA| 4|\b(?!-NC))|CC BY-SA|GPL)")
-# Segments whose label is wrong to the ear of an audio tagger: voices among the cries, water
-# and doors among the shots.
+# Segments whose label is wrong according to an audio tagger: voices among the cries, water and
+# doors among the shots.
 MISLABELLED = (
     "dac-2ad6d558_0", "dac-c10e2b0f_0", "dac-5b416ce8_0", "gabe4024_0", "gabe14381_0",
 )  # fmt: skip
-# Of the other labels, what is one of the three classes to the same ear: crockery and panes that
-# break, explosions of games, a cry. They are no negatives.
+# Segments of other labels that the same tagger takes for one of the three classes: breaking
+# crockery and panes, explosions of games, a cry. They must not be negatives.
 LIKE_CLASSES = (
     "ceramic/", "hedgewars-data-4c539f86", "hedgewars-data-7c32ab52", "hedgewars-data-7c09db94",
     "cc-smash-smash_glass", "cc-smash_fail-glass", "cc-smash_success-brick", "cc-tool-pickaxe_1",
     "breakwood05", "breakwood06", "breakelectric02", "breakmetal01",
 )  # fmt: skip
-# Sources that a judge does not hear, by label: of each one that is unlike those that stay.
+# Sources that a judge does not hear, by label: for each label one that differs from the rest.
 FOREIGN = {
     ("babycry", "giulbia/baby_cry_detection"),
     ("glassbreak", "AssafAssaf/GlassBreakageDetector"),
@@ -42,16 +42,16 @@ FOREIGN = {
     ("gunshot", "gabemagee/gunshot_detection"),
     ("gunshot", "Fris0uman/CDDA-Soundpacks"),
 }
-# Labels whose sounds also come in rows, which make labels of their own.
+# Labels whose sounds also occur in rows; each kind of row has a label of its own.
 IN_ROWS = ("footsteps", "keyboard_click", "metal", "mechanism", "thump", "wood")
-# Decibels under the loudest 10 ms of a segment at which it begins and ends.
+# A segment begins and ends where its level is this many dB below its loudest 10 ms.
 _GATE = 30.0
 _QUIETEST = 1e-4
 
 
 @dataclass
 class Sound:
-    """An event segment at 44.1 kHz, with what it is and where it comes from."""
+    """An event segment at 44.1 kHz, with its label and its origin."""
 
     samples: NDArray[np.float32]
     label: str
@@ -63,7 +63,7 @@ class Sound:
 class Bank:
     """Event segments and backgrounds, all in memory.
 
-    ``labels`` are those to detect; sounds with another label are negatives.
+    ``labels`` are those to detect; sounds with other labels are negatives.
     """
 
     labels: list[str]
@@ -99,7 +99,7 @@ def read_entries(root: str | Path, subset: str) -> list[Entry]:
     scenes = [name for name in known if name.endswith("*")]
 
     def entry(name: str, kind: str, segment: tuple[float, float] | None) -> Entry:
-        # Backgrounds are listed by recording: "bgs/audio/rain*" for all its half-minutes.
+        # Backgrounds are listed by recording, such as "bgs/audio/rain*" for all its half-minutes.
         row = known.get(name) or known[max((p for p in scenes if name.startswith(p[:-1])), key=len)]
         return Entry(
             folder / name,
@@ -147,9 +147,9 @@ def _read(path: Path, segment: tuple[float, float] | None = None) -> NDArray[np.
 
 
 def tightened(samples: NDArray[np.float32], gate: float = _GATE) -> NDArray[np.float32]:
-    """From the first to the last 10 ms that come within `gate` dB of the loudest ones.
+    """Cut samples to the range from the first to the last 10 ms within `gate` dB of the loudest.
 
-    An event that begins before anything is heard of it has the wrong onset.
+    Otherwise an event with silence at its beginning would have a wrong onset.
     """
     hop = RATE // 100
     n = len(samples) // hop
@@ -161,7 +161,7 @@ def tightened(samples: NDArray[np.float32], gate: float = _GATE) -> NDArray[np.f
 
 
 def rare_events_bank(root: str | Path, *, without: Collection[Path] = (), seed: int = 0) -> Bank:
-    """Everything for the three classes: devtrain2, and `other` as negatives.
+    """Collect the material for the three classes: devtrain2, and `other` as negatives.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def rare_events_bank(root: str | Path, *, without: Collection[Path] = (), seed: 
 
 
 def divide(root: str | Path, seed: int = 0, fraction: float = 0.12) -> dict[str, list[Entry]]:
-    """What a judge must not hear: ``hold``, recordings of known sources, and ``foreign``.
+    """Choose what a judge must not hear: ``hold``, recordings of known sources, and ``foreign``.
 
     ``foreign`` are all events of `FOREIGN`, whole sources. Both have the backgrounds that are
     held out.
@@ -210,7 +210,7 @@ def divide(root: str | Path, seed: int = 0, fraction: float = 0.12) -> dict[str,
 
 
 def write_split(root: str | Path, folder: Path, parts: dict[str, list[Entry]]) -> None:
-    """Subsets of the corpus in a folder of the challenge's layout, with links to its audio."""
+    """Write subsets of the corpus in the challenge's layout, with links to its audio."""
     source = Path(root).resolve() / "source_data"
     setup = folder / "source_data" / "cv_setup"
     setup.mkdir(parents=True, exist_ok=True)
@@ -232,7 +232,7 @@ def write_split(root: str | Path, folder: Path, parts: dict[str, list[Entry]]) -
 
 
 def general_bank(root: str | Path, *, seed: int = 0) -> Bank:
-    """All labels of permissively licensed material, rows of them, and synthesised kinds."""
+    """Collect permissively licensed material of all labels, rows of it, and synthesized sounds."""
     bank = Bank([])
     _read_into(
         bank,
@@ -250,7 +250,7 @@ def general_bank(root: str | Path, *, seed: int = 0) -> Bank:
 
 
 def _training_entries(root: str | Path) -> list[Entry]:
-    """What may be trained on; both subsets have the same backgrounds."""
+    """The entries that may be trained on; both subsets have the same backgrounds."""
     others = [entry for entry in read_entries(root, "other") if entry.kind != "bg"]
     return read_entries(root, "devtrain2") + others
 
@@ -276,7 +276,7 @@ def _add_synthesised(bank: Bank, kinds: Iterable[str], n: int, seed: int) -> Non
 
 
 def rows_of(sounds: list[Sound], n: int, seed: int) -> Iterable[Sound]:
-    """Rows of short sounds of one label and source: steps, typing, blows."""
+    """Make rows of short sounds of one label and source: steps, typing, blows."""
     rng = np.random.default_rng([seed, 1])
     for label in IN_ROWS:
         own = [s for s in sounds if s.label == label and len(s.samples) < 0.6 * RATE]
@@ -297,7 +297,7 @@ def rows_of(sounds: list[Sound], n: int, seed: int) -> Iterable[Sound]:
 
 
 def crowds(bank: Bank, n: int, seed: int) -> list[NDArray[np.float32]]:
-    """Backgrounds of half a minute made of many far events that are none of `CLASSES`.
+    """Make backgrounds of half a minute from many distant events that are not in `CLASSES`.
 
     Voices become the murmur of a crowd, steps and clatter that of a street or a kitchen.
     """
@@ -335,7 +335,7 @@ def _crowd(
     decay = np.exp(-np.arange(n_tail, dtype=np.float32) / RATE * 6.9 / rng.uniform(0.3, 0.9))
     tail = rng.standard_normal(n_tail, np.float32) * decay
     f = scipy.fft.rfftfreq(n_samples, 1 / RATE).astype(np.float32) + 20
-    # What wraps around the end is as far away as all else.
+    # Sounds that wrap around the end are as distant as all others.
     wet = scipy.fft.rfft(scene) * scipy.fft.rfft(tail, n_samples)
     wet /= 1 + (f / rng.uniform(2000, 12000)) ** 2
     noise = scipy.fft.rfft(rng.standard_normal(n_samples, np.float32))

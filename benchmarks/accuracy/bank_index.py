@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @dataclass
 class Index:
-    """Where sounds lie in the bank, and how to draw them; what a plan needs of a bank."""
+    """Positions and probabilities of the sounds of a bank: all that a plan needs to know of it."""
 
     labels: list[str]
     starts: NDArray[np.int64]
@@ -25,10 +25,11 @@ class Index:
 
 
 def index_bank(bank: Bank) -> Index:
-    """Lay the bank out in one row of samples, sounds first, and weigh its sounds.
+    """Lay the bank out in one row of samples, sounds first, and weight its sounds.
 
-    Labels are equally likely; sources of a label by the root of how many recordings they
-    have, so that none dominates; recordings of a source, and segments of a recording, equally.
+    Labels are equally likely. The sources of a label are weighted by the square root of their
+    number of recordings, so that none dominates. Recordings of a source, and segments of a
+    recording, are equally likely.
     """
     lengths = np.array([len(s.samples) for s in bank.sounds])
     bg_lengths = np.array([len(b) for b in bank.backgrounds])
@@ -44,7 +45,7 @@ def index_bank(bank: Bank) -> Index:
         ).append(i)
     for label, sources in by_label.items():
         size = sum(len(recordings) for recordings in sources.values())
-        # A negative label counts by how much there is of it.
+        # A negative label is weighted by the amount of its material.
         share = 1.0 if label in bank.labels else np.sqrt(size)
         total = sum(np.sqrt(len(r)) for r in sources.values())
         for recordings in sources.values():

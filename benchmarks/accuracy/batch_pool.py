@@ -20,7 +20,7 @@ N_PLAIN_CLIPS, PLAIN_SECONDS = 16, 10.0
 
 
 class Pool:
-    """The last rendered batches; one of them at a time, each a few times on average.
+    """A pool of the latest rendered batches, each of which is drawn a few times on average.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Pool:
     plain : callable, default=None
         Makes a new batch each time it is called; some of the batches are drawn from it.
     plain_share : float, default=0.0
-        What part of the batches that is.
+        Share of these batches.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class PlainBatches:
     root : Path
         The corpus.
     work : Path
-        Where a subset is described that lacks the recordings of `without`.
+        Folder for the description of a subset that lacks the recordings of `without`.
     without : set of Path
         Recordings of events and backgrounds that must not be heard.
     labels : list of str
@@ -115,7 +115,7 @@ class PlainBatches:
 
 
 def fit_subset(root: Path, target_root: Path, without: set[Path]) -> Path:
-    """A folder of the challenge's layout whose subset "fit" lacks some files of devtrain2."""
+    """Write a folder in the challenge's layout whose subset "fit" lacks some files of devtrain2."""
     source, target = root / "source_data", target_root / "source_data"
     (target / "cv_setup").mkdir(parents=True, exist_ok=True)
     for part in ("bgs", "events"):

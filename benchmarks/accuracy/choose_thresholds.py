@@ -35,8 +35,8 @@ from numpy.typing import NDArray
 from sklearn_rcrnn import load, save
 from sklearn_rcrnn.evaluation import by_own_mixtures, threshold_curves
 
-# By name, the price of missing all events, of a false event for each true one, and of a false
-# alarm an hour.
+# For each name, the price of missing all events, of one false event for each true one, and of one
+# false alarm an hour.
 PRICES = {
     "sensitive": (2.0, 0.5, 0.002),
     "balanced": (1.0, 1.0, 0.002),
@@ -48,7 +48,7 @@ Curve = NDArray[np.float64]
 
 @dataclass
 class Evidence:
-    """Of one label, over the thresholds: a row for each condition.
+    """Results for one label: a row for each condition, a column for each threshold.
 
     ``missed`` are parts of the true events, ``false`` false events for each true one, ``alarms``
     false events an hour.
@@ -60,7 +60,7 @@ class Evidence:
     alarms: list[Curve] = field(default_factory=list)
 
     def price(self, missed: float, false: float, alarm: float) -> Curve:
-        """Mixtures count twice as much as events alone."""
+        """The price of each threshold; mixtures count twice as much as events alone."""
         in_mixtures, in_files = np.mean(self.missed, axis=0), np.mean(self.alone, axis=0)
         price = missed * (2 * in_mixtures + in_files) / 3
         return price + false * np.mean(self.false, axis=0) + alarm * np.mean(self.alarms, axis=0)
@@ -69,7 +69,7 @@ class Evidence:
 def gather(
     pipe: Any, root: str, subset: str, *, clips: int, seed: int, recorders: list[str]
 ) -> dict[str, Evidence]:
-    """What a subset says about each label."""
+    """Measure the evidence of a subset for each label."""
     material = Material(root, subset, pipe[-1].classes_.tolist())
     evidence = {label: Evidence() for label in material.labels}
     candidates, y, made_for = mixture_candidates(
@@ -79,7 +79,7 @@ def gather(
         for label, (true, own) in by_own_mixtures(y, scored, made_for).items():
             curve = threshold_curves(true, own, labels=[label], max_events=1, thresholds=THRESHOLDS)
             missed = 1 - curve.recall[0]
-            # Mixtures as they are count as much as two other recorders.
+            # Unchanged mixtures count as much as two other recorders.
             for _ in range(2 if recorder == "as they are" else 1):
                 evidence[label].missed.append(missed)
                 evidence[label].false.append(curve.error_rate[0] - missed)
@@ -106,14 +106,14 @@ def gather(
 
 
 def above(scores: list[float]) -> Curve:
-    """How many scores reach each threshold."""
+    """Count the scores that reach each threshold."""
     return (np.array(scores)[:, None] >= THRESHOLDS).sum(0).astype(float)
 
 
 def choose(parts: list[Evidence], prices: tuple[float, float, float]) -> int:
-    """The index of the threshold with the lowest price, subsets alike."""
+    """The index of the threshold with the lowest price, with equal weight for all subsets."""
     price = np.mean([part.price(*prices) for part in parts], axis=0)
-    # A single recording makes steps in the curve: its neighbors have a say.
+    # The curve is smoothed, because each recording makes a step in it.
     smooth = np.convolve(np.pad(price, 2, "edge"), [0.1, 0.2, 0.4, 0.2, 0.1], "valid")
     return int(smooth.argmin())
 
@@ -152,12 +152,12 @@ def main() -> None:
 
 
 def at(evidence: Evidence, i: int) -> dict[str, Any]:
-    """Rates of the judge at a threshold, conditions in the order in which they were heard."""
+    """Rates of the judge at a threshold, for each condition in the order of measurement."""
     rates = [
         round(float(m[i] + f[i]), 3) for m, f in zip(evidence.missed, evidence.false, strict=True)
     ]
     return {
-        # The first one is there twice.
+        # The first condition occurs twice.
         "error rates": rates[1:],
         "missed alone": [round(float(curve[i]), 3) for curve in evidence.alone],
         "false alarms an hour": [round(float(curve[i]), 1) for curve in evidence.alarms],
@@ -165,7 +165,7 @@ def at(evidence: Evidence, i: int) -> dict[str, Any]:
 
 
 def set_thresholds(folder: Path, chosen: dict[str, dict[str, float]]) -> None:
-    """Names for all, and "balanced" for who says nothing."""
+    """Set all named thresholds, and "balanced" as the default."""
     pipe = load(folder)
     pipe[-1].thresholds_ = chosen
     pipe[-1].set_params(score_threshold=chosen["balanced"])

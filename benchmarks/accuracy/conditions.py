@@ -98,7 +98,7 @@ class Material:
         return sorted(self.entries)
 
     def events(self) -> Iterator[tuple[str, str, Samples, float, float]]:
-        """Label, name, samples with what is around them, and onset and offset in these."""
+        """Yield label, name, samples with surroundings, and onset and offset in these."""
         for label in self.labels:
             for entry in self.entries[label]:
                 samples = read(self.source / "events" / label / entry["audio_filename"])
@@ -112,7 +112,7 @@ class Material:
 
 
 def candidates_of(pipe: Any, clips: list[Samples]) -> list[list[Any]]:
-    """Scored events of each clip; clips of 30 s a few at a time, for the memory."""
+    """Detect scored events in each clip, in a few clips of 30 s at a time to save memory."""
     found = []
     for i in range(0, len(clips), 32):
         part = [np.asarray(clip, np.float32) for clip in clips[i : i + 32]]
@@ -128,7 +128,7 @@ def _recipes(root: str, subset: str, labels: tuple[str, ...], n_clips: int, seed
 
 
 def recipes_of(root: str, subset: str, labels: list[str], n_clips: int, seed: int) -> Any:
-    """Recipes of the mixtures, drawn once for all models."""
+    """Draw the recipes of the mixtures, once for all models."""
     return _recipes(str(root), subset, tuple(labels), n_clips, seed)
 
 
@@ -154,7 +154,7 @@ def mixture_candidates(
 
 
 def best_thresholds(candidates: Any, y: Any, made_for: list[str]) -> dict[str, float]:
-    """For each label, where its error rate is lowest on its own mixtures."""
+    """Find the threshold of each label with the lowest error rate on its own mixtures."""
     chosen = {}
     for label, (true, found) in by_own_mixtures(y, candidates, made_for).items():
         curve = threshold_curves(true, found, labels=[label], max_events=1)
@@ -165,10 +165,10 @@ def best_thresholds(candidates: Any, y: Any, made_for: list[str]) -> dict[str, f
 def alone(
     events: list[tuple[str, str, Samples, float, float]], seed: int
 ) -> Iterator[tuple[str, list[Samples], list[int]]]:
-    """Each event alone in a clip, by surroundings, and the sample that its own file begins at."""
+    """Put each event alone into a clip, for all surroundings; also return where its file begins."""
     rng = np.random.default_rng(seed)
     own = [samples for *_, samples, _, _ in events]
-    # The middle of what is left over, give or take two seconds.
+    # The event lies in the middle, with up to two seconds of random shift.
     room = [max(0.0, PADDED - len(samples) / RATE) for samples in own]
     starts = [round(RATE * rng.uniform(0.3, 0.7) * left) for left in room]
     silent = [
@@ -182,7 +182,7 @@ def alone(
 
 
 def found_parts(pipe: Any, material: Material, thresholds: Any, seed: int) -> dict[str, Any]:
-    """By surroundings and label, the part of the events that are found; and what was missed."""
+    """Measure the share of events found, by surroundings and label, and list what was missed."""
     events = list(material.events())
     result = {}
     for name, clips, shifts in alone(events, seed):
@@ -213,7 +213,7 @@ def found_parts(pipe: Any, material: Material, thresholds: Any, seed: int) -> di
 def error_rates(
     candidates: dict[str, list[Any]], y: Any, made_for: list[str], thresholds: Any
 ) -> dict[str, Any]:
-    """By recorder and label, the error rate with one event a clip."""
+    """Measure the error rate with one event a clip, by recorder and label."""
     result: dict[str, Any] = {}
     for name, found in candidates.items():
         chosen = select_events(found, thresholds, 1)
@@ -231,7 +231,7 @@ def error_rates(
 def rows_of_backgrounds(
     material: Material, seed: int
 ) -> Iterator[tuple[str, Samples, list[str], NDArray[np.float64]]]:
-    """Backgrounds one after the other: samples, whose parts they are, and where these end."""
+    """Join backgrounds to rows; return the samples, the names of the parts, and their ends."""
     backgrounds = material.backgrounds()
     names = [entry["filepath"] for entry in material.background_entries]
     size = round(PIECE * RATE)
@@ -253,7 +253,7 @@ def rows_of_backgrounds(
 def false_alarms(
     pipe: Any, material: Material, thresholds: dict[str, Any], seed: int
 ) -> dict[str, Any]:
-    """Events an hour where there are none, by surroundings, name of thresholds and label."""
+    """Count false alarms an hour by surroundings, name of thresholds and label."""
     result: dict[str, Any] = {}
     for name, whole, parts, ends in rows_of_backgrounds(material, seed):
         hours = len(whole) / RATE / 3600
@@ -275,7 +275,7 @@ def false_alarms(
 def failures(
     recipes: dict[str, Any], candidates: Any, y: Any, made_for: list[str], thresholds: Any
 ) -> dict[str, Any]:
-    """Of mixtures as they are: recordings that are missed most, and how few events are found."""
+    """List the recordings missed most in unchanged mixtures, and the share of events found."""
     chosen = select_events(candidates, thresholds, 1)
     flat = [recipe for own in recipes.values() for recipe in own]
     missed, mixed, by_ratio = Counter(), Counter(), Counter()
@@ -301,7 +301,7 @@ def failures(
 def measure(
     pipe: Any, root: str, subset: str, *, clips: int = 80, seed: int = 43, best: bool = False
 ) -> dict[str, Any]:
-    """All figures of a model, as ``--json`` writes them."""
+    """Measure all figures of a model, as ``--json`` writes them."""
     known = pipe[-1].classes_.tolist()
     material = Material(root, subset, known)
     if not material.labels:
@@ -328,7 +328,7 @@ def measure(
 
 
 def report(name: str, figures: dict[str, Any]) -> str:
-    """The figures as Markdown tables."""
+    """Format the figures as Markdown tables."""
     labels = list(figures["found"]["in files of their own"]["labels"])
     head = f"{name} on {figures['subset']}, seed {figures['seed']}"
     lines = [head, "", f"| events found | {' | '.join(labels)} | mean |"]

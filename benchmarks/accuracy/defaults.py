@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def rates_at(curves):
-    """Means over the classes at the best threshold of each, and at fixed ones."""
+    """Mean error rates over the classes at the best threshold of each, and at fixed ones."""
     best = np.mean([rate.min() for _, rate in curves])
     fixed = [
         np.mean([rate[np.argmin(np.abs(tried - wanted))] for tried, rate in curves])

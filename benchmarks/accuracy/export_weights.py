@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from mixture_plans import CONTEXT_SECONDS, N_BANDS
 
-# What the weights may be used for, and whose recordings they learnt from.
+# License of the weights, and attribution of the recordings that they learnt from.
 PROVENANCE = {
     "rare-events": {
         "license": "CC BY-NC 4.0",
@@ -40,12 +40,12 @@ PROVENANCE = {
         ),
     },
 }
-# Thresholds by name, where nothing was there to choose them on.
+# Thresholds by name for models without recordings to choose them on.
 UNCHOSEN = {"sensitive": 0.35, "balanced": 0.5, "few false alarms": 0.65}
 
 
 def average(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What one training left, with the mean of the weights of all."""
+    """The file of one training, with the mean of the weights of all files."""
     if len({tuple(part["labels"]) for part in parts}) > 1:
         raise ValueError("the trainings have different labels, so their mean is worthless")
     weights = [part["weights"] for part in parts]
@@ -63,10 +63,10 @@ def export(
     folder: Path,
     thresholds: dict[str, dict[str, float]] | None = None,
 ) -> Any:
-    """A model that the package loads, with its license, from what ``train_weights.py`` left.
+    """Write a model that the package can load, with its license, from ``train_weights.py``'s files.
 
     The weights of several files are averaged. Thresholds are those of ``choose_thresholds.py``.
-    Without them, each name means the same for all labels.
+    Without them, a name stands for the same threshold for all labels.
     """
     from sklearn.pipeline import Pipeline
 

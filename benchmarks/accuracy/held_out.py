@@ -33,7 +33,7 @@ def held_out_mixtures(split, clips=150, seeds=(3, 4)):
 
 
 def error_rates(candidates, y, made_for, max_events=1):
-    """By label, the curve of the error rate over thresholds on the mixtures made for it."""
+    """The error rate of each label over thresholds, on the mixtures made for that label."""
     curves = {}
     for label, own in by_own_mixtures(y, candidates, made_for).items():
         found = threshold_curves(*own, labels=[label], max_events=max_events)

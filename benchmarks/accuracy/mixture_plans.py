@@ -19,18 +19,18 @@ from synthetic_sounds import RATE
 
 Plan = dict[str, NDArray[Any]]
 
-# Features of the shipped weights: bands, and seconds that normalize each frame.
+# Features of the shipped weights: number of bands, and seconds that normalize each frame.
 N_BANDS = 64
 CONTEXT_SECONDS = 30.0
 
-# Seconds of a clip, how often batches have them, and how often a clip of such a batch is a file
-# that holds an event and next to nothing around it.
+# Length of clips in seconds, probability of a batch with this length, and probability that a clip
+# of such a batch is a file with an event and almost nothing around it.
 LENGTHS = (0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 30.0)
 _HOW_OFTEN = np.array(
     [0.025, 0.03, 0.035, 0.035, 0.05, 0.06, 0.06, 0.13, 0.2, 0.12, 0.11, 0.085, 0.06]
 )
 _OWN_FILE = (0.95, 0.9, 0.9, 0.8, 0.75, 0.6, 0.5, 0.1, 0.06, 0.03, 0.03, 0.02, 0.02)
-# Probabilities of so many events: in a file of its own, in a short clip, in a longer one.
+# Probabilities of each number of events: in a file of its own, in a short and in a longer clip.
 _COUNTS = (
     np.array([0.2, 0.76, 0.04]),
     np.array([0.35, 0.45, 0.17, 0.03]),
@@ -40,23 +40,22 @@ _DISTRACTORS = np.array([0.42, 0.3, 0.17, 0.11])
 MOST_PIECES = 8
 N_ECHOES = 6
 N_ROOMS = 16
-# Bangs with less than this between them, in seconds, are one event, as in a burst of an
-# automatic gun.
+# Bangs that are less than this many seconds apart are one event, like a burst of fire.
 _ONE_EVENT = 0.25
 _IN_BURSTS = ("gunshot",)
-# An event of which less than so many seconds can be heard is none.
+# An event counts only if at least this many seconds of it can be heard.
 _SHORTEST = 0.1
 
 
 def draw_plan(index: Index, rng: np.random.Generator, seconds: float) -> Plan:
-    """A plan for a batch.
+    """Draw the plan of a batch.
 
     Parameters
     ----------
     index : Index
     rng : numpy.random.Generator
     seconds : float
-        Of all clips of the batch together.
+        Length of all clips of the batch together.
     """
     kind = rng.choice(len(LENGTHS), p=_HOW_OFTEN / _HOW_OFTEN.sum())
     length = LENGTHS[kind]
@@ -98,7 +97,7 @@ class _Batch:
     # What is around the events
 
     def _surroundings(self, own: bool) -> tuple[dict[str, Any], float | None]:
-        """Background, noise and hum of a clip; the level of its events where it is quiet."""
+        """Draw background, noise and hum of a clip, and the level of its events if it is quiet."""
         rng = self.rng
         quiet: float | None = float(rng.uniform(-34, -6))
         if own:
@@ -123,7 +122,7 @@ class _Batch:
         }, quiet
 
     def _pieces(self, n: int, loud: bool) -> dict[str, Any]:
-        """Backgrounds one after the other, and perhaps another one under all of them."""
+        """Draw a sequence of backgrounds, and perhaps another one below all of them."""
         rng, index = self.rng, self.index
         breaks = np.full(MOST_PIECES, self.n_samples, np.int64)
         starts = np.zeros(MOST_PIECES, np.int64)
@@ -176,7 +175,7 @@ class _Batch:
             events += self._event(clip, own, level, taken)
         self.events.append(_merged(events))
         n = rng.choice(4, p=_DISTRACTORS)
-        if own:  # files that hold something else are no events either
+        if own:  # files of their own may also hold something that is not an event
             n = int(rng.random() < (0.1 if events else 0.8))
         elif self.length < 8:
             n = min(n, 1)
@@ -186,7 +185,7 @@ class _Batch:
     def _event(
         self, clip: int, own: bool, level: float | None, taken: list[tuple[float, float]]
     ) -> list[tuple[float, float, int]]:
-        """Lay an event into a clip; the interval that it has there, if there was room."""
+        """Put an event into a clip; return its interval, or None if there was no room."""
         rng, index = self.rng, self.index
         which = self._draw_event(own)
         row = self._row(clip, which, level)
@@ -217,13 +216,13 @@ class _Batch:
         return found
 
     def _draw_event(self, own: bool) -> int:
-        """A sound; in a file of its own one that fills it."""
+        """Draw a sound; in a file of its own, one that fills the file."""
         weights = self.index.event_weights
         if own:
             seconds = self.index.lengths / RATE
             fits = (seconds <= self.length) & (seconds >= self.length - 0.8)
             weights = weights * np.where(fits, 1.0, np.where(seconds > self.length, 0.1, 0.03))
-            # Labels stay equally likely, as far as they have sounds of such a length.
+            # Labels remain equally likely, as long as they have sounds of such a length.
             totals = np.bincount(np.maximum(self.index.classes, 0), weights, len(self.index.labels))
             weights = weights / totals[np.maximum(self.index.classes, 0)] ** 0.7
             weights = weights / weights.sum()
@@ -232,7 +231,7 @@ class _Batch:
     def _start(
         self, own: bool, span: float, duration: float, taken: list[tuple[float, float]]
     ) -> float | None:
-        """Where a sound begins, in seconds; before 0 where the clip begins within it."""
+        """Draw the start of a sound in seconds, negative if the clip begins within the sound."""
         rng, length = self.rng, self.length
         for _ in range(8):
             if own and span <= length:
@@ -249,7 +248,7 @@ class _Batch:
         return None
 
     def _row(self, clip: int, which: int, level: float | None) -> dict[str, Any]:
-        """A sound of the bank and how it is changed."""
+        """Describe a sound of the bank and how it is changed."""
         index = self.index
         return {
             "clip": np.array(clip),
@@ -284,7 +283,7 @@ class _Batch:
         }  # fmt: skip
 
     def _blend(self, row: dict[str, Any], which: int, start: float, duration: float) -> None:
-        """Another sound of the label, weaker, within an event."""
+        """Add another, weaker sound of the same label within an event."""
         rng, index = self.rng, self.index
         own = np.flatnonzero(index.classes == index.classes[which])
         other = self._row(int(row["clip"]), int(rng.choice(own)), None)
@@ -298,7 +297,7 @@ class _Batch:
         self.rows.append(other)
 
     def _distractor(self, clip: int, level: float | None) -> None:
-        """What comes and goes and is no event: another sound, or a piece of a background."""
+        """Add a passing sound that is not an event: another sound, or a piece of a background."""
         rng, index = self.rng, self.index
         if index.other_weights.sum() > 0 and rng.random() < 0.78:
             which = int(rng.choice(len(index.other_weights), p=index.other_weights))
@@ -330,7 +329,7 @@ class _Batch:
 
 
 def _merged(events: list[tuple[float, float, int]]) -> list[tuple[float, float, int]]:
-    """Events of a label with next to nothing between them become one."""
+    """Join events of a label that have almost nothing between them."""
     merged: list[tuple[float, float, int]] = []
     for onset, offset, label in sorted(events):
         for i, (first, last, other) in enumerate(merged):

@@ -21,9 +21,9 @@ from sklearn_rcrnn.nn.losses import Targets
 
 N_FFT, HOP, EPS = 2048, 1024, 1e-10
 STEP_SECONDS = 8 * HOP / RATE
-# Sounds of a batch are changed in groups: (longest sound, samples of the buffer) in seconds,
-# so that short ones, which most are, do not cost as much as long ones. The rest of a buffer
-# takes the reverberation.
+# The sounds of a batch are processed in groups of (longest sound, buffer), both in seconds, so that
+# short sounds, which are most, do not cost as much as long ones. The rest of a buffer holds the
+# reverberation.
 _GROUPS = ((0.9, 1.4), (2.4, 3.0), (6.4, 7.0))
 _ROOM_SECONDS = 0.5
 _KNOTS = np.geomspace(60.0, 20000.0, N_KNOTS)
@@ -32,7 +32,7 @@ _TINY = 1e-9
 
 
 class Batch(NamedTuple):
-    """Features (n_clips, n_frames, n_bands) and the truth in steps of the feature map."""
+    """Features (n_clips, n_frames, n_bands) and true events in steps of the feature map."""
 
     features: Tensor
     targets: Targets
@@ -44,12 +44,12 @@ class Mixer:
     Parameters
     ----------
     samples : float32 Tensor of shape (n,)
-        From :func:`bank_index.joined_samples`, on the device to work on.
+        From :func:`bank_index.joined_samples`, on the device that computes.
     mel : float32 Tensor of shape (1025, n_bands)
         Filters of ``LFBETransformer``.
     window : float64 Tensor of shape (2048,)
     seed : int
-        Of the noise that is drawn on the device.
+        Seed of the noise, which is drawn on the device.
     """
 
     def __init__(self, samples: Tensor, mel: Tensor, window: Tensor, seed: int):
@@ -60,12 +60,12 @@ class Mixer:
         self.generator = torch.Generator(self.device).manual_seed(seed)
 
     def __call__(self, plan: Plan) -> Batch:
-        """Features and truth of a batch."""
+        """Return the features and the true events of a batch."""
         waveforms, truth = self.render(plan)
         return Batch(lfbe(waveforms, self.mel, self.window), truth)
 
     def render(self, plan: Plan) -> tuple[Tensor, Targets]:
-        """Waveforms (n_clips, n_samples) and truth."""
+        """Render waveforms (n_clips, n_samples), and return them with the true events."""
         p = {name: torch.from_numpy(values).to(self.device) for name, values in plan.items()}
         n = int(plan["n_samples"])
         mixture = self._surroundings(p, plan, n)
@@ -108,7 +108,7 @@ class Mixer:
     def _colour(
         self, background: Tensor, p: dict[str, Tensor], plan: Plan, piece: Tensor
     ) -> Tensor:
-        """One colour for each background; joined pieces have one of two."""
+        """Color each background by one equalizer; joined pieces have one of two."""
         n = background.shape[1]
         spectrum = torch.fft.rfft(background)
         frequencies = _frequencies(n, self.device)
@@ -165,7 +165,7 @@ class Mixer:
         size = (r["length"] / r["speed"].double()).round().long()
         sound = self._changed(r, size, rooms, decay_time, n)
         time = torch.arange(n, device=self.device)
-        # The level: so many dB over what is under the sound.
+        # The level is given in dB relative to the mixture under the sound.
         blocks = energies.shape[1] - 1
         first = (r["start"] // _BLOCK).clamp(0, blocks - 1)
         last = torch.maximum(((r["start"] + size) // _BLOCK).clamp(0, blocks), first + 1)
@@ -183,7 +183,7 @@ class Mixer:
     def _changed(
         self, r: dict[str, Tensor], size: Tensor, rooms: Tensor, decay_time: Tensor, n: int
     ) -> Tensor:
-        """Sounds at another speed, with another colour, in a room or a street."""
+        """Change the speed and color of sounds, and put them into a room or a street."""
         time = torch.arange(n, device=self.device)
         position = time * r["speed"].double()[:, None]
         whole = position.floor()
@@ -215,25 +215,25 @@ class Mixer:
     # Recorder
 
     def _record(self, mixture: Tensor, p: dict[str, Tensor]) -> Tensor:
-        """Microphone and bandwidth."""
+        """Apply the response of the microphone and the bandwidth of the recorder."""
         n = mixture.shape[1]
         frequencies = _frequencies(n, self.device)
         low, high = p["band"][:, :1], p["band"][:, 1:]
         response = _equaliser(frequencies, p["microphone"])
         response *= 1 / torch.sqrt(1 + (low / (frequencies + 1)) ** 4)
-        # Nothing at all is left over the bandwidth, as after resampling.
+        # As after resampling, nothing remains above the bandwidth.
         response *= torch.sigmoid((high - frequencies) / (0.004 * high))
         response *= frequencies < 1.08 * high
         return torch.fft.irfft(torch.fft.rfft(mixture) * response, n)
 
     def _encode(self, mixture: Tensor, p: dict[str, Tensor]) -> None:
-        """What lossy codecs do: drop what is masked, frame by frame and line by line."""
+        """Drop masked lines frame by frame, as lossy codecs do."""
         clips = p["codec_clip"]
         waveforms = mixture[clips]
         window = torch.hann_window(1024, device=self.device)
         spectra = torch.stft(waveforms, 1024, 512, window=window, return_complex=True)
         power = spectra.real.square() + spectra.imag.square()
-        # Energy of about a critical band around each line, spread to higher lines.
+        # Energy in about a critical band around each line, spread to higher lines.
         lines = power.shape[1]
         bands = _critical_bands(lines, self.device)
         energy = torch.einsum("clt,bl->cbt", power, bands)
@@ -251,7 +251,7 @@ class Mixer:
         mixture[clips] = torch.istft(spectra, 1024, 512, window=window, length=n)
 
     def _digitise(self, mixture: Tensor, p: dict[str, Tensor]) -> Tensor:
-        """Fades, level, clipping and quantisation."""
+        """Apply fades, level, clipping and quantization."""
         n = mixture.shape[1]
         time = (torch.arange(n, device=self.device) + 0.5) / RATE
         rise, fall = (p["fades"][:, i : i + 1].clamp(min=1e-5) for i in range(2))
@@ -271,7 +271,7 @@ class Mixer:
 
 
 def lfbe(waveforms: Tensor, mel: Tensor, window: Tensor, most: int = 2**15) -> Tensor:
-    """Log filter bank energies of waveforms of one length, as ``LFBETransformer`` has them.
+    """Compute LFBEs of waveforms of equal length, as ``LFBETransformer`` does.
 
     Parameters
     ----------
@@ -279,7 +279,7 @@ def lfbe(waveforms: Tensor, mel: Tensor, window: Tensor, most: int = 2**15) -> T
     mel : float32 Tensor of shape (1025, n_bands)
     window : float64 Tensor of shape (2048,)
     most : int
-        Frames that are transformed together.
+        Largest number of frames that are transformed together.
     """
     padded = F.pad(waveforms, (N_FFT // 2, N_FFT // 2))
     frames = padded.unfold(1, N_FFT, HOP)
@@ -297,7 +297,7 @@ def _frequencies(n: int, device: torch.device) -> Tensor:
 
 
 def _equaliser(frequencies: Tensor, knots: Tensor) -> Tensor:
-    """Gains (n, n_frequencies), linear over log frequency between knots in dB."""
+    """Interpolate gains (n, n_frequencies) from knots in dB, linearly over log frequency."""
     at = torch.log(frequencies.clamp(min=_KNOTS[0], max=_KNOTS[-1]) / _KNOTS[0])
     at = at * ((N_KNOTS - 1) / np.log(_KNOTS[-1] / _KNOTS[0]))
     below = at.long().clamp(max=N_KNOTS - 2)
@@ -311,7 +311,7 @@ def _low_pass(frequencies: Tensor, cut: Tensor) -> Tensor:
 
 
 def _critical_bands(lines: int, device: torch.device) -> Tensor:
-    """Overlapping bands (n_bands, lines) that are as wide as those of the ear."""
+    """Make overlapping bands (n_bands, lines), as wide as the critical bands of the ear."""
     f = torch.arange(lines, device=device) * RATE / 2 / (lines - 1)
     bark = 13 * torch.atan(0.00076 * f) + 3.5 * torch.atan((f / 7500) ** 2)
     centres = torch.arange(0, 25, 0.5, device=device)[:, None]

@@ -94,7 +94,7 @@ def table(head: list[str], rows: list[list[Any]]) -> str:
 
 
 def data_table(root: str, subsets: list[str], classes: list[Any], without: list[str]) -> str:
-    """Clips and recordings of each label and source, with the license of the source."""
+    """Tabulate clips and recordings of each label and source, with the license of the source."""
     with open(Path(root) / "provenance.csv", newline="", encoding="utf-8") as file:
         licenses: dict[str, set[str]] = defaultdict(set)
         for row in csv.DictReader(file):
@@ -127,7 +127,7 @@ def data_table(root: str, subsets: list[str], classes: list[Any], without: list[
 
 
 def few_examples(path: Path | None, name: str) -> str:
-    """A section on the model as a start, from the JSON of few_examples.py; empty without one."""
+    """Write the section on the model as a start, from the JSON of few_examples.py if given."""
     if path is None:
         return ""
     cells = [c for c in json.loads(path.read_text()) if c["start"] in (name, NO_START)]
@@ -140,7 +140,7 @@ def few_examples(path: Path | None, name: str) -> str:
 
 
 def fill(args: argparse.Namespace, pipe: Any, figures: dict[str, Any]) -> str:
-    """The template with everything in it."""
+    """Fill in the template."""
     values = {**about_the_network(args, pipe), **about_the_figures(pipe, figures)}
     return TEMPLATE.format(
         **values,
@@ -154,7 +154,7 @@ def fill(args: argparse.Namespace, pipe: Any, figures: dict[str, Any]) -> str:
 
 
 def about_the_network(args: argparse.Namespace, pipe: Any) -> dict[str, Any]:
-    """What the table at the top of the card says."""
+    """Collect the values of the table at the top of the card."""
     detector = pipe[-1]
     return {
         "name": args.model.name,
@@ -171,7 +171,7 @@ def about_the_network(args: argparse.Namespace, pipe: Any) -> dict[str, Any]:
 
 
 def about_the_figures(pipe: Any, figures: dict[str, Any]) -> dict[str, Any]:
-    """Tables and sentences on what was measured."""
+    """Format tables and sentences on the measurements."""
     labels = list(figures["found"]["in files of their own"]["labels"])
     alarms = figures["false alarms an hour"]
     kinds = [kind for kind in alarms["in a row"] if kind != "hours"]
@@ -206,7 +206,7 @@ def about_the_figures(pipe: Any, figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def threshold_table(detector: Any, own: Any) -> str:
-    """The thresholds of each label: the model's own, and those that have names."""
+    """Tabulate the thresholds of each label, first the model's own, then those with names."""
     labels = detector.classes_.tolist()
     named = {"model": own, **getattr(detector, "thresholds_", {})}
     rows = [

@@ -12,7 +12,7 @@ _CLIPS_TIMED = 16
 
 
 def hours(args, target, estimator):
-    """How long the training of a cell may take here, by an epoch of a few clips of noise."""
+    """Estimate how long training a cell takes here, from an epoch on a few clips of noise."""
     if args.minutes:
         return args.minutes / 60
     rng = np.random.default_rng(0)
@@ -28,7 +28,7 @@ def hours(args, target, estimator):
         trial.set_params(pretrainer=None, memory=None)
         stages = 2
     seconds = []
-    for _ in range(2):  # the first time, everything is loaded
+    for _ in range(2):  # the first time includes loading
         started = time.time()
         clone(trial).fit(X, y)
         seconds.append(time.time() - started)

@@ -7,7 +7,7 @@ import csv
 import numpy as np
 
 CLASSES = ("babycry", "glassbreak", "gunshot")
-# ER of babycry, glassbreak, gunshot and their mean; of Table 4 the mean only.
+# Error rates of babycry, glassbreak, gunshot and their mean; for Table 4 only the mean.
 PAPER = {
     1: {
         "CNN": (0.31, 0.13, 0.21, 0.22),
@@ -35,7 +35,7 @@ PAPER = {
 
 
 def write_tables(stem, number, cells):
-    """CSV of all cells, a Markdown table beside the paper's, and a bar chart."""
+    """Write all cells as CSV, a Markdown table beside the paper's figures, and a bar chart."""
     with open(stem.with_suffix(".csv"), "w", newline="") as file:
         writer = csv.writer(file)
         head = ["system", "detector", "seed", "class", "ER", "F1"]

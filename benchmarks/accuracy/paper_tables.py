@@ -51,7 +51,7 @@ from sklearn_rcrnn.frame_level import frames_to_events
 from sklearn_rcrnn.metrics import event_based_error_rate, event_based_f_score
 from sklearn_rcrnn.training.initial_weights import cached_fit, shared_params
 
-# Table 2: U and M of each class; all at once take the largest.
+# U and M of each class from Table 2; a detector of all classes has the largest.
 SIZES = {"babycry": (50, 128), "glassbreak": (50, 256), "gunshot": (100, 256), "all": (100, 256)}
 THRESHOLDS = np.round(np.arange(0.1, 0.96, 0.05), 2)
 WIDTHS = (0.05, 0.25, 0.54)  # seconds of the median filter over frames
@@ -117,7 +117,7 @@ def rival(args, seed, network, **params):
 
 
 def systems(args, target, seed):
-    """Name, estimator and feature settings of each row of the table."""
+    """Yield name, estimator and feature settings of each row of the table."""
     plain = {}
     if args.table == 1:
         for name, extractor in zip(PAPER[1], ("cnn", "crnn_gru", "crnn_bigru"), strict=True):
@@ -149,7 +149,7 @@ def systems(args, target, seed):
 
 
 def mixtures(root, subset, n_clips, presence, seed, settings, jobs):
-    """Features, events and the class each mixture was made for, as the challenge draws them."""
+    """Draw mixtures as the challenge does; return features, events and the class of each."""
     recipes = generate_mixture_recipes(
         root,
         subset,
@@ -164,7 +164,7 @@ def mixtures(root, subset, n_clips, presence, seed, settings, jobs):
 
 
 def fresh(root, n_clips, presence, seed, settings, length, **changes):
-    """The same from fresh mixtures, of which no two are alike."""
+    """The same from fresh mixtures, no two of which are alike."""
     X, y, made_for = [], [], []
     lfbe = LFBETransformer(**settings)
     for i, label in enumerate(CLASSES):
@@ -174,7 +174,7 @@ def fresh(root, n_clips, presence, seed, settings, length, **changes):
             n_mixtures=n_clips,
             mixture_length=length,
             event_counts=(1 - presence, presence),
-            # Few are seen here; the harder ones pay after many.
+            # Harder mixtures only pay off in longer trainings than these.
             distractors=0.0,
             blend=0.0,
             classes=[label],
@@ -191,7 +191,7 @@ def fresh(root, n_clips, presence, seed, settings, length, **changes):
 
 
 def of_class(data, target):
-    """Only the mixtures of a class; all of them for "all"."""
+    """Select the mixtures of a class, or all of them for "all"."""
     X, y, made_for = data
     own = np.flatnonzero(np.isin(made_for, CLASSES if target == "all" else [target]))
     return X[own], [y[i] for i in own]
@@ -216,14 +216,14 @@ def within(estimator, X, y, minutes):
         trial.fit(X[few], [y[i] for i in few])
         return time.process_time() - started
 
-    # To start takes longer than an epoch of a small network, the first time above all.
+    # Starting takes longer than an epoch of a small network, especially the first time.
     spent(1)
     seconds = (spent(3) - spent(1)) / 2 / len(few) * len(X)
     return estimator.set_params(max_epochs=max(1, round(60 * minutes / max(seconds, 1e-3))))
 
 
 def settings_to_try(estimator):
-    """What is chosen on held-out recordings: the threshold; of frames, the filter, too."""
+    """Settings to choose from on held-out recordings: thresholds, and for frames also filters."""
     widths = (
         [{}] if isinstance(estimator, RCRNNDetector) else [{"median_filter": w} for w in WIDTHS]
     )
@@ -231,7 +231,7 @@ def settings_to_try(estimator):
 
 
 def predictions(estimator, X, label):
-    """A function of such settings that gives the events of a label; the network runs once."""
+    """Return a function from settings to the events of a label; the network runs only once."""
     column = estimator.classes_.tolist().index(label)
     if isinstance(estimator, RCRNNDetector):
         found = estimator.predict_candidates(X)
@@ -248,7 +248,7 @@ def run_cell(args, target, seed, estimator, data, checkpoint):
     """Train, choose thresholds on held-out recordings, score each class on devtest."""
     started = time.time()
     train = of_class(data["train"], target)
-    # Early stopping needs the held-out clips; a budget of time does not.
+    # Only early stopping needs the held-out clips; a budget of time does not.
     held = (None, None) if args.minutes else of_class(data["valid"], target)
     minutes = args.minutes
     if getattr(estimator, "pretrainer", None) is not None:
@@ -292,17 +292,17 @@ def run_cell(args, target, seed, estimator, data, checkpoint):
 
 
 def key(args, estimator, settings, target, seed):
-    """Name of a cell by what is trained, so that tables which share a system share its cells."""
+    """Name a cell after what is trained in it, so that tables share cells of the same system."""
     what = clone(estimator)
     if "memory" in what.get_params():
-        what.set_params(memory=None)  # where pre-training is kept changes nothing
+        what.set_params(memory=None)  # the place of pre-trained weights changes nothing
     sizes = ("train_clips", "valid_clips", "test_clips", "minutes", "mixture_length")
     content = joblib.hash((what.get_params(), settings, [getattr(args, n) for n in sizes]))
     return f"{target}-seed{seed}-{content}"
 
 
 def all_cells(args):
-    """Name, class, seed, estimator and feature settings of each cell that is asked for."""
+    """Yield name, class, seed, estimator and feature settings of each requested cell."""
     for seed in args.seeds:
         for target in args.classes:
             for name, estimator, settings in systems(args, target, seed):
@@ -315,13 +315,13 @@ def cell_path(args, known_as):
 
 
 def data_loader(args):
-    """A function of seed and feature settings that gives all the mixtures of a cell."""
+    """Return a function from seed and feature settings to all mixtures of a cell."""
     memory = joblib.Memory(args.work / "features", verbose=0)
     split = split_by_recording(args.root, args.work / "split")
     as_in_the_challenge = memory.cache(mixtures, ignore=["jobs"])
     all_different = memory.cache(fresh)
-    # The paper has an event in all but one of a hundred; a budget of time buys few mixtures, and
-    # those without an event teach what is none.
+    # In the paper, 99 of 100 mixtures have an event. With a limited time there are only few
+    # mixtures, and more of them are without an event to teach what an event is not.
     presence = 0.8 if args.minutes else 0.99
 
     def to_learn_from(presence, seed, settings):

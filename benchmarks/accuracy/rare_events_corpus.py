@@ -61,8 +61,8 @@ from sklearn_rcrnn.metrics import counts_by_clip, event_based_error_rate, event_
 
 # Probabilities of no, one and two events in a mixture.
 COUNTS = (0.3, 0.4, 0.3)
-# The first stages learn from the mixtures that FreshMixtures makes by default, the branches of a
-# round from these and from harder ones.
+# The first stages learn from the default mixtures of FreshMixtures, the branches of a round from
+# these and from harder ones.
 BRANCHES = (
     ({}, FeatureAugmentation()),
     (
@@ -107,9 +107,9 @@ def parse_args() -> argparse.Namespace:
 
 
 def challenge_mixtures(root, subset, n_clips, seed=42):
-    """Mixtures drawn as the challenge drew its own: clips, events, recipe and class of each.
+    """Draw mixtures as the challenge did; return clips, events, recipe and class of each.
 
-    The challenge's mixer gives an event one onset in all its mixtures.
+    The challenge's mixer gives an event the same onset in all its mixtures.
     """
     recipes = generate_mixture_recipes(
         root, subset, mixtures_per_class=n_clips, random_state=seed, n_jobs=2
@@ -120,7 +120,7 @@ def challenge_mixtures(root, subset, n_clips, seed=42):
 
 
 def error_rate_curves(pipe, split, n_clips, seed):
-    """By label, the curve on held-out mixtures of the class, as the challenge scores it."""
+    """Error rate curves on held-out mixtures of each class, as the challenge scores them."""
     X, y, _, made_for = challenge_mixtures(split, "hold", n_clips, seed)
     candidates = pipe[-1].predict_candidates(pipe[:-1].transform(X))
     curves = {
@@ -131,13 +131,13 @@ def error_rate_curves(pipe, split, n_clips, seed):
 
 
 def choose_thresholds(args, pipe, split, say):
-    """Of each class, on held-out mixtures of this pipeline and of all judges."""
+    """Choose the threshold of each class on held-out mixtures of this pipeline and all judges."""
     own, thresholds = error_rate_curves(pipe, split, args.valid_clips, args.seed)
     all_curves = [own, *judge(args, say)]
     chosen = {}
     for label in own:
         mean = np.mean([curves[label] for curves in all_curves], axis=0)
-        # A single background makes steps in the curve: its neighbors have a say.
+        # The curve is smoothed, because each background makes a step in it.
         smooth = np.convolve(np.pad(mean, 1, "edge"), [0.25, 0.5, 0.25], "valid")
         best = int(np.argmin(smooth))
         chosen[label] = float(thresholds[best])
@@ -149,7 +149,7 @@ def choose_thresholds(args, pipe, split, say):
 
 
 def judge(args, say):
-    """Curves of detectors that were trained without a third of the recordings, on these."""
+    """Train detectors without a third of the recordings; return their curves on that third."""
     if not args.judges:
         return []
     curves = Parallel(n_jobs=2)(delayed(judge_one)(args, i) for i in range(1, args.judges + 1))
@@ -206,7 +206,7 @@ def print_failures(y, found, recipes, n_shown=8):
 
 
 class Checkpoint(Callback):
-    """A line and a file for each epoch, so that an interrupted run leaves something."""
+    """Print a line and write a file for each epoch, which an interrupted run leaves behind."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -224,7 +224,7 @@ class Checkpoint(Callback):
 
 
 def stream(args, root, subset, counts, seed, **settings):
-    """Features of fresh mixtures."""
+    """A stream of features of fresh mixtures."""
     mixtures = FreshMixtures(
         root,
         subset,
@@ -238,10 +238,10 @@ def stream(args, root, subset, counts, seed, **settings):
 
 
 def shared_settings(args):
-    """Of all trainings; their learning rate ends at nearly nothing."""
+    """Settings of all trainings, whose learning rate ends near zero."""
     return {
         "gru_units": args.gru_units,
-        # Mixtures are shorter and normalized as a whole; those of devtest are as long.
+        # The mixtures of devtest have 30 s; shorter ones are normalized as a whole.
         "normalization": 30.0,
         "lr": args.lr,
         "lr_schedule": "one_cycle",
@@ -271,7 +271,7 @@ def with_features(detector):
 
 
 def train(args, split, say):
-    """The fitted pipeline of the two stages of the paper."""
+    """Train a pipeline in the two stages of the paper."""
     pretrainer = None
     if args.pretrain_epochs:
         if not (args.work / "pretrainer").exists():
@@ -280,7 +280,7 @@ def train(args, split, say):
                 callbacks=[Checkpoint(args.work / "pretrainer.pt")],
                 **shared_settings(args),
             )
-            # Half of the mixtures without an event, as in the paper.
+            # As in the paper, half of the mixtures have no event.
             mixtures = stream(args, split, "fit", (0.5, 0.5), args.seed, n_jobs=args.jobs)
             save(pretrainer.fit(mixtures), args.work / "pretrainer")
             say(f"pre-training: {args.pretrain_epochs} epochs of {args.epoch_clips} mixtures")
@@ -303,7 +303,7 @@ class Round(NamedTuple):
 
 
 def tune_branch(args, branch, start, plan):
-    """Go on from a model, on the mixtures of the branch."""
+    """Continue to train a model on the mixtures of the branch."""
     torch.set_num_threads(1)
     changes, augmentation = BRANCHES[branch]
     mixtures = stream(args, plan.root, plan.subset, COUNTS, plan.seed + branch, **changes)
@@ -320,7 +320,7 @@ def tune_branch(args, branch, start, plan):
 
 
 def tune_round(args, start, plan, say):
-    """Two trainings from one model side by side; the mean of their weights."""
+    """Continue two trainings from one model side by side, and average their weights."""
     target = args.work / plan.name
     if not target.exists():
         branches = Parallel(n_jobs=2)(
@@ -370,7 +370,7 @@ def report(args, pipe, say):
     results = {}
     for most in (None, 1):  # 1 is the challenge's rule
         chosen = select_events(candidates, pipe[-1].score_threshold, most)
-        # Only events of the class that a mixture was made for, as the challenge scores.
+        # As in the challenge, only events of the class that a mixture was made for count.
         found = [
             [event for event in clip if event.label == label]
             for clip, label in zip(chosen, made_for, strict=True)

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 N_KNOTS = 6
-# Half the sample rates of telephones, dictaphones and old sound cards, in Hz.
+# Upper edges of bandwidths in Hz: half the sample rates of telephones, dictaphones and old sound
+# cards.
 _BANDWIDTHS = (4000, 4000, 5512, 6000, 8000, 8000, 11025, 12000, 16000)
 
 
 def draw_recorder(rng: np.random.Generator, seconds: float) -> dict[str, Any]:
-    """What the recorder does to a clip of so many seconds: its microphone, band, gain and bits."""
+    """Draw what the recorder does to a clip of this length: microphone, band, gain and bits."""
     band = np.array([log_uniform(rng, 5, 250) if rng.random() < 0.4 else 0.0, 1e6])
     kind = rng.random()
     if kind < 0.27:
@@ -47,7 +48,7 @@ def draw_recorder(rng: np.random.Generator, seconds: float) -> dict[str, Any]:
 
 
 def draw_codecs(rng: np.random.Generator, n_clips: int) -> dict[str, NDArray[Any]]:
-    """Clips that go through a lossy codec, and how coarse it is."""
+    """Draw which clips go through a lossy codec, and how coarse it is."""
     n = int(rng.binomial(n_clips, 0.25))
     return {
         "codec_clip": rng.permutation(n_clips)[:n],
@@ -58,22 +59,22 @@ def draw_codecs(rng: np.random.Generator, n_clips: int) -> dict[str, NDArray[Any
 
 
 def draw_knots(rng: np.random.Generator, n: int, deviation: float) -> NDArray[np.float64]:
-    """Gains of `n` equalizers at their knots, in dB; `deviation` is the largest one they have."""
+    """Draw the gains of `n` equalizers at their knots in dB, with at most this deviation."""
     return rng.normal(0, rng.uniform(0, deviation), (n, N_KNOTS))
 
 
 def draw_cut(rng: np.random.Generator, probability: float) -> float:
-    """Upper edge of a bandwidth in Hz; far above all where nothing is cut."""
+    """Draw the upper edge of a bandwidth in Hz, which is far above all sounds if nothing is cut."""
     if rng.random() >= probability:
         return 1e6
     return float(4000 * 5 ** rng.random())
 
 
 def linear(decibels: float) -> float:
-    """The factor of so many decibels."""
+    """Convert decibels to a factor of the amplitude."""
     return float(10 ** (decibels / 20))
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    """A number whose logarithm is equally likely anywhere between two."""
+    """Draw a number between two others, uniformly in its logarithm."""
     return float(low * (high / low) ** rng.random())

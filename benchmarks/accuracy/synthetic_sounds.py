@@ -34,7 +34,7 @@ def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def _place(parts: list[tuple[float, NDArray[np.float64]]]) -> NDArray[np.float64]:
-    """Sounds laid one over the other, each from its start in seconds."""
+    """Add sounds, each from its start in seconds."""
     out = np.zeros(max(int(start * RATE) + len(part) for start, part in parts))
     for start, part in parts:
         first = int(start * RATE)
@@ -251,7 +251,7 @@ KINDS: dict[str, Callable[[np.random.Generator], NDArray[np.float64]]] = {
 
 
 def synthesise(kind: str, n: int, seed: int) -> list[Samples]:
-    """`n` sounds of a kind with a peak of 0.9, the same for the same seed."""
+    """Synthesize `n` sounds of a kind with a peak of 0.9, the same for the same seed."""
     rng = np.random.default_rng([seed, sorted(KINDS).index(kind)])
     sounds = []
     for _ in range(n):

@@ -195,7 +195,7 @@ class Average:
 
 
 def rate(done: float, highest: float) -> float:
-    """The learning rate when a part of the time is over: a cosine up, and one down to almost 0."""
+    """The learning rate when a part of the time is over: it rises and falls as cosines do."""
     warm = 0.06
     if done < warm:
         return highest * (0.05 + 0.95 * (1 - math.cos(math.pi * done / warm)) / 2)
@@ -217,9 +217,9 @@ def build(args: argparse.Namespace, n_classes: int) -> RCRNN:
 def rendered_batches(
     args: argparse.Namespace, bank: Bank, plain: PlainBatches | None, seed: int
 ) -> Pool:
-    """An empty pool, and behind it the processes and the device that make its batches."""
+    """Make an empty pool, and start the processes that draw the plans of its batches."""
     drawn = plans(args, index_bank(bank), seed)
-    first_plan = next(drawn)  # worker processes begin before the device is touched
+    first_plan = next(drawn)  # start worker processes before the device is used
     mel, window = lfbe_filters()
     samples = torch.from_numpy(joined_samples(bank)).to(args.device)
     mixer = Mixer(samples, mel, window, seed)
@@ -260,7 +260,7 @@ class Training:
         self.begun = time.time()
 
     def begin(self, network: RCRNN) -> None:
-        """Take the network, and the state of an earlier process if there was one."""
+        """Take the network, and restore the state of an earlier process if there is one."""
         self.network = network.train()
         self.optimizer = torch.optim.AdamW(
             network.parameters(),
@@ -277,7 +277,7 @@ class Training:
 
     @property
     def seconds(self) -> float:
-        """How long the training has taken, in earlier processes too."""
+        """Seconds that the training has taken so far, including earlier processes."""
         return self.spent + time.time() - self.begun
 
     def learn(self, batch: Batch, lr: float) -> dict[str, Tensor]:

@@ -59,7 +59,7 @@ def main():
     if unknown := set(args.sections) - set(names):
         parser.error(f"no such sections: {sorted(unknown)}; there are {names}")
     if args.device == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the detector takes a card where it sees one
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # else it would be used
     started = time.perf_counter()
     bench = Bench(args)
     if bench.cuda and not bench.torch.cuda.is_available():
@@ -72,11 +72,11 @@ def main():
         begun = time.perf_counter()
         try:
             section(bench)
-        except Exception as error:  # a card is lent for minutes: the other figures are of use
+        except Exception as error:  # the other sections must not be lost
             failed += 1
             bench.say("failed", section=section.__name__, error=f"{type(error).__name__}: {error}")
         bench.say("took", section=section.__name__, seconds=time.perf_counter() - begun)
-        if args.json:  # after each section: a run that is cut off leaves what it has
+        if args.json:  # after each section, so that an interrupted run leaves its results
             with open(args.json, "w") as file:
                 json.dump(bench.figures, file, indent=1)
     bench.say("took", section="all", seconds=time.perf_counter() - started)

@@ -26,9 +26,9 @@ class Bench:
             self.torch.cuda.synchronize()
 
     def seconds(self, *functions):
-        """Median seconds of each function; in turn, so that a slow spell hits all."""
+        """Median seconds of each function; they run in turn, so that a slow spell affects all."""
         times = [[] for _ in functions]
-        for _ in range(2):  # the first calls choose kernels and take memory
+        for _ in range(2):  # the first calls choose kernels and allocate memory
             for function in functions:
                 function()
         self.wait()
@@ -60,7 +60,7 @@ class Bench:
         )
 
     def peak(self, function):
-        """GiB on the card at the most while the function runs; None on a processor."""
+        """Peak memory on the card in GiB while the function runs; None on a processor."""
         if not self.cuda:
             function()
             return None
@@ -77,7 +77,7 @@ class Bench:
         return features, [[(3.0 + i % 20, 5.0 + i % 20, LABELS[i % 3])] for i in range(n)]
 
     def say(self, section, /, **figures):
-        """Keep a row of figures, and print it."""
+        """Store a row of figures, and print it."""
         self.figures.setdefault(section, []).append(figures)
         text = "  ".join(f"{name} {_text(value)}" for name, value in figures.items())
         print(f"{section:<10} {text}", flush=True)

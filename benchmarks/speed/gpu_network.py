@@ -40,7 +40,7 @@ def prediction(bench):
 
 
 def kernels(bench):
-    """The part of the time of `predict` and of a training step that the card computes in."""
+    """The share of the time of `predict` and of a training step in which the card computes."""
     from torch.profiler import ProfilerActivity, profile
 
     size = bench.args.batch_sizes[len(bench.args.batch_sizes) // 2]
@@ -107,10 +107,10 @@ def epochs(bench):
 
 
 def _self_seconds(row, cuda):
-    """Seconds of the row itself: of kernels on the card, of operators on a processor."""
+    """Seconds of the row itself, without its parts, on the card or on a processor."""
     from torch.autograd import DeviceType
 
-    # Spans with a name, as of the optimizer's step, are on the card's list, too.
+    # Named spans, such as the step of the optimizer, are also listed for the card.
     if cuda and (row.device_type != DeviceType.CUDA or row.key.startswith("Optimizer.")):
         return 0.0
     microseconds = row.self_device_time_total if cuda else row.self_cpu_time_total
@@ -118,7 +118,7 @@ def _self_seconds(row, cuda):
 
 
 def _training_step(bench, features, y, precision):
-    """A function that does one step of the detector's training, and one of the bare network."""
+    """Make functions for one training step of the detector, and one of the bare network."""
     from sklearn_rcrnn import RCRNNDetector
     from sklearn_rcrnn.events import check_event_lists
     from sklearn_rcrnn.training.batches import collate_training

@@ -35,7 +35,7 @@ def events(bench):
 
 
 def features(bench):
-    """Features of audio: on processors as the package does it, and what the card would do."""
+    """Features of audio, computed on processors as the package does, and on the card."""
     import numpy as np
     import torch
 
@@ -76,7 +76,7 @@ def features(bench):
 
 
 def day(bench):
-    """A recording of a day, in blocks from samples to events, for as long as the limit lets it."""
+    """A recording of a day, from blocks of samples to events, until the time limit."""
     import numpy as np
 
     from sklearn_rcrnn import detect_stream
@@ -112,7 +112,7 @@ def _without_tf32(torch, detector, features):
 
 
 def _differences(exact, found):
-    """How many events have a partner of their label within 50 ms, and how far apart they are."""
+    """Count events with a partner of their label within 50 ms, and measure their distance."""
     apart, scores, lonely = [], [], 0
     for own, other in zip(exact, found, strict=True):
         left = list(other)
@@ -135,7 +135,7 @@ def _differences(exact, found):
 
 
 def _host_peak():
-    """MiB of this process at their most (Linux); None elsewhere."""
+    """Peak memory of this process in MiB on Linux; None elsewhere."""
     try:
         with open("/proc/self/status") as status:
             line = next(line for line in status if line.startswith("VmHWM:"))

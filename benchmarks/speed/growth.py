@@ -19,7 +19,7 @@ ONCE = {"clips": 16, "frames": 646, "labels": 3, "gru_units": 50, "dense_units":
 
 
 def work(size):
-    """Functions that train for an epoch and predict."""
+    """Make functions that train for an epoch, and that predict."""
     features, y = clips(size["clips"], size["frames"], size["labels"])
     params = {name: size[name] for name in ("gru_units", "dense_units")}
     detector = fitted(features, y, **params)

@@ -22,7 +22,7 @@ BLOCK = 2**19
 
 
 def write(path, minutes, rate):
-    """A recording of noise with a click now and then, written in blocks."""
+    """Write a recording of noise with occasional clicks, in blocks."""
     import soundfile
 
     rng = np.random.default_rng(0)
@@ -93,7 +93,7 @@ def memory(args, path, report):
 
 
 def child(args):
-    """Detect as the command does, and say what memory that took at most."""
+    """Detect as the command does, and print the peak of memory."""
     from sklearn_rcrnn.cli import app
 
     table = Path(args.child).with_suffix(".csv")

@@ -29,9 +29,9 @@ from pathlib import Path
 import numpy as np
 
 RATE = 44100
-# Recordings that all others are links to: what is in them needs to be found out only once.
+# All recordings are links to this many templates, so that right results are computed only once.
 TEMPLATES = 20
-# Of so many kills one hits the command, the others a worker.
+# One of this many kills hits the command, the others hit a worker.
 KILLS_PER_COMMAND = 10
 BROKEN = {"empty": b"", "text": b"no audio at all", "header": b"RIFF\x24\x00\x00\x00WAVEfmt "}
 
@@ -62,7 +62,7 @@ def write_templates(folder, seconds, n, rng, suffix):
 
 
 def write_recordings(root, args):
-    """The folder of recordings, which are links to templates.
+    """Make the folder of recordings, which are links to templates.
 
     Returns the template of each good recording, and the set of broken ones. What is there already
     is left as it is.
@@ -84,7 +84,7 @@ def write_recordings(root, args):
             if not path.exists():
                 path.write_bytes(BROKEN[kind])
             continue
-        # Long ones come evenly among the others.
+        # Long recordings are spread evenly among the others.
         is_long = i * args.long // total != (i + 1) * args.long // total
         template = long[i % 2] if is_long else short[i % TEMPLATES]
         path = folder.with_suffix(template.suffix)
@@ -95,7 +95,7 @@ def write_recordings(root, args):
 
 
 class Watch(threading.Thread):
-    """Memory of the command and its workers, once a second, over all its repetitions."""
+    """Measure the memory of the command and its workers once a second, in all its runs."""
 
     def __init__(self):
         super().__init__(daemon=True)
@@ -167,7 +167,7 @@ def run(root, args, watch, state):
 
 
 def lines(log):
-    """What the command said in one run; a line that it was killed in is left out."""
+    """The output of the command in one run, without a line that a kill cut short."""
     for line in log.read_text().splitlines():
         try:
             yield json.loads(line)
@@ -214,13 +214,13 @@ def check(root, source, broken, model, ended):
 
 
 def table_of(root, path):
-    """Where the events of a recording are written."""
+    """The path of the table of a recording."""
     table = root / "out" / path.relative_to(root / "in")
     return table.with_name(table.name + ".csv")
 
 
 def same(text, expected):
-    """Whether two tables agree to 2 ms and 0.002 of a score."""
+    """Tell whether two tables agree to 2 ms and 0.002 of a score."""
     rows, wanted = (part.splitlines()[1:] for part in (text, expected))
     if len(rows) != len(wanted):
         return False
@@ -235,7 +235,7 @@ def same(text, expected):
 
 
 def memory(rows):
-    """MiB of the command and of its largest worker, at the most in each third of the time."""
+    """Peak memory of the command and its largest worker in MiB, for each third of the time."""
     if len(rows) < 3:
         return {}
     thirds = np.array_split(np.array(rows), 3)

@@ -22,7 +22,7 @@ FRAMES, BANDS, CLIP, RATE = 1292, 64, 30.0, 44100
 
 
 class Cost(NamedTuple):
-    """Median seconds by the clock, and of the processor."""
+    """Median seconds by the clock, and of processor time."""
 
     clock: float
     processor: float
@@ -50,14 +50,14 @@ def interleaved(functions, repeats):
 
 
 def peak_memory():
-    """MB of this process at their most (Linux); getrusage would count its parent's, too."""
+    """Peak memory of this process in MB (Linux); getrusage would include that of its parent."""
     with open("/proc/self/status") as status:
         line = next(line for line in status if line.startswith("VmHWM:"))
     return int(line.split()[1]) / 1024
 
 
 class Report:
-    """Prints rows, and knows which of the two times counts."""
+    """Prints the rows of a table, by the one of the two times that counts."""
 
     def __init__(self, args):
         self.args = args
@@ -93,7 +93,7 @@ def parse(doc, **extra):
 
 
 def clips(n, frames=FRAMES, n_labels=3):
-    """Features of `n` clips of noise, and an event in each."""
+    """Make features of `n` clips of noise, and an event in each."""
     features = np.random.default_rng(0).normal(size=(n, frames, BANDS)).astype(np.float32)
     seconds = frames * 1024 / RATE
     labels = [f"label {i}" for i in range(n_labels)]
@@ -102,7 +102,7 @@ def clips(n, frames=FRAMES, n_labels=3):
 
 
 def fitted(features, y, **params):
-    """A detector that has seen these clips once."""
+    """Fit a detector to these clips for one epoch."""
     from sklearn_rcrnn import RCRNNDetector
 
     settings = {"max_epochs": 1, "random_state": 0, "validation_fraction": None, **params}
@@ -110,12 +110,12 @@ def fitted(features, y, **params):
 
 
 def training_step(estimator, features, y):
-    """A function that does one step of an estimator's training on these clips."""
+    """Make a function that does one training step of an estimator on these clips."""
     from sklearn_rcrnn.events import check_event_lists
     from sklearn_rcrnn.training.batches import collate_training
     from sklearn_rcrnn.training.targets import to_target
 
-    # Detectors of regions have targets in steps, those of frames in frames.
+    # Targets of detectors of regions are in steps, those of detectors of frames in frames.
     step = estimator._step_seconds() if hasattr(estimator, "_step_seconds") else 1024 / RATE
     labels = estimator.classes_.tolist()
     targets = [to_target(clip, labels, step) for clip in check_event_lists(y)]
@@ -131,7 +131,7 @@ def training_step(estimator, features, y):
 
 
 def precisions():
-    """bfloat16 only where the processor has it: emulated it takes minutes and tells nothing."""
+    """Precisions to measure, without emulated bfloat16, which takes minutes and tells nothing."""
     from sklearn_rcrnn.training.device import bfloat16_supported
 
     return ("float32", "bfloat16") if bfloat16_supported("cpu") else ("float32",)
@@ -144,7 +144,7 @@ def autocast(precision):
 
 
 def bare_forward(extractor, features, batch=16):
-    """A function that sends clips through the extractor as it is trained, and no more."""
+    """Make a function that only sends clips through the extractor as in training."""
     import torch
 
     def forward():

@@ -57,7 +57,7 @@ def frame_level(features, y, report, args):
 
 
 def loader(report, args):
-    """Fresh mixtures with their features by one process, beside the step that eats them."""
+    """Fresh mixtures with features from one process, compared with the step that uses them."""
     from sklearn_rcrnn import LFBETransformer
     from sklearn_rcrnn.datasets import FreshMixtures
 
@@ -71,7 +71,7 @@ def loader(report, args):
 
 
 def _source_material(folder):
-    """Ten events and four backgrounds of noise in the challenge's layout."""
+    """Write ten events and four backgrounds of noise in the challenge's layout."""
     import soundfile
     import yaml
 
