@@ -44,7 +44,7 @@ class EventRules(NamedTuple):
         return shortest - 1e-6 <= event.offset - event.onset <= longest + 1e-6
 
     def check(self, labels: Sequence[Label]) -> None:
-        """Raise ValueError unless all are seconds from 0 on, by labels that are known."""
+        """Raise ValueError unless all are seconds that agree, by labels that are known."""
         for name, rule in self._asdict().items():
             by_label = isinstance(rule, Mapping)
             if unknown := set(rule if by_label else ()) - set(labels):
@@ -56,6 +56,13 @@ class EventRules(NamedTuple):
                 good = isinstance(value, (int, float)) and not isinstance(value, bool)
                 if value is not None and not (good and value >= 0):
                     raise ValueError(f"{name} must be seconds, 0 or more; got {value!r}")
+        for label in labels:
+            _, shortest, longest = self.of(label)
+            if shortest > longest:
+                raise ValueError(
+                    f"min_duration of {label!r} is {shortest:g} s, and max_duration {longest:g} s: "
+                    "no event could be kept"
+                )
 
 
 def apply_rules(clips: Iterable[Iterable[Event]], rules: EventRules) -> list[list[Event]]:
@@ -80,9 +87,12 @@ def apply_rules(clips: Iterable[Iterable[Event]], rules: EventRules) -> list[lis
     """
     finished = []
     for clip in clips:
-        joiner = EventJoiner(rules)
-        joiner.add(sorted(clip))
-        finished.append(sorted(joiner.take(math.inf)))
+        joiner, done = EventJoiner(rules), []
+        for event in sorted(clip):
+            joiner.add([event])
+            # What no later event can join goes: else each would be compared with all before it.
+            done += joiner.take(event.onset - 1e-6)
+        finished.append(sorted(done + joiner.take(math.inf)))
     return finished
 
 

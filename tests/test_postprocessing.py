@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from small_runs import rcrnn
 
 from sklearn_rcrnn import Event, detect_file, detect_stream, load_pretrained
+from sklearn_rcrnn.cli._common import by_commas
 from sklearn_rcrnn.events import select_events
 from sklearn_rcrnn.postprocessing import EventJoiner, EventRules, apply_rules
 
@@ -126,6 +128,20 @@ def test_clips_files_and_streams_agree(pipe, recording):
         pipe.predict([recording])
 
 
+def test_labels_of_options_after_a_comma():
+    assert by_commas("dog=1, cat=2", ["dog", "cat"]) == ["dog=1", "cat=2"]
+    assert by_commas("dog, small=1", ["dog, small"]) == ["dog, small=1"]
+    assert by_commas("0,5", ["dog"]) == ["0,5"]
+
+
+def test_a_night_of_events_is_joined_in_linear_time():
+    events = [Event(2.0 * i, 2.0 * i + 1, "dog", 0.5) for i in range(20_000)]
+    begin = time.process_time()
+    (joined,) = apply_rules([events], EventRules(merge_gap=0.5))
+    assert joined == events
+    assert time.process_time() - begin < 5
+
+
 class TestCommand:
     @pytest.fixture
     def detect(self, recording):
@@ -155,6 +171,8 @@ class TestCommand:
             (("--merge-gap", "cow=1"), "the model knows babycry"),
             (("--min-duration", "-1"), "must be seconds, or LABEL=SECONDS"),
             (("--max-duration", "nan"), "must be seconds, or LABEL=SECONDS"),
+            (("--merge-gap", "babycry=1,cow=2"), "cow=2: the model knows babycry"),
+            (("--min-duration", 2, "--max-duration", 1), "no event could be kept"),
         ],
     )
     def test_wrong_options(self, detect, options, message):

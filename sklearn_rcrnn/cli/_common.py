@@ -52,7 +52,8 @@ Threshold = Annotated[
     list[str] | None,
     typer.Option(
         help="Lowest score: a number, or `sensitive`, `balanced` or `few false alarms`; by "
-        "default the model's own. Again with LABEL=NUMBER for a label of its own."
+        "default the model's own. LABEL=NUMBER is for one label, and may be given again or after "
+        "a comma."
     ),
 ]
 MergeGap = Annotated[
@@ -192,7 +193,8 @@ def set_threshold(pipe: Any, given: list[str] | None) -> None:
     from ..events import THRESHOLD_NAMES
 
     by_label: dict[str, Any] = {}
-    for text in given or []:
+    known = list(map(str, pipe[-1].classes_.tolist()))
+    for text in (part for both in given or [] for part in by_commas(both, known)):
         label, is_of_label, number = text.rpartition("=")
         if text in THRESHOLD_NAMES:
             pipe[-1].set_params(score_threshold=text)
@@ -217,13 +219,20 @@ def set_threshold(pipe: Any, given: list[str] | None) -> None:
     if not by_label:
         return
     labels = pipe[-1].classes_.tolist()
-    if unknown := set(by_label) - set(map(str, labels)):
-        fail(f"--threshold {sorted(unknown)[0]}=...: the model knows {', '.join(map(str, labels))}")
+    if unknown := set(by_label) - set(known):
+        fail(f"--threshold {sorted(unknown)[0]}=...: the model knows {', '.join(known)}")
     thresholds = {
         label: by_label.get(str(label), usual if isinstance(usual, float) else usual[label])
         for label in labels
     }
     pipe[-1].set_params(score_threshold=thresholds)
+
+
+def by_commas(text: str, labels: list[str]) -> list[str]:
+    """The parts of ``dog=0.5,cat=0.7``; a label that is known may itself have a comma."""
+    parts = [part.strip() for part in text.split(",")]
+    one = text.rpartition("=")[0] in labels or not all("=" in part for part in parts)
+    return [text] if one else parts
 
 
 def set_rules(pipe: Any, **given: list[str] | None) -> None:
@@ -232,7 +241,7 @@ def set_rules(pipe: Any, **given: list[str] | None) -> None:
     for name, texts in given.items():
         usual, by_label = None, {}
         option = f"--{name.replace('_', '-')}"
-        for text in texts or []:
+        for text in (part for both in texts or [] for part in by_commas(both, list(labels))):
             label, is_of_label, number = text.rpartition("=")
             try:
                 value = float(number)
@@ -250,6 +259,10 @@ def set_rules(pipe: Any, **given: list[str] | None) -> None:
             by_label = dict.fromkeys(labels.values(), usual) | by_label
         if texts:
             pipe[-1].set_params(**{name: by_label or usual})
+    try:
+        pipe[-1]._rules()
+    except ValueError as error:
+        fail(str(error))
 
 
 def recordings_in(paths: list[Path]) -> list[Path]:

@@ -53,6 +53,8 @@ def clips(
     from ..datasets import write_event_clips
 
     log = Log(quiet, as_json)
+    if output.exists() and not output.is_dir():
+        fail(f"{output} is a file: give a folder for the clips")
     written, failed = 0, 0
     try:
         by_name = read_events(found, columns=table_columns)
@@ -64,6 +66,10 @@ def clips(
             events = list(by_name.values())
         if absent := [str(path) for path in paths if not path.exists()]:
             fail(f"no such recording as {some(absent)}: name their folder with --recordings")
+        labels = sorted({str(e.label) for own in events for e in own})
+        if absent := [name for name in label or [] if name not in labels]:
+            known = some(labels) or "no events"
+            log.say("warning", f"no event of {some(absent)}; there are {known}", labels=labels)
         chosen = [
             [e for e in own if e.score >= threshold and (not label or str(e.label) in label)]
             for own in events

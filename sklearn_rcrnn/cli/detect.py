@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 from enum import Enum
@@ -192,8 +193,14 @@ def _listed(name: str) -> list[Path]:
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:
         fail(f"--files-from {name}: {error.strerror}")
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes it
+        data = data.decode("utf-16", "replace").encode()
+    data = data.removeprefix(codecs.BOM_UTF8)
     parts = data.split(b"\0") if b"\0" in data else data.splitlines()
-    return [Path(os.fsdecode(part)) for part in parts if part.strip()]
+    paths = [Path(os.fsdecode(part)) for part in parts if part.strip()]
+    if not paths:
+        fail(f"--files-from {name}: the list is empty")
+    return paths
 
 
 def _shard(paths: list[Path], shard: str | None) -> list[Path]:

@@ -64,6 +64,11 @@ def evaluate(
         names, y_true, y_found, unmatched = _aligned(reference, estimate, durations)
         if durations is None:
             durations = _durations_where_they_lie(names, true)
+        unmatched["behind_end"] = [
+            name
+            for name, *lists in zip(names, y_true, y_found, strict=True)
+            if durations and any(e.onset >= durations[name] for own in lists for e in own)
+        ]
         result = detection_summary(
             y_true,
             y_found,
@@ -179,6 +184,7 @@ def _remarks(result: Any, unmatched: dict[str, list[str]]) -> list[str]:
         "only_true": "not in the found events, taken as empty",
         "only_found": "not in the true events, and not scored",
         "no_recording": "of the true events not in the folder, and not scored",
+        "behind_end": "with events that begin after its end (is it another recording's table?)",
     }
     for key, text in told.items():
         if names := unmatched[key]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -134,7 +135,8 @@ def _name_of(recording: str, event: Event, scored: bool) -> str:
     minutes, seconds = divmod(seconds, 60)
     score = [f"{event.score:.2f}"] if scored else []
     parts = (str(event.label), *score, Path(recording).stem)
-    safe = (re.sub(r"[^\w.+-]+", "-", part)[:_LONGEST] for part in parts)
+    composed = (unicodedata.normalize("NFC", part) for part in parts)
+    safe = (re.sub(r"[^\w.+-]+", "-", part)[:_LONGEST] for part in composed)
     return f"{'_'.join(safe)}_{hours:.0f}-{minutes:02.0f}-{seconds:05.2f}"
 
 

@@ -70,6 +70,15 @@ def test_from_a_table(recordings):
     assert "0 clips" in rcrnn("clips", recordings / "found.csv", *loud).output
 
 
+def test_what_there_is_not(recordings):
+    table = recordings / "found.csv"
+    write_events({"a.wav": [Event(1.0, 2.0, "dog", 0.9)]}, table)
+    out = rcrnn("clips", table, "-o", recordings / "clips", "--label", "mouse")
+    assert "no event of mouse; there are dog" in out.stderr
+    out = rcrnn("clips", table, "-o", table)
+    assert (out.exit_code, "is a file: give a folder" in out.stderr) == (2, True)
+
+
 def test_recordings_that_are_not_there_are_named(recordings):
     write_events({"b.wav": [Event(1.0, 2.0, "dog", 0.9)]}, recordings / "found.csv")
     out = rcrnn("clips", recordings / "found.csv", "-o", recordings / "clips")

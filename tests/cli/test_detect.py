@@ -18,6 +18,7 @@ from small_runs import RATE, RCRNN, rcrnn, tiny_pipeline, write_recordings
 
 from sklearn_rcrnn import __version__, load, save
 from sklearn_rcrnn.annotations import read_events
+from sklearn_rcrnn.cli.detect import _listed
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,11 @@ class TestRecordings:
         for data in ("\n".join(names), "\0".join([*names, ""])):
             assert rcrnn(*args, "-", data=data).exit_code == 0
             assert list(read_events(tmp_path / "x.csv")) == names
+        for encoding in ("utf-8-sig", "utf-16"):  # as PowerShell writes it
+            (tmp_path / "list").write_text("\n".join(names), encoding=encoding)
+            assert [str(path) for path in _listed(str(tmp_path / "list"))] == names
+        (tmp_path / "list").write_text("\n")
+        assert "the list is empty" in rcrnn(*args, tmp_path / "list").stderr
         (tmp_path / "list").write_text("\n".join([*names, str(recordings)]))
         out = rcrnn(*args, tmp_path / "list")
         assert out.exit_code == 1

@@ -93,11 +93,19 @@ def test_names_that_belong_to_no_other_name(tmp_path):
         "only_true": ["a.wav", "b.wav", "c.wav"],
         "only_found": ["z.wav"],
         "no_recording": [],
+        "behind_end": [],
     }
     assert evaluate(TRUE, other, tmp_path)[-2:] == [
         "3 recordings not in the found events, taken as empty: a.wav, b.wav, c.wav",
         "1 recording not in the true events, and not scored: z.wav",
     ]
+
+
+def test_events_behind_the_end_of_a_recording(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(4 * 4000), 4000)
+    late = {"a.wav": [Event(30.0, 31.0, "dog", 0.9)]}
+    assert evaluate(late, {"a.wav": []}, tmp_path, "--json")["unmatched"]["behind_end"] == ["a.wav"]
+    assert "1 recording with events that begin after its end" in evaluate(late, {}, tmp_path)[-1]
 
 
 def test_a_label_called_all(tmp_path):
