@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..events import Event, check_event
 from .columns import number
@@ -93,7 +93,8 @@ def apply_corrections(events: Sequence[Event], corrections: Sequence[Correction]
 
     An event that was kept or added replaces the same event of the table, or is added if the
     table lacks it. An event that was rejected is removed. Two events count as the same if they
-    have the same label and an intersection over union of at least 0.5.
+    have the same label and an intersection over union of at least 0.5. Of several decisions about
+    the same found event, as in tables that were exported one after the other, the last counts.
 
     Parameters
     ----------
@@ -119,7 +120,12 @@ def apply_corrections(events: Sequence[Event], corrections: Sequence[Correction]
     """
     left = list(events)
     joined, undecided = [], []
-    for event, decision, was in corrections:
+    latest: dict[Any, Correction] = {}
+    for correction in corrections:
+        found = (correction.was or correction.event)[:3]
+        if correction.decision or found not in latest:
+            latest[found] = correction
+    for event, decision, was in latest.values():
         same = [other for other in left if _same(other, was or event)]
         if decision == "":
             undecided += [] if same else [event]

@@ -55,6 +55,18 @@ def test_what_becomes_of_each_decision(tmp_path):
     assert undecided == [Event(12.0, 13.0, "dog", 0.6)]
 
 
+@pytest.mark.parametrize(
+    ("decisions", "kept"),
+    [(("keep", "keep"), True), (("keep", "reject"), False), (("reject", "", "keep", ""), True)],
+)
+def test_the_last_decision_counts(decisions, kept):
+    found = Event(1.0, 2.0, "dog", 0.9)
+    given = [Correction(found._replace(offset=2.1), decision, found) for decision in decisions]
+    expected = [Event(1.0, 2.1, "dog")] if kept else []
+    for table in ([], [Event(1.0, 2.0, "dog")]):
+        assert apply_corrections(table, given) == (expected, [])
+
+
 def test_neighbors_of_an_event_are_not_the_event():
     found = Event(1.0, 2.0, "dog", 0.9)
     rejected = [Correction(found, "reject", found)]
