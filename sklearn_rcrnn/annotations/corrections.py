@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..events import Event, check_event
-from .columns import number
+from .columns import number, seconds
 from .delimited import records_of
 from .rows import REJECTED
 from .tables import text_of
@@ -143,14 +143,15 @@ def _same(first: Event, second: Event) -> bool:
 
 
 def _correction(row: Mapping[str, str], comma: bool, where: str) -> Correction:
-    if row["decision"] not in DECISIONS:
+    decision = row["decision"].lower()
+    if decision not in DECISIONS:
         raise ValueError(
             f"{where}: the decision is {row['decision']!r}; expected keep, add, reject, or nothing"
         )
     score = _number(row.get("score") or "1", "score", comma, where)
     event = _event(row, "", score, comma, where)
     was = _event(row, "was_", score, comma, where) if row.get("was_onset") else None
-    return Correction(event, row["decision"], was)
+    return Correction(event, decision, was)
 
 
 def _event(row: Mapping[str, str], prefix: str, score: float, comma: bool, where: str) -> Event:
@@ -166,6 +167,6 @@ def _event(row: Mapping[str, str], prefix: str, score: float, comma: bool, where
 
 def _number(text: str, name: str, comma: bool, where: str) -> float:
     try:
-        return number(text, comma)
+        return number(text, comma) if name == "score" else seconds(text, comma)
     except ValueError as error:
         raise ValueError(f"{where}: {name} must be a number; got {text!r}") from error

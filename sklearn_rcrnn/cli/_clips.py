@@ -89,10 +89,15 @@ def read_clips(
     events = read_events(table, columns=columns)
     matched = matching_names(events, usable)
     y = [[] if name is None else events[name] for name in matched]
-    y = _audible(durations, y, table, log)
     undecided: list[list[Event]] = [[] for _ in usable]
     if corrections is not None:
+        n_before = sum(map(len, y))
         y, undecided = _corrected(usable, y, corrections, log)
+        if n_before and not any(y):
+            raise ValueError(
+                f"{corrections} rejects all {n_before} events of {table}: there is nothing to learn"
+            )
+    y = _audible(durations, y, table, log)
     X, clips, groups = cut_recordings(
         usable, y, clip_length=length, empty_ratio=empty_ratio, random_state=seed
     )
@@ -179,6 +184,7 @@ def _corrected(
     """Apply corrections; return the events of each recording, and those still undecided."""
     from ..annotations import apply_corrections, read_corrections
     from ..annotations.recording_names import matching_names
+    from ..annotations.rows import alike_labels
 
     corrections = read_corrections(table)
     matched = matching_names(corrections, paths)
@@ -188,7 +194,10 @@ def _corrected(
         apply_corrections(own, [] if name is None else corrections[name])
         for own, name in zip(y, matched, strict=True)
     ]
-    return [c.events for c in corrected], [c.undecided for c in corrected]
+    events = [c.events for c in corrected]
+    if alike := alike_labels(event.label for own in events for event in own):
+        log.say("warning", f"labels differ only by case or form after corrections: {some(alike)}")
+    return events, [c.undecided for c in corrected]
 
 
 def new_pipeline(epochs: int, seed: int, jobs: int, start: str, **params: Any) -> Any:

@@ -55,6 +55,11 @@ def test_what_becomes_of_each_decision(tmp_path):
     assert undecided == [Event(12.0, 13.0, "dog", 0.6)]
 
 
+def test_as_people_type_them(tmp_path):
+    (own,) = corrections(tmp_path, "a.wav,0:00:01,0:00:02.5,dog,1, Keep ,,,")["a.wav"]
+    assert own == (Event(1.0, 2.5, "dog"), "keep", None)
+
+
 @pytest.mark.parametrize(
     ("decisions", "kept"),
     [(("keep", "keep"), True), (("keep", "reject"), False), (("reject", "", "keep", ""), True)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import soundfile
 
 from sklearn_rcrnn import Event
@@ -42,3 +43,36 @@ def test_clips_after_corrections(tmp_path, capsys):
     said = capsys.readouterr().err
     assert "1 clip left out: undecided events" in said
     assert "no recording for the corrections of b.wav" in said
+
+
+def corrected(folder, *rows):
+    """The events of a recording of 40 s, whose table has a dog at 2 s, after corrections."""
+    soundfile.write(folder / "a.wav", np.random.default_rng(0).normal(size=40 * 800) * 0.1, 800)
+    (folder / "events.csv").write_text("file,onset,offset,label\na.wav,2,3,dog\n")
+    header = "file,onset,offset,label,decision"
+    (folder / "corrections.csv").write_text("\n".join([header, *rows]))
+    return read_clips(
+        folder / "a.wav",
+        folder / "events.csv",
+        length=10.0,
+        empty_ratio=1.0,
+        seed=0,
+        log=Log(False, False),
+        corrections=folder / "corrections.csv",
+    ).events
+
+
+def test_corrections_behind_the_end(tmp_path, capsys):
+    rows = ["a.wav,39,41,dog,add", "a.wav,50,51,dog,add"]
+    assert corrected(tmp_path, *rows) == [[Event(2, 3, "dog"), Event(39, 40, "dog")]]
+    assert "a.wav ends at 40.00 s, before" in capsys.readouterr().err
+
+
+def test_nothing_is_left(tmp_path):
+    with pytest.raises(ValueError, match=r"corrections.csv rejects all 1 events of .*events.csv"):
+        corrected(tmp_path, "a.wav,2,3,dog,reject")
+
+
+def test_a_label_in_another_case(tmp_path, capsys):
+    corrected(tmp_path, "a.wav,5,6,Dog,add")
+    assert "differ only by case or form after corrections: Dog, dog" in capsys.readouterr().err
