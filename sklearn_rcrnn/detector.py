@@ -53,9 +53,10 @@ class RCRNNDetector(RegionPredictions, EventDetector):
         ``extractor="cnn"`` the latter makes the R-FCN of the paper's Table 4.
     extractor : {"crnn_bigru", "crnn_gru", "cnn", "precomputed"} or torch.nn.Module, \
 default="crnn_bigru"
-        The network that turns features into the feature map: one of Table 1,
-        ``"precomputed"`` when `X` holds the feature maps of a :class:`CRNNPretrainer`, or a
-        module of your own. A module has the integers ``n_channels`` and
+        The network that turns features into the feature map. The names stand for the network
+        of the paper's Table 1 with a bidirectional, a forward, or no recurrent layer, and
+        ``"precomputed"`` for none, when `X` holds the feature maps of a
+        :class:`CRNNPretrainer`. A module of your own has the integers ``n_channels`` and
         ``frames_per_step``. It is called with features of shape (n_clips, n_frames,
         n_bands) and the lengths of the clips in frames, an int64 Tensor or None, and
         returns a feature map of shape (n_clips, ceil(n_frames / frames_per_step),

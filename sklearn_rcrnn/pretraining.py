@@ -49,9 +49,8 @@ class CRNNPretrainer(
     ----------
     gru_units : int, default=50
         The paper's U: units of the recurrent layer in each direction.
-    extractor : {"crnn_bigru", "crnn_gru", "cnn"} or torch.nn.Module, default="crnn_bigru"
-        The network of Table 1, with a bidirectional, a forward, or no recurrent layer; or a
-        module of your own, as for :class:`RCRNNDetector`.
+    extractor : str or torch.nn.Module, default="crnn_bigru"
+        An extractor as for :class:`RCRNNDetector`, other than ``"precomputed"``.
     normalization : "auto", float or "training", default="auto"
         How the features are normalized, as for :class:`RCRNNDetector`.
     frame_shift : float, default=1024 / 44100
@@ -60,7 +59,7 @@ class CRNNPretrainer(
         Largest number of epochs.
     lr : float, default=1e-3
         Learning rate of Adam.
-    lr_schedule : {"constant", "one_cycle"}, default="constant"
+    lr_schedule : str, default="constant"
         Schedule of the learning rate, as for :class:`RCRNNDetector`; a cycle needs
         ``patience=None``.
     augmentation : callable, default=None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_rcrnn import LFBETransformer
+from sklearn_rcrnn import LFBETransformer, load
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks" / "accuracy"))
 
@@ -17,6 +17,7 @@ import bank as bank_module
 import bank_index
 import mixture_plans
 import mixtures
+import train_weights
 from bank import Bank, Sound
 
 RATE = 44100
@@ -167,3 +168,25 @@ def test_quiet_ends_are_cut():
     samples = np.full(RATE, 1e-3, np.float32)
     samples[RATE // 4 : RATE // 2] = 0.5
     assert len(bank_module.tightened(samples)) == pytest.approx(RATE / 4, abs=2 * RATE / 100)
+
+
+def test_a_training_that_was_broken_off_goes_on(bank, tmp_path):
+    sizes = ("--gru-units", 2, "--dense-units", 4, "--batch-seconds", 15, "--pool", 4)
+    said = []
+
+    def trained(minutes):
+        args = ("rare-events", *sizes, "--device", "cpu", "--minutes", minutes, "--work", tmp_path)
+        args = train_weights.parse_args([str(arg) for arg in args])
+        file = train_weights.train(args, bank, None, said.append)
+        return torch.load(file)
+
+    first = trained(0.02)
+    assert first["labels"] == ["high", "low"]
+    assert trained(0.02)["steps"] == first["steps"]  # the time is over
+    second = trained(first["minutes"] + 0.01)
+    assert second["steps"] > first["steps"] > 0
+    assert second["minutes"] > first["minutes"] + 0.01
+    assert said[-1].startswith(f"rare-events: {second['steps']} steps in ")
+    assert not all(second["weights"][k].equal(v) for k, v in first["weights"].items())
+    train_weights.export(tmp_path / "rare-events.pt", tmp_path / "model")
+    assert load(tmp_path / "model")[-1].classes_.tolist() == ["high", "low"]

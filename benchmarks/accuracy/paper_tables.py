@@ -244,7 +244,7 @@ def predictions(estimator, X, label):
     )
 
 
-def run_cell(args, target, seed, estimator, data, checkpoint):
+def run_cell(args, target, estimator, data, checkpoint):
     """Train, choose thresholds on held-out recordings, score each class on devtest."""
     started = time.time()
     train = of_class(data["train"], target)
@@ -372,7 +372,7 @@ def main() -> None:
         if not path.exists():
             checkpoint = args.work / "checkpoints" / known_as
             data = load_data(seed, settings)
-            cell = run_cell(args, target, seed, estimator, data=data, checkpoint=checkpoint)
+            cell = run_cell(args, target, estimator, data, checkpoint)
             path.write_text(json.dumps({"system": name, **cell}, indent=2))
             shutil.rmtree(checkpoint, ignore_errors=True)
             print(f"  {name}, {target}, seed {seed}: {cell['minutes']} min", flush=True)

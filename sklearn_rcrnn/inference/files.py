@@ -138,7 +138,7 @@ def detect_files(
         output.check(recordings)
     run = _Run(estimator, recordings, output, claims, progress)
     outcomes = run.outcomes(n_jobs, client)
-    return _in_order(outcomes, len(recordings)) if ordered else (o for _, o in outcomes)
+    return _in_order(outcomes) if ordered else (o for _, o in outcomes)
 
 
 class _Run:
@@ -327,7 +327,7 @@ class _Run:
             self.progress(self.summary)
 
 
-def _in_order(outcomes: Iterator[tuple[int, Outcome]], n: int) -> Iterator[Outcome]:
+def _in_order(outcomes: Iterator[tuple[int, Outcome]]) -> Iterator[Outcome]:
     early: dict[int, Outcome] = {}
     due = 0
     for place, outcome in outcomes:

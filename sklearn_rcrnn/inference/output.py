@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from .._utils.text import counted
 from ..annotations.tables import suffix_of, write_events
 from ..events import Event
 from .settings import differences, settings_id
@@ -244,8 +243,3 @@ def table_keys(files: Sequence[Path], root: str | os.PathLike[str] | None, what:
             )
         seen[key] = file
     return list(seen)
-
-
-def skipped_text(n: int) -> str:
-    """Write a text that tells the user why recordings were passed over."""
-    return f"{counted(n, 'recording')} passed over: done by this model and settings (--overwrite)"

@@ -48,8 +48,8 @@ class RCRNN(nn.Module):
         Bands of the features, or channels of the feature map with
         ``extractor="precomputed"``.
     n_classes : int
-    extractor : {"crnn_bigru", "crnn_gru", "cnn", "precomputed"} or torch.nn.Module
-        See :func:`~sklearn_rcrnn.nn.crnn.make_extractor` for what a module must have.
+    extractor : str or torch.nn.Module
+        As for :func:`~sklearn_rcrnn.nn.crnn.make_extractor`.
     gru_units, dense_units : int, default=50, 128
         U and M of the paper.
     anchor_sizes : sequence of float, default=(1, 2, 4, 8, 16, 32)
@@ -60,8 +60,8 @@ class RCRNN(nn.Module):
         IoU above which the proposal of lower objectness is dropped.
     freeze_extractor : bool, default=False
         Keep the extractor as it is, its batch statistics included.
-    head : {"dense", "position_sensitive"}, default="dense"
-        The final classifier of the paper, or that of R-FCN.
+    head : str, default="dense"
+        The final classifier, a key of ``HEADS``.
     recipe : Recipe, default=None
         None takes the paper's.
     context : int, default=None
