@@ -23,8 +23,9 @@ print(*y[:3], sep="\n")
 # %%
 # A pipeline from recordings to events
 # ------------------------------------
-# Small features and layers, so that it trains in half a minute on one core. The learning rate
-# rises and falls within the epochs given, and no early stopping is needed.
+# Small features and layers, so that it trains from random weights in half a minute on one core.
+# For recordings of your own take ``make_rcrnn_pipeline(start="general")`` instead: it brings
+# features and sizes along, and weights that know other sounds.
 
 pipe = make_rcrnn_pipeline(
     sample_rate=16000,

@@ -46,7 +46,8 @@ print(len(rows) - 1, "rows in the table,", sum(map(len, truth)), "events in the 
 # -----
 # ``rcrnn train night/ events.csv -o first`` does this and more: it holds recordings out, chooses
 # thresholds and writes a card. Long recordings are cut into clips of ten seconds. The training
-# begins with weights that have heard other sounds, so that a minute is enough.
+# begins with weights that know cries and breaking glass from elsewhere, so that a minute is
+# enough; for other sounds give ``start="general"`` and more epochs.
 
 from sklearn_rcrnn import make_rcrnn_pipeline
 from sklearn_rcrnn.annotations import match_files, read_events

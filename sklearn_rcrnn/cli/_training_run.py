@@ -40,10 +40,20 @@ def _read_config(ctx: typer.Context, path: Path | None) -> Path | None:
     return path
 
 
+def after_config(ctx: typer.Context, values: list[str] | None) -> list[str] | None:
+    """Texts of a repeatable option behind those of the file, which they add to or change."""
+    given = (ctx.default_map or {}).get("param")
+    source = ctx.get_parameter_source("param")
+    if not values or not given or source is None or source.name != "COMMANDLINE":
+        return values
+    return [*given, *values]
+
+
 Config = Annotated[
     Path | None,
     typer.Option(
-        help=f"YAML file of options, such as {SETTINGS} of a model; the command line goes first.",
+        help=f"YAML file of options, such as {SETTINGS} of a model; the command line goes first, "
+        "and adds to its --param.",
         callback=_read_config,
         is_eager=True,
     ),

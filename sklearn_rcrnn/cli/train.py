@@ -36,6 +36,7 @@ from ._training_run import (
     Overwrite,
     Resume,
     Workplace,
+    after_config,
     epoch_log,
     set_params,
     settings_of,
@@ -80,7 +81,10 @@ def train(
     param: Annotated[
         list[str] | None,
         typer.Option(
-            "--param", "-p", help="A parameter of RCRNNDetector, or of the features as lfbe__..."
+            "--param",
+            "-p",
+            callback=after_config,
+            help="A parameter of RCRNNDetector, or of the features as lfbe__...",
         ),
     ] = None,
     seed: Seed = 0,

@@ -28,7 +28,7 @@ from ._clips import (
 )
 from ._columns import Columns, with_columns
 from ._common import JsonLogs, Log, Quiet, app, check_output, fail
-from ._training_run import Config, Lr, parameter_name, parse_values, set_params
+from ._training_run import Config, Lr, after_config, parameter_name, parse_values, set_params
 
 
 class Search(str, Enum):
@@ -48,6 +48,7 @@ def tune(
         typer.Option(
             "--param",
             "-p",
+            callback=after_config,
             help="A parameter of RCRNNDetector, or of the features as lfbe__..., and values.",
         ),
     ],

@@ -8,21 +8,32 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Annotated
 
 import numpy as np
 import pytest
 import soundfile
+import typer
 import yaml
 from sklearn.base import BaseEstimator, clone
 from skorch.callbacks import Callback
 from small_runs import RCRNN, rcrnn
+from typer.testing import CliRunner
 
 from sklearn_rcrnn import ClipStream, Event, load, make_rcrnn_pipeline, save
 from sklearn_rcrnn.cli._advice import advice_on
 from sklearn_rcrnn.cli._clips import Clips
 from sklearn_rcrnn.cli._folds import FreshClipsDetector
 from sklearn_rcrnn.cli._material import go_on
-from sklearn_rcrnn.cli._training_run import Workplace, parameter_name, parse_values, set_params
+from sklearn_rcrnn.cli._training_run import (
+    Config,
+    Workplace,
+    after_config,
+    parameter_name,
+    parse_values,
+    set_params,
+    settings_of,
+)
 from sklearn_rcrnn.datasets import cut_recordings, make_rare_events
 from sklearn_rcrnn.evaluation import detection_summary
 
@@ -143,6 +154,28 @@ def test_errors_come_before_the_training(material, tmp_path):
     assert out.exit_code == 2
     assert "epoch, which is no option" in " ".join(out.stderr.split())
     assert time.monotonic() - started < 60
+
+
+def test_parameters_of_the_command_line_add_to_those_of_the_file(tmp_path):
+    """What a file says of other parameters is not forgotten."""
+    seen = []
+    other = typer.Typer()
+
+    @other.command()
+    def run(
+        ctx: typer.Context,
+        param: Annotated[list[str], typer.Option("--param", "-p", callback=after_config)],
+        config: Config = None,
+    ):
+        seen.append(settings_of(ctx)["param"])
+
+    file = tmp_path / "settings.yaml"
+    file.write_text("param: [gru_units=4, dense_units=8]\n")
+    for given in ([], ["-p", "gru_units=6"]):
+        assert CliRunner().invoke(other, ["--config", str(file), *given]).exit_code == 0
+    assert CliRunner().invoke(other, ["-p", "lr=1"]).exit_code == 0
+    of_file = ["gru_units=4", "dense_units=8"]
+    assert seen == [of_file, [*of_file, "gru_units=6"], ["lr=1"]]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for another process")
