@@ -23,7 +23,7 @@ from .columns import (
     number,
     seconds,
 )
-from .rows import HEADER, REJECTED, Format, Row, in_one_line, lines_of
+from .rows import HEADER, REJECTED, Format, Row, in_one_line, lines_of, times_text
 
 # A spreadsheet takes text that begins with one of these for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -268,8 +268,8 @@ def _write_csv(file: TextIO, events: Mapping[str, Sequence[Event]], safe: bool =
     file.write(",".join(HEADER) + "\n")
     for name, own in events.items():
         for event in own:
-            times = f"{event.onset:.3f},{event.offset:.3f}"
-            file.write(f"{text(name)},{times},{text(event.label)},{event.score:.3f}\n")
+            times = times_text(event.onset, event.offset)
+            file.write(f"{text(name)},{','.join(times)},{text(event.label)},{event.score:.3f}\n")
         if not own:
             file.write(f"{text(name)},,,,\n")
 
@@ -284,7 +284,7 @@ def _write_tsv(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
         in_one_line(name, "tsv", "name")
         for event in own:
             label = in_one_line(event.label, "tsv")
-            times = f"{event.onset:.3f}\t{event.offset:.3f}"
+            times = "\t".join(times_text(event.onset, event.offset))
             file.write(f"{name}\t{times}\t{label}\t{event.score:.3f}\n")
         if not own:
             file.write(f"{name}\t\t\t\t\n")
@@ -309,7 +309,8 @@ def _write_raven(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
                 f"{name}: the label {label!r} means in selection tables that there is no event; "
                 "rename the label, or write csv"
             )
-        times = f"{starts[name] + event.onset:.6f}\t{starts[name] + event.offset:.6f}"
+        start = starts[name]
+        times = "\t".join(times_text(start + event.onset, start + event.offset, digits=6))
         # Raven needs a box; as events have no frequencies, it spans the audible range.
         box = f"{i}\tSpectrogram 1\t1\t{times}\t0\t20000"
         place = name

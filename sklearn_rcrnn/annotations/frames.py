@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._utils.optional import need
+from .._utils.text import some
 from ..events import Event
 from .columns import columns_of
 from .delimited import Views, row_of
-from .rows import HEADER, event_of, order
+from .rows import HEADER, alike_labels, event_of, order
 
 if TYPE_CHECKING:
     import pandas
@@ -67,7 +69,8 @@ def events_from_frame(frame: pandas.DataFrame) -> dict[str, list[Event]]:
     Raises
     ------
     ValueError
-        If a column is missing or a row is malformed; the message names the index of the row.
+        If a column is missing or there twice, or a row is malformed; the message names the index
+        of the row.
 
     Examples
     --------
@@ -87,6 +90,11 @@ def events_from_frame(frame: pandas.DataFrame) -> dict[str, list[Event]]:
             f"The frame lacks the column(s) {', '.join(missing)}; it has "
             f"{', '.join(map(str, frame.columns))}"
         )
+    if twice := [name for own in columns.values() for name in own if header.count(name) > 1]:
+        raise ValueError(
+            f"The frame has the column {twice[0]!r} {header.count(twice[0])} times: rename the "
+            "others"
+        )
     part = frame[[name for names in columns.values() for name in names]]
     present = part.astype(object).where(part.notna(), None)
     events: dict[str, list[Event]] = {}
@@ -102,6 +110,12 @@ def events_from_frame(frame: pandas.DataFrame) -> dict[str, list[Event]]:
         if row.values is not None and views.is_new(row, record, columns):
             onset, offset, label, *score = row.values
             own.append(event_of((onset, offset, _whole(label), *score), where))
+    if alike := alike_labels(event.label for own in events.values() for event in own):
+        warnings.warn(
+            "labels of the frame differ only by case or form, and count as different: "
+            f"{some(alike)}",
+            stacklevel=2,
+        )
     return {name: sorted(own, key=order) for name, own in events.items()}
 
 

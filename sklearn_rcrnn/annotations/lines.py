@@ -8,7 +8,7 @@ from typing import TextIO
 
 from ..events import Event
 from .columns import Given, number
-from .rows import Format, Row, in_one_line, lines_of
+from .rows import Format, Row, in_one_line, lines_of, times_text
 
 # Number of rows that are looked at to recognize a format.
 _SEEN = 50
@@ -51,7 +51,8 @@ def _write_audacity(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None
     for own in events.values():
         for event in own:
             label = in_one_line(event.label, "audacity")
-            file.write(f"{event.onset:.6f}\t{event.offset:.6f}\t{label}\n")
+            times = "\t".join(times_text(event.onset, event.offset, digits=6))
+            file.write(f"{times}\t{label}\n")
 
 
 def _is_audacity(name: str, text: str) -> bool:
@@ -74,7 +75,8 @@ def _write_dcase(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
         in_one_line(name, "dcase", "name")
         for event in own:
             label = in_one_line(event.label, "dcase")
-            file.write(f"{name}\t{event.onset:.3f}\t{event.offset:.3f}\t{label}\n")
+            times = "\t".join(times_text(event.onset, event.offset))
+            file.write(f"{name}\t{times}\t{label}\n")
         if not own:
             file.write(f"{name}\n")
 

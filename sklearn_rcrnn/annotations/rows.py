@@ -111,6 +111,16 @@ def event_of(fields: tuple[Any, ...], where: str) -> Event:
     return check_event((*times, text, *scores), where)
 
 
+def times_text(onset: float, offset: float, digits: int = 3) -> tuple[str, str]:
+    """Return times with so many digits, or with all where an event would lose its length.
+
+    >>> times_text(1.0, 2.5), times_text(1.0001, 1.0004)
+    (('1.000', '2.500'), ('1.0001', '1.0004'))
+    """
+    first, second = f"{onset:.{digits}f}", f"{offset:.{digits}f}"
+    return (first, second) if first != second else (repr(float(onset)), repr(float(offset)))
+
+
 def alike_labels(labels: Iterable[Label]) -> list[str]:
     """Return the labels that another one is like but for case, or for the form of accents."""
     forms: dict[str, set[str]] = {}

@@ -13,7 +13,7 @@ from typing import Literal
 
 from .._utils.files import complete, files_in, printable
 from .._utils.text import some
-from ..events import Event
+from ..events import Event, check_event
 from .columns import Given
 from .formats import format_named, guess_format, suffixes
 from .rows import REJECTED, alike_labels, event_of, order
@@ -281,7 +281,11 @@ def format_events(events: Mapping[str, Sequence[Event]], format: str = "csv") ->
     if chosen.write is None:
         raise ValueError(f"Tables of the format {format} can be read, but not written")
     text = io.StringIO()
-    chosen.write(text, {printable(name): own for name, own in events.items()})
+    checked = {
+        printable(name): [e if isinstance(e, Event) else check_event(e, str(name)) for e in own]
+        for name, own in events.items()
+    }
+    chosen.write(text, checked)
     return text.getvalue()
 
 

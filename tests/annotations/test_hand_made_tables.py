@@ -8,7 +8,14 @@ import warnings
 import pytest
 
 from sklearn_rcrnn import Event
-from sklearn_rcrnn.annotations import match_files, read_corrections, read_events
+from sklearn_rcrnn.annotations import (
+    events_from_frame,
+    format_events,
+    match_files,
+    read_corrections,
+    read_events,
+    write_events,
+)
 
 DOG = Event(1.0, 2.5, "dog")
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
@@ -77,6 +84,24 @@ def test_labels_that_look_alike(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         read(tmp_path, ["a.wav,1,2,dog ", "a.wav,3,4,dog", "a.wav,5,6,1", "a.wav,7,8,1.0"])
+
+
+def test_frames_alike():
+    pandas = pytest.importorskip("pandas")
+    columns = ["file", "onset", "offset", "label"]
+    rows = [["a.wav", "0:00:01", 2.5, "dog"], ["a.wav", 3, 4, "Dog"]]
+    with pytest.warns(UserWarning, match="differ only by case or form.*: Dog, dog"):
+        assert events_from_frame(pandas.DataFrame(rows, columns=columns))["a.wav"][0] == DOG
+    with pytest.raises(ValueError, match="the column 'label' 2 times"):
+        events_from_frame(pandas.DataFrame([[*rows[0], "cat"]], columns=[*columns, "label"]))
+
+
+def test_an_event_of_less_than_a_millisecond_is_still_one(tmp_path):
+    event = Event(1.0001, 1.0004, "click")
+    for format in ("csv", "tsv", "dcase", "audacity", "raven", "jsonl"):
+        write_events({"t": [event]}, tmp_path / "t.txt", format)
+        assert read_events(tmp_path / "t.txt", format) == {"t": [event]}
+    assert format_events({"t": [(1.0, 2.0, "dog")]}).endswith("\nt,1.000,2.000,dog,1.000\n")
 
 
 def test_repeated_rows(tmp_path):
