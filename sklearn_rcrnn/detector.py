@@ -24,7 +24,7 @@ from .postprocessing import Seconds
 from .pretraining import CRNNPretrainer
 from .training.augmentation import Augmentation
 from .training.fit_arguments import TrainingData
-from .training.initial_weights import copy_weights, fit_pretrainer
+from .training.initial_weights import copy_weights, fit_pretrainer, has_other_labels
 from .training.parameters import (
     ClassWeight,
     LRSchedule,
@@ -32,6 +32,9 @@ from .training.parameters import (
     Precision,
     TrainingParameters,
 )
+
+# Times `lr`: the rate of layers that start anew behind those that know other labels already.
+_NEW_LABELS_LR = 5.0
 
 
 class RCRNNDetector(RegionPredictions, EventDetector):
@@ -123,7 +126,8 @@ default="crnn_bigru"
         Number of epochs; with `patience`, the largest number.
     lr : float, default=1e-3
         Learning rate of Adam; of a cycle, the highest one. The paper has 1e-5 after
-        pre-training.
+        pre-training. After a warm start from a detector of other labels, the layers that
+        tell labels apart, which start anew, have five times this rate.
     lr_schedule : {"constant", "one_cycle"}, default="one_cycle"
         ``"one_cycle"`` warms up over a tenth of the steps and then falls to nearly zero by
         `max_epochs`, where the best weights are.
@@ -372,7 +376,11 @@ default="crnn_bigru"
         self._set_normalization(network, data.clips, measure=self.pretrainer_ is None)
 
     def _optimizer_params(self) -> dict[str, Any]:
-        """Give the extractor a learning rate of its own."""
-        if self.extractor_lr is None:
-            return {}
-        return {"optimizer__param_groups": [("extractor.*", {"lr": self.extractor_lr})]}
+        """Give the extractor, and layers that start anew, learning rates of their own."""
+        rates: dict[str, float] = {}
+        if self.extractor_lr is not None:
+            rates["extractor"] = self.extractor_lr
+        if has_other_labels(self.pretrainer, self.classes_.tolist()):
+            rates |= dict.fromkeys(RCRNN.label_layers, _NEW_LABELS_LR * self.lr)
+        groups = [(f"{name}.*", {"lr": rate}) for name, rate in rates.items()]
+        return {"optimizer__param_groups": groups} if groups else {}

@@ -74,6 +74,9 @@ class RCRNN(nn.Module):
         Frames of the features in a step of the feature map.
     """
 
+    # The layers whose weights belong to the labels, with any head.
+    label_layers = ("head.classes", "head.regression", "head.maps", "step_classifier")
+
     def __init__(
         self,
         n_inputs: int,

@@ -90,6 +90,17 @@ def fit_pretrainer(
     return fitted
 
 
+def has_other_labels(pretrainer: Any, labels: list[Label]) -> bool:
+    """Tell whether a warm start comes from a fitted detector of other labels.
+
+    The layers that tell labels apart then start anew behind layers that know other sounds.
+    """
+    fitted: Any = pretrainer.estimator if isinstance(pretrainer, FrozenEstimator) else None
+    # A pre-trainer gives the extractor alone: everything behind it starts anew.
+    known = hasattr(fitted, "predict_candidates") and hasattr(fitted, "classes_")
+    return known and fitted.classes_.tolist() != labels
+
+
 def copy_weights(network: RCRNN, source: NetworkEstimator, labels: list[Label]) -> None:
     """Copy the weights of a fitted estimator into a network, as far as they fit.
 

@@ -6,8 +6,10 @@ import copy
 
 import pytest
 import torch
+from sklearn.frozen import FrozenEstimator
 
-from sklearn_rcrnn import CRNNPretrainer, Recipe
+from sklearn_rcrnn import CRNNPretrainer, RCRNNDetector, Recipe
+from sklearn_rcrnn.nn.losses import LabelLinear
 from sklearn_rcrnn.nn.rcrnn import RCRNN
 from sklearn_rcrnn.training.initial_weights import cached_fit, copy_weights
 
@@ -61,6 +63,37 @@ def test_layers_of_another_size_start_anew():
     taken = layers_taken(target, source)
     assert "rpn.window" in taken
     assert not taken & {"rpn.objectness", "rpn.regression"}
+
+
+@pytest.mark.parametrize("head", ["dense", "position_sensitive"])
+def test_the_network_names_the_layers_of_its_labels(head):
+    layers = network(head).named_modules()
+    found = {name for name, layer in layers if isinstance(layer, LabelLinear)}
+    assert found == PER_LABEL[head]
+    assert found <= set(RCRNN.label_layers)
+
+
+def test_layers_that_start_anew_behind_known_ones_learn_faster(features):
+    X, y = features
+    others = [[(*event[:2], "other") for event in own] for own in y]
+    params = {"gru_units": 4, "dense_units": 8, "max_epochs": 1, "random_state": 0, "lr": 1e-4}
+    start = RCRNNDetector(**params).fit(X, others)
+    detector = RCRNNDetector(**params, lr_schedule="constant", pretrainer=FrozenEstimator(start))
+    new, rest = rates(detector.fit(X, y))
+    assert new == (5e-4, {"head.classes", "head.regression", "step_classifier"})
+    assert rest[0] == 1e-4
+    ((rate, layers),) = rates(detector.fit(X, others))
+    assert rate == 1e-4
+    assert "head.classes" in layers
+
+
+def rates(detector):
+    """Learning rate and layers of each group of the optimizer, the highest rate first."""
+    names = {w: n.rpartition(".")[0] for n, w in detector.net_.module_.named_parameters()}
+    groups: dict[float, set[str]] = {}
+    for group in detector.net_.optimizer_.param_groups:
+        groups.setdefault(group["lr"], set()).update(names[w] for w in group["params"])
+    return sorted(groups.items(), reverse=True)
 
 
 class Halves(torch.nn.Module):
