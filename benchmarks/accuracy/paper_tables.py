@@ -325,11 +325,10 @@ def data_loader(args):
     presence = 0.8 if args.minutes else 0.99
 
     def to_learn_from(presence, seed, settings):
-        where = (split, "fit", args.train_clips, presence)
+        mixed = {"n_clips": args.train_clips, "presence": presence, "seed": seed}
         if args.minutes:
-            length = args.mixture_length
-            return all_different(*where, seed=seed, settings=settings, length=length)
-        return as_in_the_challenge(*where, seed=seed, settings=settings, jobs=args.jobs)
+            return all_different(split, **mixed, settings=settings, length=args.mixture_length)
+        return as_in_the_challenge(split, "fit", **mixed, settings=settings, jobs=args.jobs)
 
     def load_data(seed, settings):
         fixed = {"settings": settings, "jobs": args.jobs}

@@ -64,10 +64,16 @@ def loader(report, args):
     with tempfile.TemporaryDirectory() as folder:
         stream = FreshMixtures(_source_material(Path(folder)), mixture_length=10)
     stream = LFBETransformer().transform(stream)
-    features, y = clips(16, frames=430)
+    features, y = clips(args.clips, frames=430)
     step = training_step(fitted(features, y, precision="float32"), features, y)
-    mine, theirs = interleaved([lambda: [stream.draw(1, i) for i in range(16)], step], args.repeats)
-    report.row("16 fresh mixtures of 10 s, one process", mine, theirs, "training step", 1)
+
+    def draw():
+        return [stream.draw(1, i) for i in range(args.clips)]
+
+    mine, theirs = interleaved([draw, step], args.repeats)
+    report.row(
+        f"{args.clips} fresh mixtures of 10 s, one process", mine, theirs, "training step", 1
+    )
 
 
 def _source_material(folder):
