@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import zipfile
 from os import PathLike
 from pathlib import Path
@@ -16,6 +17,8 @@ _ZENODO = "https://zenodo.org/record/{record}/files/"
 
 # A download is given up after this many attempts without any data.
 _TRIES = 3
+# Seconds before another attempt when the server is busy.
+_PAUSE = 5.0
 # Size of a block in bytes; an incomplete block is dropped.
 _BLOCK = 1 << 14
 # File name without the name of the package, size in bytes, and MD5 sum.
@@ -172,14 +175,19 @@ def _fetch_all(part: _Part, progress: bool) -> None:
         try:
             _fetch_rest(part, have, progress)
         except requests.HTTPError as refused:
-            if refused.response.status_code != 416:
+            status = refused.response.status_code
+            if status == 429 or status >= 500:  # the server is busy
+                error = refused
+                time.sleep(_PAUSE)
+            elif status != 416:
                 raise
-            if from_scratch:  # the server has no more, so its file is too short
+            elif from_scratch:  # the server has no more, so its file is too short
                 break
-            # The file on the server is shorter than the part here, which must belong to another
-            # file.
-            from_scratch = True
-            part.path.unlink()
+            else:
+                # The file on the server is shorter than the part here, which must belong to
+                # another file.
+                from_scratch = True
+                part.path.unlink()
         except requests.RequestException as stopped:
             error = stopped
         # Trying again is worthwhile as long as any data arrives.

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from sklearn_rcrnn.datasets import (
+    fetch,
     fetch_dcase2017_rare,
     load_dcase2017_rare,
 )
@@ -23,6 +24,7 @@ class RangeHandler(http.server.SimpleHTTPRequestHandler):
     """A file server that honours range requests and notes them."""
 
     ranges: list
+    refused = 0
     most: int | None = None
     endless = False
     sent_all = False
@@ -32,6 +34,9 @@ class RangeHandler(http.server.SimpleHTTPRequestHandler):
         asked = self.headers.get("Range")
         type(self).ranges.append(asked)
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+        if len(self.ranges) <= self.refused:
+            self.send_error(503)
+            return
         if start >= len(data):
             self.send_error(416)
             return
@@ -118,6 +123,19 @@ class TestDownload:
         assert part.path.read_bytes() == data
         assert 3 < len(handler.ranges) < 10
         assert handler.ranges[1] != handler.ranges[2]
+
+    @pytest.mark.parametrize("refused", [2, 3])
+    def test_a_server_that_is_busy(self, refused, part, monkeypatch):
+        part, data, handler = part
+        monkeypatch.setattr(fetch, "_PAUSE", 0.0)
+        handler.refused = refused
+        part.path.write_bytes(data[:500])
+        if refused < 3:
+            _fetch_all(part, progress=False)
+            assert part.path.read_bytes() == data
+        else:
+            with pytest.raises(OSError, match=r"500 of 100000 bytes \(503 .*download goes on"):
+                _fetch_all(part, progress=False)
 
     def test_stops_at_the_known_size(self, part):
         part, _, handler = part
