@@ -146,7 +146,15 @@ def check_event_lists(
 def check_true_and_found(y_true: Any, y_pred: Any) -> tuple[list[list[Event]], list[list[Event]]]:
     """Check the true and the found events of the same clips, as :func:`check_event_lists` does."""
     true = check_event_lists(y_true, name="y_true")
-    return true, check_event_lists(y_pred, n_clips=len(true), name="y_pred")
+    found = check_event_lists(y_pred, n_clips=len(true), name="y_pred")
+    first, second = (next((e.label for clip in own for e in clip), None) for own in (true, found))
+    if None not in (first, second) and type(first) is not type(second):
+        raise TypeError(
+            f"Labels are {type(first).__name__} in y_true, such as {first!r}, and "
+            f"{type(second).__name__} in y_pred, such as {second!r}: none of them can be the same. "
+            "Tables have labels that are text"
+        )
+    return true, found
 
 
 def labels_of(clips: Iterable[Iterable[Event]]) -> list[Label]:

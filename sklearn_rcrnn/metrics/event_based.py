@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -133,6 +134,8 @@ def event_based_f_score(
     if zero_division == "warn":
         y_true, zero_division = check_event_lists(y_true, name="y_true"), 0.0
         warn_if_undefined(y_true, labels)
+    elif not isinstance(zero_division, Real):
+        raise ValueError(f'zero_division must be a number or "warn"; got {zero_division!r}')
     figure = partial(_f_score, zero_division=zero_division)
     return _scores((y_true, y_pred), criteria, average, labels, figure)
 
@@ -189,6 +192,7 @@ def matched_by_sed_eval(
     labels: Sequence[Label] | None,
 ) -> tuple[Any, dict[Label, str]]:
     """sed_eval's metrics of all clips, or None without labels; and its names of the labels."""
+    criteria.check()
     true, found = check_true_and_found(y_true, y_pred)
     wanted = labels_of([*true, *found]) if labels is None else list(labels)
     # sed_eval requires strings, so each label gets a name, distinct labels distinct ones.

@@ -24,6 +24,15 @@ class Criteria(NamedTuple):
     evaluate_offset: bool = False
     percentage_of_length: float = 0.5
 
+    def check(self) -> None:
+        """Raise ValueError for a tolerance that cannot be."""
+        if not self.t_collar >= 0:
+            raise ValueError(f"t_collar must be 0 or more seconds; got {self.t_collar!r}")
+        if not 0 <= self.percentage_of_length <= 1:
+            raise ValueError(
+                f"percentage_of_length must be between 0 and 1; got {self.percentage_of_length!r}"
+            )
+
 
 class Pairs(NamedTuple):
     """Places of the true and found events of a clip that belong together, one to one.
@@ -61,6 +70,7 @@ def pair_events(true: Sequence[Event], found: Sequence[Event], criteria: Criteri
     >>> pair_events(true, found, Criteria())
     Pairs(right=[], misplaced=[(0, 0)], confused=[(1, 1)])
     """
+    criteria.check()
     pairs = Pairs([], [], [])
     for ours, theirs in parts_apart(true, found, criteria):
         own = _pair([true[i] for i in ours], [found[j] for j in theirs], criteria)

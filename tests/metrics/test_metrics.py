@@ -161,6 +161,20 @@ def test_false_alarms_without_true_events():
         assert event_based_f_score(y_true, y_pred, zero_division="warn") == 0
 
 
+@pytest.mark.parametrize("function", [event_counts, event_based_error_rate, match_events])
+@pytest.mark.parametrize("t_collar", [np.nan, -0.1])
+def test_tolerances_that_cannot_be(function, t_collar):
+    with pytest.raises(ValueError, match="t_collar must be 0 or more"):
+        function([[(1, 2, "a")]], [[(1, 2, "a")]], t_collar=t_collar)
+
+
+def test_what_cannot_be_compared():
+    with pytest.raises(TypeError, match="int in y_true, such as 3, and str in y_pred, such as '3'"):
+        event_counts([[(1, 2, 3)]], [[(1, 2, "3")]])
+    with pytest.raises(ValueError, match="zero_division must be a number"):
+        event_based_f_score([[]], [[]], zero_division="zero")
+
+
 def test_score_without_warning_where_an_event_is_true(recwarn):
     assert event_based_f_score([[(1, 2, "a")]], [[]], zero_division="warn") == 0
     assert not recwarn.list
