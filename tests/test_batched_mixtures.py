@@ -144,7 +144,7 @@ def test_bandwidth_leaves_nothing_above(bank):
 
 
 @pytest.mark.parametrize(
-    ("licence", "permissive"),
+    ("license", "permissive"),
     [
         ("ODbL/DbCL", True),
         ("CC0/CC-BY per file (credits.md), pack CC BY-SA 4.0", True),
@@ -159,8 +159,8 @@ def test_bandwidth_leaves_nothing_above(bank):
         ("see repository", False),
     ],
 )
-def test_general_hears_permissive_licences_only(licence, permissive):
-    entry = bank_module.Entry(Path("x"), "bark", "source", licence, recording="x", segment=None)
+def test_general_hears_permissive_licenses_only(license, permissive):
+    entry = bank_module.Entry(Path("x"), "bark", "source", license, recording="x", segment=None)
     assert bank_module.is_permissive(entry) is permissive
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from synthetic_sounds import KINDS, RATE, synthesise
+from synthetic_sounds import KINDS, RATE, synthesize
 
 CLASSES = ("babycry", "glassbreak", "gunshot")
 # Licenses that allow training on the material for any purpose.
@@ -86,7 +86,7 @@ class Entry:
     path: Path
     kind: str
     source: str
-    licence: str
+    license: str
     recording: str
     segment: tuple[float, float] | None
 
@@ -105,7 +105,7 @@ def read_entries(root: str | Path, subset: str) -> list[Entry]:
             folder / name,
             kind,
             source=row["repository"],
-            licence=row["licence"],
+            license=row["licence"],
             recording=row["recording"],
             segment=segment,
         )
@@ -123,7 +123,7 @@ def read_entries(root: str | Path, subset: str) -> list[Entry]:
 
 def is_permissive(entry: Entry) -> bool:
     """Whether the license of a file lets anybody train on it for any purpose."""
-    return PERMISSIVE.match(entry.licence) is not None
+    return PERMISSIVE.match(entry.license) is not None
 
 
 def read_sound(entry: Entry) -> Sound:
@@ -169,7 +169,7 @@ def rare_events_bank(root: str | Path, *, without: Collection[Path] = (), seed: 
     without : collection of Path
         Files to leave out, of :func:`divide`.
     seed : int
-        Of what is synthesised.
+        Of what is synthesized.
     """
 
     def wanted(entry: Entry) -> bool:
@@ -180,7 +180,7 @@ def rare_events_bank(root: str | Path, *, without: Collection[Path] = (), seed: 
 
     bank = Bank(list(CLASSES))
     _read_into(bank, [entry for entry in _training_entries(root) if wanted(entry)])
-    _add_synthesised(bank, [k for k in KINDS if k != "jingle"], 20, seed)
+    _add_synthesized(bank, [k for k in KINDS if k != "jingle"], 20, seed)
     bank.backgrounds += crowds(bank, 12, seed)
     return bank
 
@@ -243,7 +243,7 @@ def general_bank(root: str | Path, *, seed: int = 0) -> Bank:
         ],
     )
     bank.sounds += list(rows_of(bank.sounds, 24, seed))
-    _add_synthesised(bank, list(KINDS), 40, seed)
+    _add_synthesized(bank, list(KINDS), 40, seed)
     bank.labels = sorted({sound.label for sound in bank.sounds})
     bank.backgrounds += crowds(bank, 50, seed)
     return bank
@@ -267,11 +267,11 @@ def _read_into(bank: Bank, entries: list[Entry]) -> None:
                 bank.backgrounds.append(found)
 
 
-def _add_synthesised(bank: Bank, kinds: Iterable[str], n: int, seed: int) -> None:
+def _add_synthesized(bank: Bank, kinds: Iterable[str], n: int, seed: int) -> None:
     for kind in kinds:
-        for i, samples in enumerate(synthesise(kind, n, seed)):
+        for i, samples in enumerate(synthesize(kind, n, seed)):
             bank.sounds.append(
-                Sound(tightened(samples), f"synth_{kind}", "synthesised", f"{kind}-{i}")
+                Sound(tightened(samples), f"synth_{kind}", "synthesized", f"{kind}-{i}")
             )
 
 

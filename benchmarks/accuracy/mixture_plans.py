@@ -153,15 +153,15 @@ class _Batch:
             "piece_first": starts,
             "piece_source": sources,
             "piece_gain": gains,
-            "piece_colour": rng.random(MOST_PIECES) < 0.5,
+            "piece_color": rng.random(MOST_PIECES) < 0.5,
             "under_source": np.array(
                 [index.background_starts[second], index.background_lengths[second]]
             ),
             "under_first": rng.integers(index.background_lengths[second]),
             "under_gain": under if n and rng.random() < 0.22 else 0.0,
             "joined": n > 1,
-            "colour_knots": draw_knots(self.rng, 2, 4.0),
-            "colour_cut": np.array([draw_cut(self.rng, 0.12), draw_cut(self.rng, 0.12)]),
+            "color_knots": draw_knots(self.rng, 2, 4.0),
+            "color_cut": np.array([draw_cut(self.rng, 0.12), draw_cut(self.rng, 0.12)]),
         }
 
     # What lies in a clip

@@ -74,7 +74,7 @@ class Mixer:
         mixture = self._record(mixture, p)
         if len(plan["codec_clip"]):
             self._encode(mixture, p)
-        mixture = self._digitise(mixture, p)
+        mixture = self._digitize(mixture, p)
         intervals = p["events"] / STEP_SECONDS
         return mixture, Targets(intervals, p["event_labels"], p["event_mask"])
 
@@ -97,7 +97,7 @@ class Mixer:
         size, start = p["under_source"][:, 1:], p["under_source"][:, :1]
         under = self.samples[(time + p["under_first"][:, None]) % size + start]
         background += p["under_gain"][:, None] * under
-        background = self._colour(background, p, plan, piece)
+        background = self._color(background, p, plan, piece)
         frequencies = _frequencies(n, self.device)
         noise = torch.fft.rfft(self._noise(len(breaks), n))
         noise *= (frequencies + 20) ** -p["noise_slope"][:, None]
@@ -105,26 +105,24 @@ class Mixer:
         background += noise * (p["noise_level"][:, None] / _rms(noise))
         return self._hum(background, p, plan, time)
 
-    def _colour(
-        self, background: Tensor, p: dict[str, Tensor], plan: Plan, piece: Tensor
-    ) -> Tensor:
+    def _color(self, background: Tensor, p: dict[str, Tensor], plan: Plan, piece: Tensor) -> Tensor:
         """Color each background by one equalizer; joined pieces have one of two."""
         n = background.shape[1]
         spectrum = torch.fft.rfft(background)
         frequencies = _frequencies(n, self.device)
         filters = [
-            _equaliser(frequencies, p["colour_knots"][:, i])
-            * _low_pass(frequencies, p["colour_cut"][:, i])
+            _equalizer(frequencies, p["color_knots"][:, i])
+            * _low_pass(frequencies, p["color_cut"][:, i])
             for i in range(2)
         ]
-        coloured = torch.fft.irfft(spectrum * filters[0], n)
+        colored = torch.fft.irfft(spectrum * filters[0], n)
         joined = np.flatnonzero(plan["joined"])
         if len(joined):
             own = torch.from_numpy(joined).to(self.device)
             other = torch.fft.irfft(spectrum[own] * filters[1][own], n)
-            second = p["piece_colour"][own].gather(1, piece[own])
-            coloured[own] = torch.where(second, other, coloured[own])
-        return coloured
+            second = p["piece_color"][own].gather(1, piece[own])
+            colored[own] = torch.where(second, other, colored[own])
+        return colored
 
     def _hum(self, mixture: Tensor, p: dict[str, Tensor], plan: Plan, time: Tensor) -> Tensor:
         clips = np.flatnonzero(plan["hum_level"])
@@ -209,7 +207,7 @@ class Mixer:
         room.scatter_add_(1, delays, r["echoes"][:, 1])
         frequencies = _frequencies(n, self.device)
         spectrum = torch.fft.rfft(sound) * torch.fft.rfft(room)
-        spectrum *= _equaliser(frequencies, r["knots"]) * _low_pass(frequencies, r["cut"])
+        spectrum *= _equalizer(frequencies, r["knots"]) * _low_pass(frequencies, r["cut"])
         return torch.fft.irfft(spectrum, n)
 
     # Recorder
@@ -219,7 +217,7 @@ class Mixer:
         n = mixture.shape[1]
         frequencies = _frequencies(n, self.device)
         low, high = p["band"][:, :1], p["band"][:, 1:]
-        response = _equaliser(frequencies, p["microphone"])
+        response = _equalizer(frequencies, p["microphone"])
         response *= 1 / torch.sqrt(1 + (low / (frequencies + 1)) ** 4)
         # As after resampling, nothing remains above the bandwidth.
         response *= torch.sigmoid((high - frequencies) / (0.004 * high))
@@ -250,7 +248,7 @@ class Mixer:
         n = mixture.shape[1]
         mixture[clips] = torch.istft(spectra, 1024, 512, window=window, length=n)
 
-    def _digitise(self, mixture: Tensor, p: dict[str, Tensor]) -> Tensor:
+    def _digitize(self, mixture: Tensor, p: dict[str, Tensor]) -> Tensor:
         """Apply fades, level, clipping and quantization."""
         n = mixture.shape[1]
         time = (torch.arange(n, device=self.device) + 0.5) / RATE
@@ -296,7 +294,7 @@ def _frequencies(n: int, device: torch.device) -> Tensor:
     return torch.arange(n // 2 + 1, device=device) * (RATE / n)
 
 
-def _equaliser(frequencies: Tensor, knots: Tensor) -> Tensor:
+def _equalizer(frequencies: Tensor, knots: Tensor) -> Tensor:
     """Interpolate gains (n, n_frequencies) from knots in dB, linearly over log frequency."""
     at = torch.log(frequencies.clamp(min=_KNOTS[0], max=_KNOTS[-1]) / _KNOTS[0])
     at = at * ((N_KNOTS - 1) / np.log(_KNOTS[-1] / _KNOTS[0]))

@@ -164,8 +164,8 @@ def _voice(
     f = np.fft.rfftfreq(n, 1 / RATE)
     shape = np.full(len(f), 0.01)
     for low, high in ((300, 900), (900, 2300), (2300, 3600)):
-        centre, width = rng.uniform(low, high), rng.uniform(60, 250)
-        shape += 1 / (1 + ((f - centre) / width) ** 2) * (400 / centre)
+        center, width = rng.uniform(low, high), rng.uniform(60, 250)
+        shape += 1 / (1 + ((f - center) / width) ** 2) * (400 / center)
     return np.fft.irfft(spectrum * shape, n) * np.sin(np.pi * np.minimum(t / t[-1], 1)) ** 0.5
 
 
@@ -250,7 +250,7 @@ KINDS: dict[str, Callable[[np.random.Generator], NDArray[np.float64]]] = {
 }  # fmt: skip
 
 
-def synthesise(kind: str, n: int, seed: int) -> list[Samples]:
+def synthesize(kind: str, n: int, seed: int) -> list[Samples]:
     """Synthesize `n` sounds of a kind with a peak of 0.9, the same for the same seed."""
     rng = np.random.default_rng([seed, sorted(KINDS).index(kind)])
     sounds = []

@@ -59,7 +59,7 @@ def normalized_around(
     prior : Prior, default=None
         Counted beside the frames around, at their level. In a long recording it hardly
         matters. A short file, in which an event would else be normalized by itself, keeps
-        the colour that tells what it is.
+        the color that tells what it is.
     """
     n_clips, n_frames, _ = features.shape
     places = torch.arange(n_frames, device=features.device)
