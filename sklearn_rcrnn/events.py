@@ -182,13 +182,14 @@ def select_events(
     >>> select_events([clip], {"dog": 0.95, "cat": 0.5})
     [[Event(onset=1.0, offset=2.0, label='cat', score=0.6)]]
     """
-
-    def needed(label: Label) -> float:
-        return threshold[label] if isinstance(threshold, Mapping) else threshold
-
+    # Asked once: to ask it of each candidate takes longer than all else here.
+    by_label = threshold if isinstance(threshold, Mapping) else None
     chosen = []
     for clip in clips:
-        best = [event for event in clip if event.score >= needed(event.label)]
+        if by_label is None:
+            best = [event for event in clip if event.score >= threshold]  # type: ignore[operator]
+        else:
+            best = [event for event in clip if event.score >= by_label[event.label]]
         if max_events is not None:
             best = sorted(best, key=lambda event: -event.score)[:max_events]
         chosen.append(sorted(best))

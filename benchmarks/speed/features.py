@@ -31,7 +31,7 @@ def main() -> None:
         lambda: list(one.transform_blocks(samples)),
     ]
     names = ["LFBEs, n_jobs=1", "LFBEs, n_jobs=2", "LFBEs of blocks"]
-    reference, *ours = interleaved(runs, args.repeats)
+    reference, *ours = interleaved(runs, args.repeats, args.seconds)
     for name, cost in zip(names, ours, strict=True):
         report.row(f"{name}, {args.clips} clips of 30 s", cost, reference, "librosa", 1)
 

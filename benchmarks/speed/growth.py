@@ -46,7 +46,7 @@ def main() -> None:
     once, used = work(ONCE), memory(ONCE)
     for name in ONCE:
         double = {**ONCE, name: 2 * ONCE[name]}
-        costs = interleaved([*once, *work(double)], args.repeats)
+        costs = interleaved([*once, *work(double)], args.repeats, args.seconds)
         report.row(f"epoch, {double[name]} {name}", costs[2], costs[0], f"{ONCE[name]} {name}")
         report.row(f"`predict`, {double[name]} {name}", costs[3], costs[1], f"{ONCE[name]} {name}")
         report.fact(f"memory, {double[name]} {name}: {memory(double) / used:.2f} of {used:.0f} MB")

@@ -29,7 +29,7 @@ def main() -> None:
                 bare()
 
         runs = [reference, lambda: detector.predict(features), lambda: detector.predict(long)]
-        theirs, short, one = interleaved(runs, args.repeats)
+        theirs, short, one = interleaved(runs, args.repeats, args.seconds)
         report.row(f"`predict`, {args.clips} clips, {precision}", short, theirs, "bare", 1.1)
         report.row(f"`predict`, one recording, {precision}", one, theirs, "bare", 1.1)
     detector.set_params(precision="float32")
@@ -45,7 +45,7 @@ def exported(detector, clip, report, args):
         path = export_onnx(detector, os.path.join(folder, "model.onnx"))
         session = onnxruntime.InferenceSession(path)
     runs = [lambda: detector.predict([clip]), lambda: session.run(None, {"features": clip})]
-    theirs, mine = interleaved(runs, args.repeats)
+    theirs, mine = interleaved(runs, args.repeats, args.seconds)
     report.row("exported graph, 1 clip", mine, theirs, "`predict`")
 
 

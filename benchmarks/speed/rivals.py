@@ -26,7 +26,7 @@ def main() -> None:
     for name in NETWORKS:
         detectors[f'FrameDetector("{name}")'] = FrameDetector(name, **settings).fit(*few)
     runs = [lambda own=own: own.predict(features) for own in detectors.values()]
-    costs = interleaved(runs, args.repeats)
+    costs = interleaved(runs, args.repeats, args.seconds)
     hours = args.clips * CLIP / 3600
     for name, cost in zip(detectors, costs, strict=True):
         hour = type(cost)(*(seconds / hours for seconds in cost))

@@ -35,7 +35,7 @@ def main() -> None:
             run(rcrnn, "models"),
             run(rcrnn, "detect", clip),
         ]
-        numpy, heavy, ours, usage, models, detect = interleaved(runs, args.repeats)
+        numpy, heavy, ours, usage, models, detect = interleaved(runs, args.repeats, args.seconds)
     report.row("`import sklearn_rcrnn`", ours, numpy, "`import numpy`")
     report.row("`rcrnn --help`", usage, numpy, "`import numpy`")
     report.row("`rcrnn models`", models, numpy, "`import numpy`", "0.5 s")

@@ -9,6 +9,7 @@ system, of all threads) where the machine is busy with other things, and of the 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import platform
 import resource
@@ -34,19 +35,29 @@ def processor_seconds():
     return used.ru_utime + used.ru_stime + done.ru_utime + done.ru_stime
 
 
-def interleaved(functions, repeats):
-    """The cost of each function; they are called in turn, after one call that is not counted."""
-    for function in functions:
-        function()
-    costs = [[] for _ in functions]
-    for _ in range(repeats):
-        for function, own in zip(functions, costs, strict=True):
-            clock, processor = time.perf_counter(), processor_seconds()
-            function()
-            own.append((time.perf_counter() - clock, processor_seconds() - processor))
+def interleaved(functions, repeats, seconds=math.inf):
+    """The cost of each function; they are called in turn, after one call that is not counted.
+
+    After so many seconds no further round begins. If the first round alone takes so long, it is
+    what counts.
+    """
+    rounds = []
+    began = time.perf_counter()
+    while len(rounds) <= repeats:
+        rounds.append([_cost(function) for function in functions])
+        if time.perf_counter() - began >= seconds:
+            break
+    counted = rounds[1:] or rounds
     return [
-        Cost(*(statistics.median(values) for values in zip(*own, strict=True))) for own in costs
+        Cost(*(statistics.median(values) for values in zip(*own, strict=True)))
+        for own in zip(*counted, strict=True)
     ]
+
+
+def _cost(function):
+    clock, processor = time.perf_counter(), processor_seconds()
+    function()
+    return Cost(time.perf_counter() - clock, processor_seconds() - processor)
 
 
 def peak_memory():
@@ -66,8 +77,9 @@ class Report:
 
         print(
             f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads of "
-            f"PyTorch, load {os.getloadavg()[0]:.1f}; {self.kind} time, seed 0, median of "
-            f"{args.repeats}\n\n| what | s | of | s | ratio | aim |\n|---|---|---|---|---|---|"
+            f"PyTorch, load {os.getloadavg()[0]:.1f}; {self.kind} time, seed 0, "
+            f"median of at most {args.repeats}\n\n"
+            "| what | s | of | s | ratio | aim |\n|---|---|---|---|---|---|"
         )
 
     def row(self, what, cost, reference, of, aim=""):
@@ -84,6 +96,12 @@ class Report:
 def parse(doc, **extra):
     parser = argparse.ArgumentParser(description=doc.split("\n")[0])
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=60.0,
+        help="A measurement is repeated no more once it has taken so long; %(default)s",
+    )
     parser.add_argument("--clock", action="store_true", help="Ratios of time by the clock.")
     for name, default in extra.items():
         parser.add_argument(

@@ -23,7 +23,7 @@ def main() -> None:
         detector = fitted(features, y, precision=precision)
         extractor = detector.net_.module_.extractor
         steps = [training_step(detector, features, y), bare_step(extractor, features, precision)]
-        mine, theirs = interleaved(steps, args.repeats)
+        mine, theirs = interleaved(steps, args.repeats, args.seconds)
         report.row(f"training step, {precision}", mine, theirs, "bare", 1.05)
     frame_level(features, y, report, args)
     loader(report, args)
@@ -52,7 +52,9 @@ def frame_level(features, y, report, args):
         settings = {"max_epochs": 1, "validation_fraction": None, "random_state": 0}
         rival = FrameDetector(name, precision="float32", **settings).fit(features, y)
         step = training_step(rival, features, y)
-        mine, theirs = interleaved([step, bare_step(rival.net_.module_, features)], args.repeats)
+        mine, theirs = interleaved(
+            [step, bare_step(rival.net_.module_, features)], args.repeats, args.seconds
+        )
         report.row(f'step of FrameDetector("{name}")', mine, theirs, "its bare network", 1.2)
 
 
@@ -70,7 +72,7 @@ def loader(report, args):
     def draw():
         return [stream.draw(1, i) for i in range(args.clips)]
 
-    mine, theirs = interleaved([draw, step], args.repeats)
+    mine, theirs = interleaved([draw, step], args.repeats, args.seconds)
     report.row(
         f"{args.clips} fresh mixtures of 10 s, one process", mine, theirs, "training step", 1
     )
