@@ -1,4 +1,4 @@
-"""What estimators have in common: those that train a network, and those that detect events."""
+"""Base classes of the estimators that train a network, and of those that detect events."""
 
 from __future__ import annotations
 

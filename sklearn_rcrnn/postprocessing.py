@@ -1,4 +1,4 @@
-"""What becomes of events after the threshold: joined over gaps, and kept by their length."""
+"""Rules for events above the threshold: they are joined over gaps, and kept by their length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model is worth in recordings as other people have them.
+"""How well a model works in recordings from other recorders and surroundings.
 
 python benchmarks/accuracy/conditions.py rare-events --root ../shared/corpus
 python benchmarks/accuracy/conditions.py work/round1 --root work/split --subset hold --best

@@ -1,4 +1,4 @@
-"""Synthesised sounds: further labels to learn from, and negatives that bang, click and ring.
+"""Synthesized sounds: further labels to learn from, and negatives that bang, click and ring.
 
 Nothing here was recorded, so it may be used under any license. Each kind is a function of a
 random generator that returns one sound at 44.1 kHz; what it draws differs widely from call to

@@ -1,4 +1,4 @@
-"""What a graphics card makes of the detector: speed beside the bare network, kernels, memory.
+"""The detector on a graphics card: speed beside the bare network, kernels, memory.
 
 python benchmarks/speed/gpu.py [--device cuda|cpu] [--json figures.json]
 

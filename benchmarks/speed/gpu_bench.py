@@ -1,4 +1,4 @@
-"""What every section of gpu.py measures with: the device, the clock, clips, and the figures."""
+"""Tools of all sections of gpu.py: the device, the clock, clips, and the figures."""
 
 from __future__ import annotations
 

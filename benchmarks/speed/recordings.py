@@ -1,4 +1,4 @@
-"""An hour of audio from a file to events, beside the sum of what it cannot do without.
+"""An hour of audio from a file to events, beside the sum of its indispensable parts.
 
 python benchmarks/speed/recordings.py [--minutes 60]
 

@@ -1,4 +1,4 @@
-"""An hour of many recordings under fire: is anything lost, or there twice, and does memory grow?
+"""A long run with kills and broken files: is anything lost or doubled, and does memory grow?
 
 python benchmarks/speed/soak.py [--short 20000] [--long 200] [--kill-every 60] [--jobs 2]
 python benchmarks/speed/soak.py --folder soak --minutes 60     # as often as it takes

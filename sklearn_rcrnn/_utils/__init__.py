@@ -1,1 +1,1 @@
-"""Small things that several rooms need: files, optional packages, text, threads."""
+"""Helpers that several subpackages need: files, optional packages, text, threads."""

@@ -1,4 +1,4 @@
-"""Files that appear when they are complete, and never half; and what is in a folder."""
+"""Write files that appear only when they are complete, and list the files of a folder."""
 
 from __future__ import annotations
 

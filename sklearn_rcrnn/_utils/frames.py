@@ -1,4 +1,4 @@
-"""Frames of pandas, and of others like it, where a list is meant."""
+"""Data frames of pandas, and similar ones, that are given in place of lists."""
 
 from __future__ import annotations
 

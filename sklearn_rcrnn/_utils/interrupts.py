@@ -1,4 +1,4 @@
-"""Ctrl-C where it would be lost, or leave something half made."""
+"""Keep Ctrl-C from being lost, and from leaving something half made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packages that only some of the functions need."""
+"""Checks for packages that only some functions need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How counts and lists are said to people, in pages and terminals."""
+"""Wording of counts and lists in pages and terminals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the scores of a training should make a person do."""
+"""Advice that follows from the scores of a training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``rcrnn tune`` fits: a training like that of ``rcrnn train``, without a fold."""
+"""The estimator that ``rcrnn tune`` fits: it trains as ``rcrnn train`` does, without a fold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``rcrnn detect`` says of a run over many recordings: while it goes on, and at its end."""
+"""Progress and final summary of a run of ``rcrnn detect`` over many recordings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``rcrnn train`` learns from: fresh clips of the recordings, without what is held out."""
+"""The clips that ``rcrnn train`` learns from, made anew in each epoch without held-out parts."""
 
 from __future__ import annotations
 

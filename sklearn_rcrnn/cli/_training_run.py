@@ -1,4 +1,4 @@
-"""Around a training: its settings in a file, parameters by name, what is written where."""
+"""Settings, parameters and output of a training on the command line."""
 
 from __future__ import annotations
 

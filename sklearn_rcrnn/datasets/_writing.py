@@ -1,4 +1,4 @@
-"""Clips to WAV files that appear when they are complete."""
+"""Write clips as WAV files that appear only when they are complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An event that was cut out of its recording, without the surroundings that it brings along."""
+"""Remove the background noise of its recording from an event that was cut out of it."""
 
 from __future__ import annotations
 

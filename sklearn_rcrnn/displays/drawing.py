@@ -1,4 +1,4 @@
-"""What the displays share: axes, colors, and the parts of a pipeline."""
+"""Helpers that the displays share: axes, colors, and the parts of a pipeline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A clip and what was found in it."""
+"""Displays of a clip and of the events found in it."""
 
 from __future__ import annotations
 

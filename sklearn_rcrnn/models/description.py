@@ -1,4 +1,4 @@
-"""What stands in ``model.json``: estimators to JSON, and JSON that may be wrong to estimators."""
+"""The content of ``model.json``: estimators as JSON, and checked JSON as estimators."""
 
 from __future__ import annotations
 

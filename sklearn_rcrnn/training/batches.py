@@ -1,4 +1,4 @@
-"""How clips of unequal length become a batch."""
+"""Make batches of clips of unequal length."""
 
 from __future__ import annotations
 

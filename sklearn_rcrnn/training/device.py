@@ -1,4 +1,4 @@
-"""Which device and precision a network is computed in."""
+"""The device and the precision in which a network computes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parameters that all estimators share which train a network."""
+"""The parameters that all estimators with a trained network share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training says while it goes on: a line for each epoch."""
+"""The line that a training prints for each epoch."""
 
 from __future__ import annotations
 
