@@ -11,8 +11,6 @@ from ._clips import Clips
 _FEWEST = 256
 # Number of mixtures with held-out events of each label, on which thresholds are chosen.
 _MIXTURES_A_LABEL = 12
-# The final epochs have the first learning rate times this.
-_FINAL_LR = 0.5
 
 
 def fresh_clips(clips: Clips, held: Any, *, length: float, seed: int, jobs: int) -> Any:
@@ -89,11 +87,8 @@ def go_on(pipe: Any, stream: Any, epochs: int, log: Any, checkpoint: Any) -> Any
     again = clone(pipe).set_params(
         detector__pretrainer=FrozenEstimator(first),
         detector__max_epochs=epochs,
-        detector__lr=_FINAL_LR * first.lr,
         detector__callbacks=[log],
     )
-    if first.extractor_lr is not None:
-        again.set_params(detector__extractor_lr=_FINAL_LR * first.extractor_lr)
     again.fit(stream, detector__checkpoint=checkpoint)
     if hasattr(first, "thresholds_"):
         again[-1].thresholds_ = first.thresholds_

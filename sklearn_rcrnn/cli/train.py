@@ -53,7 +53,7 @@ def train(
     recordings: Recordings,
     events: Table,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model.")],
-    epochs: Epochs = 10,
+    epochs: Epochs = 6,
     clip_length: ClipLength = 10.0,
     empty_ratio: EmptyRatio = 1.0,
     held_out: Annotated[
@@ -73,7 +73,7 @@ def train(
     final_epochs: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Epochs with the held-out recordings, in the end; half of --epochs."
+            min=0, help="Epochs with the held-out recordings, in the end; as many as --epochs."
         ),
     ] = None,
     corrections: Corrections = None,
@@ -101,7 +101,7 @@ def train(
     It starts from weights that know other sounds, so that a dozen examples of each new one
     do, and makes new clips of them in every epoch. A part of the recordings is held out: the
     thresholds of each label are chosen on it, and the scores are of it. Then it is learnt
-    from, too, for a few epochs.
+    from, too, for as many epochs again.
 
     A training that was killed goes on when the same command is given again. The options are
     written beside the model, and --config takes them.
@@ -114,7 +114,7 @@ def train(
     rcrnn detect night.flac --model birds
     """
     log = Log(quiet, as_json)
-    last = epochs // 2 if final_epochs is None else final_epochs
+    last = epochs if final_epochs is None else final_epochs
     try:
         place = Workplace(output, overwrite, resume)
         sizes = _sizes(start, gru_units, dense_units, pretrain_epochs)
