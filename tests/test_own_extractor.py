@@ -22,6 +22,7 @@ from sklearn_rcrnn import (
     save,
 )
 from sklearn_rcrnn.datasets import make_rare_events
+from sklearn_rcrnn.inference.transport import packed, unpacked
 
 
 class Every4(torch.nn.Module):
@@ -208,6 +209,7 @@ def test_files_and_streams_are_those_of_predict(module, tmp_path):
     expected = pipe.predict([samples])[0]
     assert expected[-1].offset > 70
     from_file = detect_file(pipe, tmp_path / "long.wav")
+    assert detect_file(unpacked(packed(pipe)), tmp_path / "long.wav") == from_file
     from_stream = sorted(detect_stream(pipe, np.array_split(samples, 40)))
     for found in (from_file, from_stream):
         assert [event.label for event in found] == [event.label for event in expected]

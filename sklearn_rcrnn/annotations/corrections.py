@@ -94,7 +94,7 @@ def apply_corrections(events: Sequence[Event], corrections: Sequence[Correction]
     An event that was kept or added replaces the same event of the table, or is added if the
     table lacks it. An event that was rejected is removed. Two events count as the same if they
     have the same label and an intersection over union of at least 0.5. Of several decisions about
-    the same found event, as in tables that were exported one after the other, the last counts.
+    the same event, as in tables that were exported one after the other, the last counts.
 
     Parameters
     ----------
@@ -118,22 +118,30 @@ def apply_corrections(events: Sequence[Event], corrections: Sequence[Correction]
     >>> apply_corrections([Event(1.1, 2.0, "dog")], [Correction(found, "reject", found)])
     Corrected(events=[], undecided=[])
     """
-    left = list(events)
-    joined, undecided = [], []
+    known = list(events)
     latest: dict[Any, Correction] = {}
     for correction in corrections:
         found = (correction.was or correction.event)[:3]
         if correction.decision or found not in latest:
+            latest.pop(found, None)  # the latest decision also comes last
             latest[found] = correction
     for event, decision, was in latest.values():
-        same = [other for other in left if _same(other, was or event)]
-        if decision == "":
-            undecided += [] if same else [event]
-            continue
-        left = [other for other in left if other not in same]
-        if decision != REJECTED:
-            joined.append(event._replace(score=1.0))
-    return Corrected(sorted(left + joined), undecided)
+        if decision:
+            # A kept event replaces what was found, and what an earlier decision made of it.
+            replaced = [was or event] if decision == REJECTED else [was or event, event]
+            known = [other for other in known if not _is_in(replaced, other)]
+        if decision not in ("", REJECTED):
+            known.append(event._replace(score=1.0))
+    undecided = [
+        event
+        for event, decision, _ in latest.values()
+        if decision == "" and not _is_in(known, event)
+    ]
+    return Corrected(sorted(known), undecided)
+
+
+def _is_in(events: Sequence[Event], event: Event) -> bool:
+    return any(_same(other, event) for other in events)
 
 
 def _same(first: Event, second: Event) -> bool:

@@ -14,10 +14,13 @@ def packed(estimator: Any) -> bytes:
     """A fitted pipeline as bytes, for workers of the same version of the package.
 
     As :func:`save` writes it, a third as large as a pickle of a net with its optimizer; a
-    pipeline that cannot be saved, with steps of the user's own, is pickled.
+    pipeline with steps or an extractor of the user's own is pickled, because a file holds no code.
     """
     import cloudpickle
 
+    # An extractor of the package is a name; one of the user's own is a module.
+    if any(not isinstance(getattr(step, "extractor", ""), str) for _, step in estimator.steps):
+        return cloudpickle.dumps(estimator)
     with tempfile.TemporaryDirectory() as folder:
         try:
             save(estimator, Path(folder) / "model")

@@ -33,7 +33,8 @@ def clip_durations(estimator: Any, X: Any) -> list[float]:
         An estimator whose parameters ``sample_rate`` and ``frame_shift``, or those of its steps,
         tell how long samples and frames of features are.
     X : what the estimator's ``predict`` takes
-        Paths of files, samples of shape (n_samples,), or features of shape (n_frames, n_bands).
+        Paths of files, samples of shape (n_samples,), features of shape (n_frames, n_bands), or
+        feature maps of shape (n_steps, n_channels).
 
     Returns
     -------
@@ -48,24 +49,28 @@ def clip_durations(estimator: Any, X: Any) -> list[float]:
 
     if not isinstance(X, np.ndarray) or X.ndim != 3:  # features are no audio to check
         X = check_clips(X)
-    params = estimator.get_params()
+    params = {"": estimator, **estimator.get_params()}
 
     def seconds(clip: Any, index: int) -> float:
         if isinstance(clip, (str, os.PathLike)):
             return audio_duration(clip)
         shape = np.shape(clip)
         if len(shape) == 1:
-            return shape[0] / _parameter(params, "sample_rate", index)
-        return shape[0] * _parameter(params, "frame_shift", index)
+            return shape[0] / _owner_and_value(params, "sample_rate", index)[1]
+        owner, frame_shift = _owner_and_value(params, "frame_shift", index)
+        # Rows of feature maps are further apart than the frames that the maps were made of.
+        row_seconds = getattr(owner, "_frame_seconds", lambda: frame_shift)
+        return shape[0] * row_seconds()
 
     return [seconds(clip, i) for i, clip in enumerate(X)]
 
 
-def _parameter(params: dict[str, Any], name: str, index: int) -> float:
-    """Find the parameter of that name of the estimator, or of the first step that has it."""
+def _owner_and_value(params: dict[str, Any], name: str, index: int) -> tuple[Any, float]:
+    """Find the first estimator that has a parameter of that name, and its value."""
     for own, value in params.items():
-        if own == name or own.endswith("__" + name):
-            return float(value)
+        owner, _, last = own.rpartition("__")
+        if last == name:
+            return params[owner], float(value)
     raise ValueError(
         f"The length of clip {index} is not known: the estimator has no parameter {name}. "
         "Give recordings to a pipeline of make_rcrnn_pipeline, or the durations themselves"

@@ -72,6 +72,37 @@ def test_the_last_decision_counts(decisions, kept):
         assert apply_corrections(table, given) == (expected, [])
 
 
+def dog(onset, offset):
+    return Event(onset, offset, "dog")
+
+
+@pytest.mark.parametrize(
+    ("table", "rounds", "expected"),
+    [
+        # What a person added, the network that learnt it finds at almost the same time.
+        ([], [("add", dog(1, 2), None), ("keep", dog(1.05, 2), dog(1.05, 2))], [dog(1.05, 2)]),
+        ([], [("add", dog(1, 2), None), ("reject", dog(1.05, 2), dog(1.05, 2))], []),
+        ([], [("add", dog(1, 2), None), ("", dog(1.05, 2), dog(1.05, 2))], [dog(1, 2)]),
+        ([], [("keep", dog(5, 6), dog(1, 2)), ("reject", dog(5, 6), dog(5, 6))], []),
+        # Of three decisions, the last one is about the first event again.
+        (
+            [],
+            [
+                ("keep", dog(1, 2), dog(1, 2)),
+                ("reject", dog(1.1, 2), dog(1.1, 2)),
+                ("keep", dog(1, 2), dog(1, 2)),
+            ],
+            [dog(1, 2)],
+        ),
+        # Corrections that the table has already change nothing.
+        ([dog(1.6, 2.6)], [("keep", dog(1.6, 2.6), dog(1, 2))], [dog(1.6, 2.6)]),
+    ],
+)
+def test_rounds_of_corrections_leave_each_event_once(table, rounds, expected):
+    given = [Correction(event, decision, was) for decision, event, was in rounds]
+    assert apply_corrections(table, given) == (expected, [])
+
+
 def test_neighbors_of_an_event_are_not_the_event():
     found = Event(1.0, 2.0, "dog", 0.9)
     rejected = [Correction(found, "reject", found)]

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.pipeline import make_pipeline
 
-from sklearn_rcrnn import Event, RCRNNDetector
+from sklearn_rcrnn import CRNNPretrainer, Event, RCRNNDetector, TunedThresholdDetectorCV
 from sklearn_rcrnn.metrics import (
     counts_by_clip,
     error_rate_scorer,
@@ -23,6 +24,7 @@ from sklearn_rcrnn.metrics import (
     false_alarms_per_hour,
     match_events,
 )
+from sklearn_rcrnn.metrics.durations import clip_durations
 from sklearn_rcrnn.metrics.event_based import _sed_eval
 
 LABELS = ["cry", "glass", "shot"]
@@ -216,6 +218,13 @@ def test_false_alarm_scorer_measures_the_clips(tmp_path):
     assert false_alarm_scorer(Constant(sample_rate=1000), samples, y) == -3600 / 10
     frames = np.zeros((2, 50, 3))
     assert false_alarm_scorer(Constant(frame_shift=0.1), frames, y) == -3600 / 10
+    detector = RCRNNDetector(extractor="precomputed", frame_shift=0.1)
+    for maps in (frames, list(frames)):  # the steps of feature maps are eight frames long
+        assert clip_durations(detector, maps) == pytest.approx([40, 40])
+        tuned = TunedThresholdDetectorCV(make_pipeline(detector))
+        assert clip_durations(tuned, maps) == pytest.approx([40, 40])
+    before = CRNNPretrainer(frame_shift=0.1)
+    assert clip_durations(make_pipeline(before, detector), frames) == pytest.approx([5, 5])
     with pytest.raises(ValueError, match="no parameter sample_rate"):
         false_alarm_scorer(RCRNNDetector(), samples, y)
 
