@@ -50,6 +50,14 @@ for place in np.argsort(-alike)[:10]:
     print(f"{alike[place]:.2f}  recording {number}, {event.onset:5.2f} s  {label}")
 
 # %%
+# The recording of the closest one, with all of its candidates.
+
+from sklearn_rcrnn.displays import EventsDisplay
+
+closest = events[int(np.argmax(alike))][0]
+EventsDisplay.from_estimator(pipe, recordings[closest], truth[closest])
+
+# %%
 # Keep the vectors
 # ----------------
 # In a Parquet file they can be searched again without recordings and model, and clustered and
