@@ -13,17 +13,14 @@ import joblib
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.frozen import FrozenEstimator
 from skorch import NeuralNet
 from skorch.callbacks import Callback, LRScheduler
 from skorch.history import History
-from torch import Tensor, nn
+from torch import Tensor
 
 from .._utils.files import complete
 from ..nn.processes import of_all_processes, process_rank
-
-# Parameters that may differ without the training counting as another one.
-_FREE = ("callbacks", "memory", "verbose")
+from .identity import identity
 
 
 class TrainingCheckpoint(Callback):
@@ -140,34 +137,7 @@ def training_key(estimator: BaseEstimator, data: Any) -> str:
     estimator : estimator
     data : any structure of arrays, events, numbers and texts
     """
-    return joblib.hash((_identity(estimator), data))[:16]
-
-
-def _identity(value: Any) -> Any:
-    """A value by which a parameter can be compared in another process."""
-    if isinstance(value, FrozenEstimator):
-        fitted = value.estimator
-        return _identity(fitted), fitted.classes_.tolist(), _identity(fitted.net_.module_)
-    if isinstance(value, BaseEstimator):
-        params = value.get_params(deep=False)
-        if not isinstance(params.get("random_state"), int):
-            params.pop("random_state", None)
-        kept = {name: _identity(own) for name, own in params.items() if name not in _FREE}
-        return _name_of(type(value)), kept
-    if isinstance(value, nn.Module):
-        arrays = {name: own.cpu().numpy() for name, own in value.state_dict().items()}
-        return _name_of(type(value)), arrays
-    if isinstance(value, Mapping):
-        return {key: _identity(own) for key, own in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_identity(own) for own in value]
-    return _name_of(value) if callable(value) else value
-
-
-def _name_of(code: Any) -> str:
-    """A function or class by its name; a callable object by that of its class."""
-    named = code if hasattr(code, "__qualname__") else type(code)
-    return f"{named.__module__}.{named.__qualname__}"
+    return joblib.hash((identity(estimator), data))[:16]
 
 
 def _state_of(callback: Any) -> Any:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from sklearn.model_selection import GridSearchCV
-from skorch.callbacks import Callback
 
 from sklearn_rcrnn import (
     ClipStream,
@@ -20,6 +19,7 @@ from sklearn_rcrnn import (
     FrameDetector,
     RCRNNDetector,
 )
+from sklearn_rcrnn.training.nets import TrainingNet
 
 N_FRAMES = 40
 
@@ -64,18 +64,15 @@ def assert_same_training(first, second):
     assert first.history_[:, "train_loss"] == second.history_[:, "train_loss"]
 
 
-class Kill(Callback):
+def kill(self, net, training=False, **kwargs):
     """Ends the process in the middle of an epoch, as a power cut would."""
-
-    def on_batch_end(self, net, training=False, **kwargs):
-        if training and len(net.history) == 3:
-            os.kill(os.getpid(), signal.SIGKILL)
+    if training and len(net.history) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Interrupt(Callback):
-    def on_epoch_begin(self, net, **kwargs):
-        if len(net.history) == 3:
-            raise KeyboardInterrupt
+def interrupt(self, net, training=False, **kwargs):
+    if training and len(net.history) == 3:
+        raise KeyboardInterrupt
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
@@ -93,11 +90,13 @@ def test_killed_training_goes_on(name, tmp_path):
     assert_same_training(resumed, estimator.fit(X, y))
 
 
-def test_interrupted_with_early_stopping_and_pretrainer(tmp_path, capsys):
+def test_interrupted_with_early_stopping_and_pretrainer(tmp_path, capsys, monkeypatch):
     """Without a random_state: its seed is in the checkpoint."""
     estimator, X, y = example("pretrained")
-    with pytest.raises(KeyboardInterrupt):
-        estimator.set_params(callbacks=[Interrupt()]).fit(X, y, checkpoint=tmp_path / "a")
+    with monkeypatch.context() as patched:
+        patched.setattr(TrainingNet, "on_batch_end", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            estimator.fit(X, y, checkpoint=tmp_path / "a")
     (tmp_path / "b").mkdir()
     for path in (tmp_path / "a").glob("*.pt"):
         (tmp_path / "b" / path.name).write_bytes(path.read_bytes())
@@ -110,11 +109,11 @@ def test_interrupted_with_early_stopping_and_pretrainer(tmp_path, capsys):
     assert len(both[0].history_) > 2
 
 
-def test_finished_training_is_taken(tmp_path):
+def test_finished_training_is_taken(tmp_path, monkeypatch):
     estimator, X, y = example("frames")
     first = estimator.fit(X, y, checkpoint=tmp_path)
-    watch = Interrupt()  # would end a training
-    again = example("frames")[0].set_params(callbacks=[watch]).fit(X, y, checkpoint=tmp_path)
+    monkeypatch.setattr(TrainingNet, "on_batch_end", interrupt)  # would end a training
+    again = example("frames")[0].fit(X, y, checkpoint=tmp_path)
     assert_same_training(first, again)
     assert again.predict(X) == first.predict(X)
 
@@ -126,6 +125,19 @@ def test_other_parameters_or_data_start_anew(tmp_path):
     estimator.fit(X + 1, y, checkpoint=tmp_path)
     estimator.fit(X + 1, y, checkpoint=tmp_path)
     assert len(list(tmp_path.glob("*.pt"))) == 3
+
+
+def test_corrected_events_of_a_stream_start_anew(tmp_path):
+    class Corrected(Noise):
+        def draw(self, epoch, index):
+            clip, _ = super().draw(epoch, index)
+            return clip, [(0.2, 0.5, self.labels[index % 2])]
+
+    estimator, stream, _ = example("stream")
+    estimator.set_params(max_epochs=1)
+    for own in (stream, Corrected(), stream):
+        estimator.fit(own, checkpoint=tmp_path)
+    assert len(list(tmp_path.glob("*.pt"))) == 2
 
 
 def test_grid_search(tmp_path):
@@ -147,4 +159,5 @@ def test_broken_file(tmp_path):
 
 if __name__ == "__main__":  # the process that is killed
     doomed, X, y = example(sys.argv[1])
-    doomed.set_params(callbacks=[Kill()]).fit(X, y, checkpoint=sys.argv[2])
+    TrainingNet.on_batch_end = kill
+    doomed.fit(X, y, checkpoint=sys.argv[2])

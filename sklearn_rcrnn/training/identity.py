@@ -1,0 +1,134 @@
+"""By what one training is told from another: in this process, and in a later one."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Mapping
+from functools import partial
+from numbers import Integral
+from types import CodeType, FunctionType, MethodType
+from typing import Any
+
+import joblib
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
+from torch import Tensor, nn
+
+# Parameters that may differ without the training counting as another one.
+_FREE = ("memory", "verbose")
+# What all modules have beside their weights.
+_OF_ALL_MODULES = frozenset(vars(nn.Module()))
+
+
+def identity(value: Any, within: tuple[int, ...] = ()) -> Any:
+    """A structure of plain values and arrays that stands for a parameter.
+
+    Its ``joblib.hash`` is the same in all processes, and differs where a training would: by
+    the class and parameters of an estimator; by the weights and attributes of a module; by the
+    code of a function, its defaults and what it has from around it; by what pickle would keep
+    of any other object. A random state that is no integer does not count, nor does code that a
+    function calls. What cannot be pickled, such as a lock, counts by its class.
+
+    Parameters
+    ----------
+    value : any
+    within : tuple of int, default=()
+        Identities of the objects that hold the value, as one may hold itself.
+    """
+    if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Tensor):
+        return value.detach().cpu().float().numpy()
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return np.asarray(value)
+    if id(value) in within:
+        return "itself", len(within)
+    within = (*within, id(value))
+
+    def of(part: Any) -> Any:
+        return identity(part, within)
+
+    if isinstance(value, Mapping):
+        return {key: of(own) for key, own in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [of(own) for own in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(joblib.hash(of(own)) for own in value)
+    if isinstance(value, FrozenEstimator):
+        fitted = value.estimator
+        return of(fitted), fitted.classes_.tolist(), of(dict(fitted.net_.module_.state_dict()))
+    if isinstance(value, BaseEstimator):
+        return name_of(type(value)), of(_params_that_count(value))
+    if isinstance(value, nn.Module):
+        parts = list(value.named_modules())
+        return [(name, name_of(type(part)), of(_state_of(part))) for name, part in parts]
+    return _code_or_object(value, of)
+
+
+def _code_or_object(value: Any, of: Any) -> Any:
+    if isinstance(value, partial):
+        return "partial", of(value.func), of(value.args), of(value.keywords)
+    if isinstance(value, MethodType):
+        return value.__func__.__qualname__, of(value.__self__), of(value.__func__)
+    if isinstance(value, FunctionType):
+        around = [_content(cell) for cell in value.__closure__ or ()]
+        given = [value.__defaults__, value.__kwdefaults__, around]
+        return name_of(value), of(value.__code__), of(given)
+    if isinstance(value, CodeType):
+        return value.co_code, value.co_names, of(value.co_consts)
+    if hasattr(value, "__qualname__"):  # a class, or a function of a library in C
+        return name_of(value)
+    try:
+        made = value.__reduce_ex__(4)
+    except (TypeError, AttributeError, RuntimeError, pickle.PicklingError):
+        return name_of(type(value))
+    if isinstance(made, str):
+        return name_of(type(value)), made
+    make, arguments, *state = made
+    return of(make), of(arguments), [of(_listed(part)) for part in state[:3]]
+
+
+def name_of(code: Any) -> str:
+    """The name of a function or class, and of its module."""
+    return f"{code.__module__}.{code.__qualname__}"
+
+
+def _params_that_count(estimator: BaseEstimator) -> dict[str, Any]:
+    params = {k: v for k, v in estimator.get_params(deep=False).items() if k not in _FREE}
+    if not isinstance(params.get("random_state"), Integral):
+        params.pop("random_state", None)
+    if callbacks := params.pop("callbacks", None):
+        params["callbacks"] = [_callback(own) for own in callbacks]
+    return params
+
+
+def _callback(callback: Any) -> Any:
+    """A callback by its class and its plain parameters: others are loggers and the like."""
+    if isinstance(callback, tuple):
+        return [callback[0], _callback(callback[1])]
+    if isinstance(callback, type):
+        return name_of(callback)
+    params = callback.get_params(deep=False) if hasattr(callback, "get_params") else {}
+    plain = (bool, int, float, str, list, tuple, type(None), FunctionType)
+    return name_of(type(callback)), {k: v for k, v in params.items() if isinstance(v, plain)}
+
+
+def _state_of(module: nn.Module) -> dict[str, Any]:
+    """Weights and attributes of a module itself, without those of the modules in it."""
+    own = {name: value for name, value in vars(module).items() if name not in _OF_ALL_MODULES}
+    weights = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+    return {**own, **dict(weights)}
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # a name that has no value yet
+        return None
+
+
+def _listed(part: Any) -> Any:
+    return list(part) if isinstance(part, Iterator) else part

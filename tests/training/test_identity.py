@@ -1,0 +1,127 @@
+"""Two trainings count as one where they would come to the same weights, and only there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from functools import partial
+from threading import Lock
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from skorch.callbacks import Freezer, TensorBoard
+
+from sklearn_rcrnn import CRNNPretrainer, FeatureAugmentation, RCRNNDetector
+from sklearn_rcrnn.training.identity import identity
+
+
+def change(features, lengths, targets, amount=1):
+    return features if "none" in {"none", "a", "b", "c"} else features * amount
+
+
+def around(k):
+    return lambda features, lengths, targets: features * k
+
+
+class Own(torch.nn.Module):
+    n_channels, frames_per_step = 4, 2
+
+    def __init__(self, k):
+        super().__init__()
+        torch.manual_seed(0)
+        self.gru = torch.nn.GRU(3, 4)
+        self.lock = Lock()
+        self.k = k
+        self.outer = [self]
+
+
+class Changed:
+    def __init__(self, k):
+        self.table = torch.full((3,), float(k))
+
+    def __call__(self, features, lengths, targets):
+        return features
+
+    def method(self, features, lengths, targets):
+        return features
+
+
+def nested(name, value):
+    return RCRNNDetector(pretrainer=CRNNPretrainer(**{name: value}))
+
+
+DIFFERENT = {
+    "seed": [RCRNNDetector(random_state=np.int64(k)) for k in (0, 1)],
+    "seed of the pre-trainer": [nested("random_state", k) for k in (0, 1)],
+    "argument": [RCRNNDetector(augmentation=partial(change, amount=k)) for k in (1, 5)],
+    "function": [
+        RCRNNDetector(augmentation=lambda x, n, y: x),
+        RCRNNDetector(augmentation=lambda x, n, y: -x),
+    ],
+    "constant": [
+        RCRNNDetector(augmentation=lambda x, n, y: 2 * x),
+        RCRNNDetector(augmentation=lambda x, n, y: 3 * x),
+    ],
+    "closure": [RCRNNDetector(augmentation=around(k)) for k in (1, 2)],
+    "object": [RCRNNDetector(augmentation=Changed(k)) for k in (1, 2)],
+    "method": [RCRNNDetector(augmentation=Changed(k).method) for k in (1, 2)],
+    "function of NumPy": [RCRNNDetector(augmentation=f) for f in (np.exp, np.log)],
+    "generator": [
+        RCRNNDetector(augmentation=partial(change, amount=np.random.default_rng(k))) for k in (1, 2)
+    ],
+    "attribute of a module": [RCRNNDetector(extractor=Own(k)) for k in (1, 2)],
+    "module of the pre-trainer": [nested("extractor", Own(k)) for k in (1, 2)],
+    "callback": [RCRNNDetector(callbacks=[Freezer(own)]) for own in ("rpn.*", "head.*")],
+}
+
+SAME = {
+    "kind of integer": [RCRNNDetector(random_state=k) for k in (0, np.int64(0))],
+    "generator as seed": [RCRNNDetector(random_state=np.random.RandomState(k)) for k in (0, 1)],
+    "verbose": [RCRNNDetector(verbose=k) for k in (0, 1)],
+    "copies of a module": [RCRNNDetector(extractor=Own(1)) for _ in range(2)],
+    "logger": [RCRNNDetector(callbacks=[TensorBoard(Lock())]) for _ in range(2)],
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_different_trainings(name):
+    first, second = (joblib.hash(identity(own)) for own in DIFFERENT[name])
+    assert first != second
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_same_trainings(name):
+    first, second = (joblib.hash(identity(own)) for own in SAME[name])
+    assert first == second
+
+
+def estimators():
+    """One of everything, of a new detector each time."""
+    extractor = Own(3)
+    return [
+        RCRNNDetector(extractor=extractor, augmentation=change),
+        RCRNNDetector(augmentation=FeatureAugmentation()),
+        RCRNNDetector(augmentation=Changed(1).method),
+        RCRNNDetector(augmentation=around(2), callbacks=[Freezer("rpn.*")]),
+    ]
+
+
+def test_another_process_comes_to_the_same():
+    code = (
+        "import joblib, test_identity as t; from sklearn_rcrnn.training.identity import identity;"
+        "print(*[joblib.hash(identity(own)) for own in t.estimators()])"
+    )
+    paths = [os.path.dirname(__file__), *sys.path]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONHASHSEED": "7"}
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    sys.path.insert(0, paths[0])
+    try:
+        import test_identity as itself
+    finally:
+        sys.path.remove(paths[0])
+    assert result.stdout.split() == [joblib.hash(identity(own)) for own in itself.estimators()]
