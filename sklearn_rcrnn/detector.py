@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
@@ -15,7 +16,7 @@ from ._base import EventDetector
 from ._utils.shared_parameters import stores_parameters_of
 from .events import THRESHOLD_NAMES, Label
 from .inference.region_predictions import RegionPredictions
-from .nn.crnn import CRNN, EXTRACTORS, MIN_BANDS, PRECOMPUTED, frames_per_step
+from .nn.crnn import CRNN, EXTRACTORS, MIN_BANDS, PRECOMPUTED
 from .nn.heads import HEADS
 from .nn.normalization import Normalization
 from .nn.rcrnn import RCRNN
@@ -31,6 +32,7 @@ from .training.parameters import (
     NormalizedBy,
     Precision,
     TrainingParameters,
+    check_own_extractor,
 )
 
 # Times `lr`: the rate of layers that start anew behind those that know other labels already.
@@ -68,8 +70,11 @@ default="crnn_bigru"
     pretrainer : CRNNPretrainer or FrozenEstimator, default=None
         Where the first weights come from. None starts from random weights. A
         :class:`CRNNPretrainer` is cloned and fitted on the same clips first, with the
-        `extractor` and `gru_units` of the detector, and gives the extractor its weights. A
-        fitted pre-trainer comes in a FrozenEstimator. So does a fitted RCRNNDetector, of
+        `extractor`, `gru_units`, `normalization` and `frame_shift` of the detector. Where its
+        `device` or `precision` is "auto", and its `random_state` None, it follows the detector
+        in these, too. It has the validation clips of the detector, from which it does not
+        learn, and gives the extractor its weights. A fitted pre-trainer comes in a
+        FrozenEstimator. So does a fitted RCRNNDetector, of
         these or other labels, for a warm start: it gives all weights that fit, and the
         layers that tell labels apart start anew where the labels are others.
     freeze_extractor : bool, default=False
@@ -318,18 +323,13 @@ default="crnn_bigru"
     def _check_together(self) -> None:
         """Raise ValueError for parameters that contradict each other."""
         sizes = np.asarray(self.anchor_sizes)
-        if sizes.ndim != 1 or not len(sizes) or sizes.dtype.kind not in "fiu" or min(sizes) <= 0:
+        numbers = sizes.ndim == 1 and len(sizes) > 0 and sizes.dtype.kind in "fiu"
+        if not numbers or not (np.isfinite(sizes) & (sizes > 0)).all():
             raise ValueError(f"anchor_sizes must be positive numbers; got {self.anchor_sizes!r}")
         if isinstance(self.recipe, Recipe):
             self.recipe.check()
         own = not isinstance(self.extractor, str)
-        frames_per_step(self.extractor)  # raises if a module lacks a required attribute
-        if own and self.normalization != "auto":
-            raise ValueError(
-                f"normalization={self.normalization!r} is for the extractors of this package; "
-                "a module receives the features as they are, and normalizes them itself if it "
-                'needs to: leave normalization="auto"'
-            )
+        check_own_extractor(self.extractor, self.normalization)
         if self.extractor == PRECOMPUTED and (self.pretrainer is not None or self.freeze_extractor):
             raise ValueError(
                 'extractor="precomputed" has nothing to pre-train or to freeze: leave '
@@ -348,7 +348,8 @@ default="crnn_bigru"
         return self._step_seconds()
 
     def _network_params(self) -> dict[str, Any]:
-        named = isinstance(self.recipe, str)
+        # A copy, because several detectors may share a recipe whose values change later.
+        recipe = Recipe.named(self.recipe) if isinstance(self.recipe, str) else clone(self.recipe)
         return {
             "module": RCRNN,
             "module__n_inputs": self.n_features_in_,
@@ -362,7 +363,7 @@ default="crnn_bigru"
             "module__freeze_extractor": self.freeze_extractor,
             "module__head": self.head,
             "module__context": self._context(),
-            "module__recipe": Recipe.named(self.recipe) if named else self.recipe,
+            "module__recipe": recipe,
         }
 
     def _normalization(self, network: RCRNN) -> Normalization | None:
@@ -370,7 +371,7 @@ default="crnn_bigru"
         return extractor.normalization if isinstance(extractor, CRNN) else None
 
     def _first_weights(self, network: RCRNN, data: TrainingData) -> None:
-        self.pretrainer_ = fit_pretrainer(self, data.arguments, data.seed, data.checkpoint)
+        self.pretrainer_ = fit_pretrainer(self, data)
         if self.pretrainer_ is not None:
             copy_weights(network, self.pretrainer_, self.classes_.tolist())
         self._set_normalization(network, data.clips, measure=self.pretrainer_ is None)

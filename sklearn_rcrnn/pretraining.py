@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -17,7 +18,9 @@ from ._base import NetworkEstimator
 from ._utils.clock import origins_of, with_clock
 from ._utils.shared_parameters import stores_parameters_of
 from .annotations.named_clips import lists_of_clips
+from .clip_stream import ClipStream
 from .events import check_event_lists
+from .inference.trained_network import transformed
 from .nn.crnn import CRNN, EXTRACTORS, MIN_BANDS, frames_per_step, n_steps
 from .nn.normalization import Normalization
 from .nn.presence import PresenceNetwork
@@ -29,6 +32,7 @@ from .training.parameters import (
     NormalizedBy,
     Precision,
     TrainingParameters,
+    check_own_extractor,
 )
 from .training.targets import to_presence
 
@@ -52,7 +56,8 @@ class CRNNPretrainer(
     extractor : str or torch.nn.Module, default="crnn_bigru"
         An extractor as for :class:`RCRNNDetector`, other than ``"precomputed"``.
     normalization : "auto", float or "training", default="auto"
-        How the features are normalized, as for :class:`RCRNNDetector`.
+        How the features are normalized, as for :class:`RCRNNDetector`; a module as
+        `extractor` receives them as they are.
     frame_shift : float, default=1024 / 44100
         Seconds between frames of the features: the hop divided by the sample rate.
     max_epochs : int, default=100
@@ -165,19 +170,23 @@ class CRNNPretrainer(
         self.gru_units = gru_units
         self.extractor = extractor
 
-    def transform(self, X: Any) -> NDArray[np.float32] | list[NDArray[np.float32]]:
+    def transform(self, X: Any) -> NDArray[np.float32] | list[NDArray[np.float32]] | ClipStream:
         """Compute the feature maps.
 
         Parameters
         ----------
         X : array of shape (n_clips, n_frames, n_bands) or list of (n_frames_i, n_bands)
+            Or a :class:`ClipStream` of features.
 
         Returns
         -------
         float32 array of shape (n_clips, ceil(n_frames / 8), n_channels), or list of such rows
-            ``n_channels`` is 2U for ``"crnn_bigru"``; (162, 100) for 30 s by default.
+            ``n_channels`` is 2U for ``"crnn_bigru"``; (162, 100) for 30 s by default. Of a
+            stream, the stream of its feature maps.
         """
         check_is_fitted(self)
+        if isinstance(X, ClipStream):
+            return X.map(partial(transformed, self))
         clips = self._check_features(X, reset=False)
         maps: list[Any] = [None] * len(clips)
         per_step = frames_per_step(self.extractor)
@@ -246,6 +255,9 @@ class CRNNPretrainer(
         return np.asarray(
             [f"crnn{i}" for i in range(self._net.module_.extractor.n_channels)], dtype=object
         )
+
+    def _check_together(self) -> None:
+        check_own_extractor(self.extractor, self.normalization)
 
     def _min_bands(self) -> int:
         return MIN_BANDS if isinstance(self.extractor, str) else 1

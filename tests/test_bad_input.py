@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -51,6 +53,17 @@ class TestBadInput:
     def test_predict_on_what_is_no_features(self, fitted, X):
         with pytest.raises((TypeError, ValueError), match=r"features|empty"):
             fitted.predict(X)
+
+    def test_thresholds_are_looked_up_before_the_detection(self, fitted, features):
+        named = copy.copy(fitted).set_params(score_threshold="balanced")
+        named._candidates = None  # would fail otherwise
+        with pytest.raises(ValueError, match="no thresholds named 'balanced'"):
+            named.predict(features[0])
+
+    @pytest.mark.parametrize("size", [np.nan, np.inf, 0, -1])
+    def test_anchor_sizes(self, small, features, size):
+        with pytest.raises(ValueError, match="anchor_sizes must be positive numbers"):
+            small.set_params(anchor_sizes=(1, size)).fit(*features)
 
     def test_other_number_of_bands(self, fitted):
         with pytest.raises(ValueError, match="40 features"):

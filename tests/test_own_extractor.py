@@ -162,6 +162,8 @@ def test_what_breaks_the_contract_is_named(detector, features):
         detector.set_params(extractor=Short()).fit(*features)
     with pytest.raises(ValueError, match="receives the features as they are"):
         detector.set_params(extractor=Every4(), normalization="training").fit(*features)
+    with pytest.raises(ValueError, match="receives the features as they are"):
+        CRNNPretrainer(extractor=Every4(), normalization=5.0).fit(*features)
 
 
 class Energies(torch.nn.Module):

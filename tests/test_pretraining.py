@@ -76,6 +76,46 @@ class TestPretraining:
         GridSearchCV(small, grid, cv=2, refit=False, error_score="raise").fit(X, y)
         assert sorted(calls) == [4, 4, 8, 8]  # once for each U and fold, not for each M
 
+    def test_what_it_is_fitted_with(self, pretrainer, small, features, monkeypatch):
+        """Without the validation clips of the detector, on its device and in its precision."""
+        X = features[0]
+        y = [[(0.5, 1.5, f"label {i}")] for i in range(24)]  # some of the validation clips alone
+
+        class Stop(Exception):
+            pass
+
+        def watch(self, **given):
+            raise Stop(self.get_params(), given)
+
+        monkeypatch.setattr(CRNNPretrainer, "fit", watch)
+        pretrainer.set_params(precision="auto")
+        small.set_params(pretrainer=pretrainer, device="cpu", validation_fraction=0.25)
+        with pytest.raises(Stop) as stop:
+            small.fit(X, y, sample_weight=np.arange(1.0, 25.0))
+        params, given = stop.value.args
+        assert (params["device"], params["precision"]) == ("cpu", "float32")
+        learnt = [int(weight) - 1 for weight in given["sample_weight"]]
+        assert len(learnt) == 18
+        np.testing.assert_array_equal(given["X"], X[learnt])
+        assert [clip[0].label for clip in given["y"]] == [f"label {i}" for i in learnt]
+        np.testing.assert_array_equal(given["X_val"], np.delete(X, learnt, axis=0))
+        assert given["y_val"] == [[]] * 6
+
+    def test_own_validation_clips_and_own_precision(self, pretrainer, small, features, monkeypatch):
+        X, y = features
+
+        class Stop(Exception):
+            pass
+
+        def watch(self, **given):
+            raise Stop(self.precision, len(given["X"]), len(given["X_val"]))
+
+        monkeypatch.setattr(CRNNPretrainer, "fit", watch)
+        small.set_params(pretrainer=pretrainer, precision="bfloat16")
+        with pytest.raises(Stop) as stop:
+            small.fit(X[:20], y[:20], X_val=X[20:], y_val=y[20:])
+        assert stop.value.args == ("float32", 20, 4)
+
     def test_disagreement(self, pretrainer, small, features):
         X, y = features
         frozen = FrozenEstimator(pretrainer.fit(X, y))

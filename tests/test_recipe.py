@@ -91,3 +91,13 @@ def test_augmentations_are_checked_when_they_are_used():
 def test_unknown_preset():
     with pytest.raises(ValueError, match=r"no recipe 'papper'; there are \['paper', 'refined'\]"):
         Recipe.named("papper")
+
+
+def test_a_trained_network_keeps_its_recipe(features):
+    X, y = features[0][:6], features[1][:6]
+    recipe = Recipe()
+    params = {"gru_units": 2, "dense_units": 4, "score_threshold": 0.0, "precision": "float32"}
+    detector = RCRNNDetector(**params, recipe=recipe, max_epochs=1, random_state=0).fit(X, y)
+    before = detector.predict_candidates(X)
+    RCRNNDetector(recipe=recipe).set_params(recipe__roi_coding="edges")
+    assert detector.predict_candidates(X) == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -14,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.clock import origins_of, with_clock
 from .._utils.threads import in_order
+from ..clip_stream import ClipStream
 from ..events import (
     Event,
     EventLists,
@@ -30,7 +32,7 @@ from ..training.inputs import Clips
 from .merging import merge
 from .networks import SharedConvolutions, WindowedNetwork
 from .recordings import detect_recording
-from .trained_network import TrainedNetwork
+from .trained_network import TrainedNetwork, transformed
 from .windows import MARGIN, WINDOW, Windows, frames_in_windows
 
 
@@ -61,7 +63,8 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
         """
         check_is_fitted(self)
         self._rules()  # raises now if they are wrong, and not after hours of work
-        chosen = select_events(self._candidates(X), self._thresholds())
+        thresholds = self._thresholds()
+        chosen = select_events(self._candidates(X), thresholds)
         return EventLists(self._finished(chosen))
 
     def predict_candidates(self, X: Any) -> list[list[Event]]:
@@ -99,21 +102,25 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
                 proposals[place] = row[valid].numpy()
         return [proposals[i] for i in range(len(proposals))]
 
-    def transform(self, X: Any) -> NDArray[np.float32] | list[NDArray[np.float32]]:
+    def transform(self, X: Any) -> NDArray[np.float32] | list[NDArray[np.float32]] | ClipStream:
         """Compute the feature map of every clip.
 
         Clips of more than a minute go through the network in overlapping windows.
 
         Parameters
         ----------
-        X : as for :meth:`predict`
+        X : as for :meth:`predict`, or a :class:`ClipStream` of features
 
         Returns
         -------
         float32 array of shape (n_clips, n_steps, n_channels), or list of (n_steps_i, n_channels)
             A list where the clips have different numbers of steps. A step is 8 frames of
-            the features, or the ``frames_per_step`` of an extractor of your own.
+            the features, or the ``frames_per_step`` of an extractor of your own. Of a stream,
+            the stream of its feature maps.
         """
+        check_is_fitted(self)
+        if isinstance(X, ClipStream):
+            return X.map(partial(transformed, self))
         maps = self._feature_maps(self._check_clips(X))
         stacked = np.stack(maps) if len({len(rows) for rows in maps}) == 1 else maps
         return with_clock(stacked, self._step_seconds(), origins_of(X))

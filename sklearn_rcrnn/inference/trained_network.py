@@ -110,3 +110,8 @@ class TrainedNetwork(TrainingParameters):
 
     def __sklearn_is_fitted__(self) -> bool:
         return "net_" in vars(self) or "_loaded" in vars(self)
+
+
+def transformed(transformer: Any, clip: Any) -> Any:
+    """The feature map of one clip of a stream."""
+    return transformer.transform([clip])[0]

@@ -58,7 +58,7 @@ def match(
     labels[best >= positive_iou] = POSITIVE
     if force_best:
         best_of_event = overlaps.amax(1, keepdim=True)
-        is_best = (overlaps >= best_of_event - 1e-6) & (best_of_event > 0)
+        is_best = (overlaps >= best_of_event * (1 - 1e-5)) & (best_of_event > 0)
         forced = is_best.any(-1)
         labels[forced] = POSITIVE
         # The candidate learns the event for which it is the best one.

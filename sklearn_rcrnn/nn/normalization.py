@@ -43,7 +43,7 @@ def normalized_around(
     """Subtract from each band its mean over the frames around, and divide by their deviation.
 
     Frames of digital silence, in which all bands are equal, do not count: they would pull
-    the mean far below the level of all sounds.
+    the mean far below the level of all sounds. With a single band, silence cannot be told.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def normalized_around(
         matters. A short file, in which an event would else be normalized by itself, keeps
         the color that tells what it is.
     """
-    n_clips, n_frames, _ = features.shape
+    n_clips, n_frames, n_bands = features.shape
     places = torch.arange(n_frames, device=features.device)
     ends = torch.full_like(places[:1], n_frames) if lengths is None else lengths[:, None]
     if isinstance(context, Tensor):
@@ -72,7 +72,10 @@ def normalized_around(
     first = torch.minimum((places - before).clamp(min=0), ends - width)
     first = first.expand(n_clips, -1)[..., None]
     last = first + width.unsqueeze(-1)
-    counted = (features.amax(2) > features.amin(2)) & (places < ends)
+    sounds = torch.ones_like(features[..., 0], dtype=torch.bool)
+    if n_bands > 1:
+        sounds = features.amax(2) > features.amin(2)
+    counted = sounds & (places < ends)
     weights = counted.to(features.dtype)[..., None]
 
     def around(values: Tensor) -> Tensor:

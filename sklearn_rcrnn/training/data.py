@@ -14,6 +14,7 @@ from .._utils.interrupts import interrupts_wait
 from ..clip_stream import ClipStream
 from ..events import Event, EventLists
 from ..nn.processes import n_processes, of_first_process, process_rank
+from .inputs import check_drawn_clip
 
 
 class ClipDataset(skorch.dataset.Dataset):
@@ -74,12 +75,15 @@ class StreamDataset(Dataset):
     ----------
     stream : ClipStream
         A stream of features.
+    n_bands : int
+        Bands of each clip.
     convert : callable
         ``convert(clip, events)`` checks the events of a clip and gives its target.
     """
 
-    def __init__(self, stream: ClipStream, convert: Callable[[Any, Any], Any]):
+    def __init__(self, stream: ClipStream, n_bands: int, convert: Callable[[Any, Any], Any]):
         self.stream = stream
+        self.n_bands = n_bands
         self.convert = convert
         self.epoch = 0
 
@@ -87,7 +91,9 @@ class StreamDataset(Dataset):
         return len(self.stream)
 
     def __getitem__(self, index: int) -> tuple[Any, Any, None]:
-        clip, events = self.stream.draw(self.epoch, index)
+        drawn, events = self.stream.draw(self.epoch, index)
+        where = f"{index} of epoch {self.epoch} of the stream"
+        clip = check_drawn_clip(drawn, self.n_bands, where)
         return clip, self.convert(clip, events), None
 
 

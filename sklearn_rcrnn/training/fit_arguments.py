@@ -77,11 +77,11 @@ class CheckedArguments(TrainingParameters):
         """Check the arguments of ``fit``, set ``classes_``, and split off validation clips."""
         from .checkpoints import TrainingCheckpoint, training_key
 
-        X, events, weights = given["X"], None, given["sample_weight"]
+        X, events, drawn_events, weights = given["X"], None, None, given["sample_weight"]
         _check_unchanged(X, "X")
         _check_unchanged(given["X_val"], "X_val")
         if isinstance(X, ClipStream):
-            clips, labels = self._check_stream(X, given["y"])
+            clips, drawn_events, labels = self._check_stream(X, given["y"])
             if weights is not None:
                 raise ValueError(
                     "sample_weight weights the clips of X, and a ClipStream has no fixed clips"
@@ -107,8 +107,10 @@ class CheckedArguments(TrainingParameters):
         }
         checkpoint = None
         if folder is not None:
-            # A stream is identified by its first clips.
+            # A stream is identified by its first clips and their events.
             data = {**checked, "X": clips, "labels": labels, "n_clips": len(X)}
+            if drawn_events is not None:
+                data["y"] = drawn_events
             if n_processes() > 1:
                 data["n_processes"] = n_processes()
             checkpoint = TrainingCheckpoint(folder, training_key(self, data))
@@ -152,7 +154,7 @@ class CheckedArguments(TrainingParameters):
             target = partial(
                 stream_target, labels=labels, frame=self._frame_seconds(), convert=convert
             )
-            return StreamDataset(X, target), valid_set
+            return StreamDataset(X, self.n_features_in_, target), valid_set
         if valid_set is not None or self.validation_fraction is None:
             return ClipDataset(X, events, convert, weights=weights), valid_set
         # Clips without an event come before all labels.
@@ -163,8 +165,10 @@ class CheckedArguments(TrainingParameters):
         )
         return train_set, valid_set
 
-    def _check_stream(self, stream: ClipStream, y: Any) -> tuple[Clips, list[Label]]:
-        """Draw some clips of a stream, on which its features are measured, and get its labels."""
+    def _check_stream(
+        self, stream: ClipStream, y: Any
+    ) -> tuple[Clips, list[list[Event]], list[Label]]:
+        """Draw some clips of a stream, on which features are measured; their events; all labels."""
         if y is not None:
             raise ValueError("A ClipStream brings the events of its clips: give no y with it")
         labels = list(stream.labels)
@@ -173,10 +177,12 @@ class CheckedArguments(TrainingParameters):
                 f"The stream has {len(stream)} clips an epoch and the labels {labels}: at "
                 "least one of each is needed"
             )
-        drawn = [stream.draw(0, i)[0] for i in range(min(len(stream), _MEASURED))]
+        drawn = [stream.draw(0, i) for i in range(min(len(stream), _MEASURED))]
+        clips = self._check_features([clip for clip, _ in drawn], reset=True)
+        events = self._check_events([own for _, own in drawn], clips, "stream")
         # Labels are sorted as those of events are, and must be all strings or all integers.
         probes = [[Event(0.0, 1.0, label)] for label in labels]
-        return self._check_features(drawn, reset=True), labels_of(check_event_lists(probes))
+        return clips, events, labels_of(check_event_lists(probes))
 
     def _check_features(self, X: Any, *, reset: bool, name: str = "X") -> Clips:
         """Check features; return an (n_clips, n_frames, n_bands) array or a list of such clips."""

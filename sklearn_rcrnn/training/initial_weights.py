@@ -18,11 +18,12 @@ from ..nn.losses import LabelLinear
 from ..nn.presence import PresenceNetwork
 from ..nn.processes import n_processes
 from ..nn.rcrnn import RCRNN
+from .identity import identity
 
 if TYPE_CHECKING:
     from .._base import NetworkEstimator
     from ..pretraining import CRNNPretrainer
-    from .checkpoints import TrainingCheckpoint
+    from .fit_arguments import TrainingData
 
 # Parameters that a pre-trainer and the detector that continues from it must share.
 _SHARED = ("gru_units", "extractor", "normalization", "frame_shift")
@@ -33,12 +34,7 @@ def shared_params(estimator: Any) -> dict[str, Any]:
     return {name: getattr(estimator, name) for name in _SHARED}
 
 
-def fit_pretrainer(
-    detector: Any,
-    arguments: dict[str, Any],
-    seed: int,
-    checkpoint: TrainingCheckpoint | None = None,
-) -> NetworkEstimator | None:
+def fit_pretrainer(detector: Any, data: TrainingData) -> NetworkEstimator | None:
     """The fitted pre-trainer or detector that the first weights are taken from, or None.
 
     Parameters
@@ -46,12 +42,9 @@ def fit_pretrainer(
     detector : RCRNNDetector
         Its `pretrainer` is fitted here unless it is frozen, with the extractor of the
         detector, and kept in its `memory`.
-    arguments : dict
-        Arguments of :meth:`CRNNPretrainer.fit` by name.
-    seed : int
-        Random state of a pre-trainer that has none of its own.
-    checkpoint : TrainingCheckpoint, default=None
-        Checkpoint of the detector; the pre-trainer's goes into the same folder.
+    data : TrainingData
+        Of the detector. Its seed is the random state of a pre-trainer that has none of its own,
+        and its checkpoint is in the folder of the pre-trainer's.
 
     Raises
     ------
@@ -74,10 +67,12 @@ def fit_pretrainer(
         fitted = clone(pretrainer)
         fitted.set_params(**shared_params(detector))
         if fitted.random_state is None:
-            fitted.set_params(random_state=seed)
-        fitted = cached_fit(
-            fitted, arguments, detector.memory, None if checkpoint is None else checkpoint.folder
-        )
+            fitted.set_params(random_state=data.seed)
+        for name in ("device", "precision"):
+            if getattr(fitted, name) == "auto":
+                fitted.set_params(**{name: getattr(detector, name)})
+        folder = None if data.checkpoint is None else data.checkpoint.folder
+        fitted = cached_fit(fitted, _divided(data), detector.memory, folder)
     for name in (*_SHARED, "n_features_in_"):
         theirs, ours = getattr(fitted, name), getattr(detector, name)
         if isinstance(theirs, nn.Module) and type(theirs) is type(ours):
@@ -88,6 +83,29 @@ def fit_pretrainer(
                 f"{name}={ours!r}: they must agree"
             )
     return fitted
+
+
+def _divided(data: TrainingData) -> dict[str, Any]:
+    """Arguments of the pre-trainer's ``fit``, which must not learn from validation clips."""
+    from .data import ClipDataset
+
+    train, valid = data.train_set, data.valid_set
+    if valid is None or data.arguments["X_val"] is not None or not isinstance(train, ClipDataset):
+        return data.arguments
+    events = [data.arguments["y"][i] for i in train.indices]
+    # The pre-trainer learns the labels of the training clips alone.
+    known = {event.label for clip in events for event in clip}
+    watched = [
+        [event for event in data.arguments["y"][i] if event.label in known] for i in valid.indices
+    ]
+    weights = None if train.weights is None else train.weights[train.indices]
+    return {
+        "X": train.X,
+        "y": events,
+        "X_val": valid.X,
+        "y_val": watched,
+        "sample_weight": weights,
+    }
 
 
 def has_other_labels(pretrainer: Any, labels: list[Label]) -> bool:
@@ -144,19 +162,11 @@ def cached_fit(
         )
     folder = Path(memory.location)
     folder.mkdir(parents=True, exist_ok=True)
-    params = pretrainer.get_params(deep=False)
-    name = joblib.hash(({key: _content(value) for key, value in params.items()}, arguments))
+    # A generator as random_state does not count in the identity, but gives other weights.
+    name = joblib.hash((identity(pretrainer), pretrainer.random_state, arguments))
     kept = memory.cache(_fit, ignore=["pretrainer", "arguments", "checkpoint"])
     with FileLock(folder / f"pretrainer-{name}.lock"):
         return kept(name, pretrainer, arguments, checkpoint)
-
-
-def _content(value: Any) -> Any:
-    """Convert a parameter so that its hash is the same in all processes, unlike a module's."""
-    if not isinstance(value, nn.Module):
-        return value
-    weights = {name: tensor.cpu().numpy() for name, tensor in value.state_dict().items()}
-    return type(value), repr(value), vars(value).get("n_channels"), weights
 
 
 def _fit(

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
+from ..clip_stream import ClipStream
 from ..events import Event, Label
 
 # An (n_clips, n_frames, n_bands) array, or a list of (n_frames_i, n_bands) arrays.
@@ -37,6 +38,11 @@ def check_features(X: Any, estimator: str, name: str = "X") -> Clips:
         If the clips are not features, are empty, differ in their number of bands, or hold NaN.
     """
     clips: Clips
+    if isinstance(X, ClipStream):
+        raise TypeError(
+            f"{name} is a ClipStream: fit learns from one, and transform maps it, but events are "
+            "found in clips. Draw some: [stream.draw(1, i)[0] for i in range(len(stream))]"
+        )
     if scipy.sparse.issparse(X):
         raise TypeError(f"Sparse data was passed as {name}, but {estimator} needs dense features")
     if isinstance(X, np.ndarray) and X.dtype != object:
@@ -47,7 +53,10 @@ def check_features(X: Any, estimator: str, name: str = "X") -> Clips:
             f"(n_frames, n_bands) arrays; {name} is {type(X).__name__}"
         )
     else:
-        clips = [_check_clip(clip, i, estimator, name) for i, clip in enumerate(X)]
+        clips = [
+            _check_clip(clip, f"Clip {i} of {name}", _from_audio(estimator, name))
+            for i, clip in enumerate(X)
+        ]
     if len(clips) == 0:
         raise ValueError(
             f"Found array with 0 sample(s): {name} is empty, while a minimum of 1 clip is required"
@@ -56,10 +65,33 @@ def check_features(X: Any, estimator: str, name: str = "X") -> Clips:
     if len(bands) > 1:
         raise ValueError(f"The clips of {name} have different numbers of bands: {sorted(bands)}")
     for i, clip in enumerate(clips):
-        # The sum is finite only if all values are, and testing it needs no array of flags.
-        if not np.isfinite(clip.sum(dtype=np.float64)):
-            raise ValueError(f"The features of clip {i} of {name} contain NaN or infinity")
+        _check_finite(clip, f"clip {i} of {name}")
     return clips
+
+
+def check_drawn_clip(clip: Any, n_bands: int, where: str) -> NDArray[np.float32]:
+    """Check features of a clip that a stream made, and return them as a float32 array.
+
+    Parameters
+    ----------
+    clip : array of shape (n_frames, n_bands)
+    n_bands : int
+        Bands of the first clips of the stream.
+    where : str
+        The place of the clip in the stream; errors name it.
+
+    Raises
+    ------
+    ValueError
+        If the clip is no features, has other bands, or holds NaN.
+    """
+    checked = _check_clip(clip, f"Clip {where}", "map the stream by a transformer")
+    if checked.shape[1] != n_bands:
+        raise ValueError(
+            f"Clip {where} has {checked.shape[1]} bands; the first clips of it have {n_bands}"
+        )
+    _check_finite(checked, f"clip {where}")
+    return checked
 
 
 def n_bands(clips: Clips) -> int:
@@ -135,15 +167,21 @@ def _check_array(X: NDArray[Any], estimator: str, name: str) -> NDArray[np.float
     return np.asarray(X, np.float32)
 
 
-def _check_clip(clip: Any, index: int, estimator: str, name: str) -> NDArray[np.float32]:
+def _check_clip(clip: Any, where: str, from_audio: str) -> NDArray[np.float32]:
     array = np.asarray(clip)
     if array.ndim != 2 or array.dtype.kind not in "fiub" or not len(array):
         what = f"shape {array.shape}" if array.dtype.kind in "fiub" else f"{clip!r:.80}"
         raise ValueError(
-            f"Clip {index} of {name} must be features of shape (n_frames, n_bands), at least one "
-            f"frame; got {what}. To start from audio, {_from_audio(estimator, name)}"
+            f"{where} must be features of shape (n_frames, n_bands), at least one frame; got "
+            f"{what}. To start from audio, {from_audio}"
         )
     return array.astype(np.float32, copy=False)
+
+
+def _check_finite(clip: NDArray[np.float32], where: str) -> None:
+    # The sum is finite only if all values are, and testing it needs no array of flags.
+    if not np.isfinite(clip.sum(dtype=np.float64)):
+        raise ValueError(f"The features of {where} contain NaN or infinity")
 
 
 def _from_audio(estimator: str, name: str) -> str:

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..events import Label
+from ..nn.crnn import check_extractor
 from .augmentation import Augmentation
 
 # Types of parameters in the signatures of the estimators. The schedules are defined in
@@ -89,3 +90,24 @@ class TrainingParameters(BaseEstimator):
         self.precision = precision
         self.random_state = random_state
         self.verbose = verbose
+
+
+def check_own_extractor(extractor: Any, normalization: NormalizedBy) -> None:
+    """Check a module as `extractor`, which normalizes features itself; names always pass.
+
+    Raises
+    ------
+    TypeError
+        If the module lacks a required attribute.
+    ValueError
+        If `normalization` is given for it.
+    """
+    if isinstance(extractor, str):
+        return
+    check_extractor(extractor)
+    if normalization != "auto":
+        raise ValueError(
+            f"normalization={normalization!r} is for the extractors of this package; a module "
+            "receives the features as they are, and normalizes them itself if it needs to: leave "
+            'normalization="auto"'
+        )

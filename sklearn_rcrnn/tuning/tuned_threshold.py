@@ -191,6 +191,7 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
                     f"y has the labels {unknown}, which the estimator has not learnt; it knows "
                     f"{known}"
                 )
+            _kept_thresholds(detector_in(fitted), labels)  # raises now, not after the detection
             candidates = candidates_of(fitted, X)
         else:
             if not self.refit:
@@ -234,14 +235,8 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
             if limit is not None:
                 rate = self.curves_.false_alarms_per_hour[i, chosen]
                 self.false_alarms_per_hour_[label] = float(rate)
-        # A label that does not occur in y keeps its threshold.
-        before = detector._thresholds()
-        rest = {
-            label: before[label] if isinstance(before, dict) else before
-            for label in self.classes_.tolist()
-            if label not in self.best_threshold_
-        }
-        detector.set_params(**{_PARAMETER: {**rest, **self.best_threshold_}})
+        before = _kept_thresholds(detector, labels)
+        detector.set_params(**{_PARAMETER: {**before, **self.best_threshold_}})
 
     def _few_enough(
         self, label: Any, rates: NDArray[np.float64], limit: float
@@ -371,6 +366,15 @@ def _check_thresholds(thresholds: Any) -> NDArray[np.float64]:
     if values.ndim != 1 or not len(values) or not ((values >= 0) & (values <= 1)).all():
         raise ValueError(f"thresholds must be numbers between 0 and 1; got {thresholds!r}")
     return values
+
+
+def _kept_thresholds(detector: Any, chosen: list[Label]) -> dict[Label, float]:
+    """The thresholds of the labels of a fitted detector for which none is chosen."""
+    left = [label for label in detector.classes_.tolist() if label not in chosen]
+    if not left:
+        return {}
+    before = detector._thresholds()
+    return {label: before[label] if isinstance(before, dict) else before for label in left}
 
 
 def _fit_and_look(

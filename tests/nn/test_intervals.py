@@ -113,6 +113,12 @@ def test_match_forces_the_best_of_each_event_only():
     assert labels.tolist() == [[POSITIVE, NEGATIVE, NEGATIVE]]
 
 
+def test_match_forces_the_best_only_of_an_event_that_hardly_overlaps():
+    anchors = [[0.0, 1e7], [0.0, 2e7], [5e7, 6e7]]
+    labels, _ = match_one(anchors, [[0.0, 4.0]], force_best=True)
+    assert labels.tolist() == [[POSITIVE, NEGATIVE, NEGATIVE]]
+
+
 def test_match_ignores_unusable():
     usable = torch.tensor([[False, True]])
     labels, _ = match_one([[0.0, 4.0], [0.0, 3.0]], [[0.0, 4.0]], usable=usable, force_best=True)

@@ -29,6 +29,13 @@ def one_by_one(clip, context):
     return np.maximum(rows, -4)
 
 
+def test_a_single_band_is_normalized():
+    clip = np.random.default_rng(0).normal(-10, 1, (200, 1)).astype(np.float32)
+    found = Normalization(1, 50)(torch.tensor(clip)[None]).numpy()
+    assert abs(found.mean()) < 0.1
+    assert 0.5 < found.std() < 1
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     n_frames=st.integers(1, 60),

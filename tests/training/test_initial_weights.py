@@ -100,12 +100,13 @@ class Halves(torch.nn.Module):
     frames_per_step = 2
     n_channels = 4
 
-    def __init__(self):
+    def __init__(self, scale=1.0):
         super().__init__()
         self.linear = torch.nn.Linear(64, 4)
+        self.scale = scale
 
     def forward(self, features, lengths=None):
-        return self.linear(features[:, ::2])
+        return self.linear(features[:, ::2]) * self.scale
 
 
 def test_a_cache_knows_an_own_extractor_again(features, tmp_path, monkeypatch):
@@ -115,9 +116,10 @@ def test_a_cache_knows_an_own_extractor_again(features, tmp_path, monkeypatch):
     monkeypatch.setattr(
         CRNNPretrainer, "fit", lambda self, *a, **k: calls.append(self) or fit(self, *a, **k)
     )
-    extractor = Halves()
-    for module in (extractor, copy.deepcopy(extractor), Halves()):
+    extractor, scaled = Halves(), Halves(2.0)
+    scaled.load_state_dict(extractor.state_dict())
+    for module in (extractor, copy.deepcopy(extractor), Halves(), scaled):
         pretrainer = CRNNPretrainer(extractor=module, max_epochs=1, random_state=0)
         cached_fit(pretrainer, {"X": X, "y": y}, str(tmp_path))
-    # The second has the weights of the first, the third has others.
-    assert [call.extractor is extractor for call in calls] == [True, False]
+    # The second is as the first; the third has other weights, and the last another scale.
+    assert [call.extractor is extractor for call in calls] == [True, False, False]

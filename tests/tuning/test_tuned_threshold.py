@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 from sklearn import config_context
@@ -42,6 +44,20 @@ class TestTuning:
         assert tuned.predict(X) == chosen
         assert tuned.score(X, y) == event_based_f_score(y, chosen, zero_division=0.0)
         assert tuned.predict_candidates(X) == fitted.predict_candidates(X)
+
+    def test_names_of_thresholds_do_not_matter_where_all_are_chosen(self, fitted, features):
+        X, y = features
+        named = copy.copy(fitted).set_params(score_threshold="balanced")
+        tuned = TunedThresholdDetectorCV(named, cv="prefit").fit(X, y)
+        assert set(tuned.estimator_.score_threshold) == set(fitted.classes_.tolist())
+
+    def test_names_of_thresholds_are_looked_up_before_the_detection(self, fitted, features):
+        X, y = features
+        some = [[event for event in own if event[2] == "gunshot"] for own in y]
+        named = copy.copy(fitted).set_params(score_threshold="balanced")
+        named.predict_candidates = None  # would fail otherwise
+        with pytest.raises(ValueError, match="no thresholds named 'balanced'"):
+            TunedThresholdDetectorCV(named, cv="prefit").fit(X, some)
 
     def test_every_clip_is_judged_by_a_model_that_did_not_see_it(self, features, monkeypatch):
         X, y = features

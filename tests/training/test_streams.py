@@ -1,0 +1,72 @@
+"""Streams of features: each clip is checked, and transformers map them."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.pipeline import Pipeline
+
+from sklearn_rcrnn import ClipStream, CRNNPretrainer, RCRNNDetector
+
+SMALL = {"gru_units": 2, "batch_size": 4, "precision": "float32", "random_state": 0}
+
+
+class Features(ClipStream):
+    """Noise; the features of one clip of the second epoch can be others."""
+
+    labels = ["a", "b"]
+
+    def __init__(self, other=None):
+        self.other = other
+
+    def __len__(self):
+        return 8
+
+    def draw(self, epoch, index):
+        clip = np.random.default_rng([epoch, index]).normal(size=(40, 16))
+        if (epoch, index) == (2, 5) and self.other is not None:
+            clip = self.other
+        return clip, [(0.1, 0.5, self.labels[index % 2])]
+
+
+@pytest.fixture
+def detector():
+    return RCRNNDetector(dense_units=4, max_epochs=2, **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (np.full((40, 16), np.nan), "clip 5 of epoch 2 of the stream contain NaN"),
+        (np.zeros((40, 15)), "Clip 5 of epoch 2 of the stream has 15 bands.* have 16"),
+        (np.zeros(40), r"Clip 5 of epoch 2 of the stream must be features.*\(40,\)"),
+    ],
+)
+def test_every_clip_is_checked(other, message, detector):
+    with pytest.raises(ValueError, match=message):
+        detector.fit(Features(other))
+
+
+def test_clips_may_be_float64_of_unequal_lengths(detector):
+    detector.fit(Features(np.zeros((30, 16))))
+    assert np.isfinite(detector.history_[-1]["train_loss"])
+
+
+def test_feature_maps_of_a_stream(detector):
+    """A pre-trainer, or a detector, maps a stream as it maps its clips."""
+    pretrainer = CRNNPretrainer(max_epochs=1, **SMALL)
+    detector.set_params(extractor="precomputed", max_epochs=1)
+    pipe = Pipeline([("crnn", pretrainer), ("detector", detector)])
+    stream = Features()
+    pipe.fit(stream)
+    clip, events = stream.draw(1, 0)
+    mapped, same = pipe[:-1].transform(stream).draw(1, 0)
+    assert same == events
+    np.testing.assert_array_equal(mapped, pipe[:-1].transform([clip])[0])
+    assert mapped.frame_shift == pytest.approx(8 * 1024 / 44100)
+    again, _ = pickle.loads(pickle.dumps(pipe.transform(stream))).draw(1, 0)
+    np.testing.assert_array_equal(again, mapped)
+    with pytest.raises(TypeError, match=r"X is a ClipStream.*Draw some"):
+        pipe.predict(stream)
