@@ -55,6 +55,8 @@ class ClipStream(ABC):
 
     labels: Sequence[Label]
     n_jobs: int | None = None
+    # Of this stream and those that it is made from.
+    _n_augmentations = 0
 
     @abstractmethod
     def __len__(self) -> int:
@@ -98,7 +100,8 @@ class ClipStream(ABC):
 
         While the function runs, the generators of :mod:`random` and :mod:`numpy.random` are
         seeded by the epoch and the index of the clip, so that a training can be repeated
-        in any number of worker processes. Afterwards they are as they were.
+        in any number of worker processes. Afterwards they are as they were. Several
+        augmentations of a stream draw different numbers.
 
         Parameters
         ----------
@@ -127,6 +130,7 @@ class _Mapped(ClipStream):
         self.function = function
         self.labels = stream.labels
         self.n_jobs = stream.n_jobs
+        self._n_augmentations = stream._n_augmentations
 
     def __len__(self) -> int:
         return len(self.stream)
@@ -139,20 +143,24 @@ class _Mapped(ClipStream):
 
 
 class _Augmented(_Mapped):
+    def __init__(self, stream: ClipStream, function: Callable[[Any], Any]):
+        super().__init__(stream, function)
+        self._n_augmentations += 1
+
     def draw(self, epoch: int, index: int) -> tuple[Any, list[tuple[float, float, Label]]]:
         clip, events = self.stream.draw(epoch, index)
-        with _seeded(epoch, index):
+        with _seeded(epoch, index, self.stream._n_augmentations):
             return self.function(clip), events
 
 
 @contextmanager
-def _seeded(epoch: int, index: int) -> Iterator[None]:
+def _seeded(*place: int) -> Iterator[None]:
     """Seed the generators of Python and NumPy inside the block, and restore them after it.
 
     Libraries of augmentations draw from them.
     """
     states = random.getstate(), np.random.get_state()  # noqa: NPY002
-    seed = np.random.SeedSequence([epoch, index]).generate_state(1)[0]
+    seed = np.random.SeedSequence(place).generate_state(1)[0]
     random.seed(int(seed))
     np.random.seed(seed)  # noqa: NPY002
     try:

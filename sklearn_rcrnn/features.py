@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from functools import partial
 from numbers import Integral, Real
@@ -169,7 +170,7 @@ class LFBETransformer(
         work = delayed(self._transform_clip)
         parallel = Parallel(n_jobs=self.n_jobs, prefer="threads")
         with one_blas_thread():
-            rows = parallel(work(clip, i, *filters) for i, clip in enumerate(clips))
+            rows = parallel(work(clip, f"clip {i}", *filters) for i, clip in enumerate(clips))
         return with_clock(_stack(rows), self.frame_shift, origins)
 
     def transform_blocks(self, blocks: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
@@ -200,17 +201,21 @@ class LFBETransformer(
         self._check()
         window, mel = self._filters()
         rest = np.zeros(self.n_fft // 2, np.float32)
-        n_samples = 0
+        n_samples = n_skipped = 0
         for block in blocks:
             n_samples += len(block)
-            rest = np.concatenate([rest, block])
+            rest = np.concatenate([rest, block[n_skipped:]])
+            n_skipped = max(0, n_skipped - len(block))
             n_frames = (len(rest) - self.n_fft) // self.hop_length + 1
             if n_frames > 0:
                 stop = (n_frames - 1) * self.hop_length + self.n_fft
                 with one_blas_thread():
                     features = self._energies(rest[:stop], window, mel)
                 yield self._finite(features, rest, n_samples)
-                rest = rest[n_frames * self.hop_length :]
+                begin = n_frames * self.hop_length
+                # Frames with gaps between them may begin after the samples that are here.
+                n_skipped = max(0, begin - len(rest))
+                rest = rest[begin:]
         if not n_samples:
             raise ValueError("The recording is empty: it has 0 samples")
         n_frames = (len(rest) + self.n_fft // 2 - self.n_fft) // self.hop_length + 1
@@ -262,12 +267,14 @@ class LFBETransformer(
     def _clocked_clip(
         self, clip: Any, window: NDArray[Any], mel: NDArray[Any]
     ) -> NDArray[np.float32]:
-        return with_clock(self._transform_clip(clip, 0, window, mel), self.frame_shift)
+        features = self._transform_clip(clip, "a clip of the stream", window, mel)
+        return with_clock(features, self.frame_shift)
 
     def _transform_clip(
-        self, clip: Any, index: int, window: NDArray[Any], mel: NDArray[Any]
+        self, clip: Any, name: str, window: NDArray[Any], mel: NDArray[Any]
     ) -> NDArray[np.float32]:
-        where = f"clip {index}" if not isinstance(clip, str) else f"clip {index} ({clip!r})"
+        is_path = isinstance(clip, (str, os.PathLike))
+        where = f"{name} ({os.fspath(clip)!r})" if is_path else name
         samples = load_clip(clip, self.sample_rate, where)
         features = self._lfbe(samples, window, mel)
         if not np.isfinite(features).all():

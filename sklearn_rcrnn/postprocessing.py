@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from typing import NamedTuple
 
 from .events import Event, Label
@@ -53,9 +54,9 @@ class EventRules(NamedTuple):
                     f"{list(labels)}"
                 )
             for value in rule.values() if by_label else [rule]:
-                good = isinstance(value, (int, float)) and not isinstance(value, bool)
-                if value is not None and not (good and value >= 0):
-                    raise ValueError(f"{name} must be seconds, 0 or more; got {value!r}")
+                good = isinstance(value, Real) and not isinstance(value, bool)
+                if value is not None and not (good and 0 <= value < math.inf):
+                    raise ValueError(f"{name} must be seconds, 0 or more and finite; got {value!r}")
         for label in labels:
             _, shortest, longest = self.of(label)
             if shortest > longest:
@@ -133,7 +134,7 @@ class EventJoiner:
         done = [
             event
             for event, gap in zip(self.waiting, gaps, strict=True)
-            if gap < 0 or event.offset + gap < earliest
+            if gap < 0 or event.offset + gap < earliest or earliest == math.inf
         ]
         self.waiting = [event for event in self.waiting if event not in done]
         return sorted(event for event in done if self.rules.keeps(event))

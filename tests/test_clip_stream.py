@@ -365,6 +365,15 @@ class TestAugmentation:
         assert 0.2 < flat.any(1).float().mean() < 0.8
         assert flat.float().mean(1).max() <= 0.55
 
+    def test_masks_are_the_mean_of_the_valid_frames(self):
+        features = torch.randn(16, 50, 64) - 10
+        features[:, 20:] = 0
+        augmentation = FeatureAugmentation(gain=0, equalization=0, band_mask=0.5)
+        torch.manual_seed(0)
+        changed = augmentation(features, torch.full((16,), 20))
+        torch.manual_seed(0)
+        torch.testing.assert_close(changed[:, :20], augmentation(features[:, :20]))
+
 
 def louder_or_softer(samples):
     return samples * np.random.uniform(0.5, 2.0)  # noqa: NPY002
@@ -379,3 +388,11 @@ def test_augmented_clips_follow_from_epoch_and_index():
     assert len(np.unique(np.round(gains, 6))) == 3
     np.testing.assert_array_equal(clips[1, 1], pickle.loads(pickle.dumps(stream)).draw(1, 1)[0])
     assert stream.draw(1, 0)[1] == Beeps().draw(1, 0)[1]
+
+
+def test_augmentations_draw_different_numbers():
+    once = Beeps().augment(louder_or_softer)
+    twice = once.map(np.negative).augment(louder_or_softer)
+    samples = [stream.draw(1, 0)[0][0] for stream in (Beeps(), once, twice)]
+    first, second = samples[1] / samples[0], -samples[2] / samples[1]
+    assert abs(first - second) > 0.01

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sklearn_rcrnn import LFBETransformer
+from sklearn_rcrnn import ClipStream, LFBETransformer
 
 RATE = 44100
 
@@ -170,3 +170,20 @@ class TestBadInput:
     def test_wrong_parameters(self, rng, params):
         with pytest.raises(ValueError, match=next(iter(params))):
             LFBETransformer(**params).fit([noise(rng, 5000)])
+
+
+def test_recordings_are_named_as_paths_and_in_streams(tmp_path):
+    class Paths(ClipStream):
+        labels = ["dog"]
+
+        def __len__(self):
+            return 1
+
+        def draw(self, epoch, index):
+            return tmp_path / "nan.wav", []
+
+    soundfile.write(tmp_path / "nan.wav", np.full(5000, np.nan), RATE, subtype="FLOAT")
+    with pytest.raises(ValueError, match=r"clip 0 \('.*nan\.wav'\) has samples that are NaN"):
+        LFBETransformer().transform([tmp_path / "nan.wav"])
+    with pytest.raises(ValueError, match=r"a clip of the stream \('.*nan\.wav'\) has samples"):
+        LFBETransformer().transform(Paths()).draw(1, 0)

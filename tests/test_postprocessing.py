@@ -45,6 +45,16 @@ def test_rules(rules, expected):
     assert apply_rules([CLIP[::-1]], EventRules(**rules)) == [expected]
 
 
+@pytest.mark.parametrize("number", [np.int64, np.float32, int])
+def test_numbers_of_any_type(number):
+    EventRules(number(1), {"dog": number(1)}, number(2)).check(["dog"])
+
+
+def test_an_endless_gap_joins_all_events_of_a_label():
+    joined = apply_rules([CLIP], EventRules({"dog": math.inf}))
+    assert joined == [[Event(1.0, 5.1, "dog", 0.9), CLIP[2], CLIP[4]]]
+
+
 def test_touching_events_and_overlaps():
     clip = [Event(0, 1, "a"), Event(1, 2, "a"), Event(1.5, 3, "a")]
     assert apply_rules([clip], EventRules(merge_gap=0)) == [[Event(0, 3, "a")]]
@@ -79,6 +89,8 @@ def test_what_is_not_joined_does_not_wait():
     [
         ({"merge_gap": {"cow": 1}}, "merge_gap has the label"),
         ({"min_duration": {"dog": -1}}, "min_duration must be seconds"),
+        ({"merge_gap": {"dog": np.inf}}, "merge_gap must be seconds, 0 or more and finite"),
+        ({"merge_gap": np.True_}, "merge_gap must be seconds"),
         ({"max_duration": {"dog": "long"}}, "max_duration must be seconds"),
     ],
 )

@@ -10,7 +10,7 @@ from sklearn.utils import Bunch
 
 from ..events import Event, Label, check_event_lists, labels_of, select_events
 from ..metrics.counts import COUNTS, event_counts, rates_of
-from ..metrics.durations import check_hours
+from ..metrics.durations import total_hours
 from ..postprocessing import EventRules, apply_rules
 
 # Thresholds at which curves are computed by default.
@@ -83,5 +83,5 @@ def threshold_curves(
     curves = Bunch(thresholds=np.asarray(thresholds, float), labels=labels, **rates_of(by_label))
     if durations is not None:
         n_false = by_label[..., COUNTS.index("false")]
-        curves.false_alarms_per_hour = n_false / check_hours(durations, len(true))
+        curves.false_alarms_per_hour = n_false / total_hours(durations, len(true))
     return curves

@@ -11,7 +11,7 @@ from sklearn.utils import Bunch
 
 from ..events import Event, Label, check_true_and_found, labels_of
 from ..metrics.counts import COUNTS, event_counts, rates_of
-from ..metrics.durations import check_hours
+from ..metrics.durations import total_hours
 from ..metrics.event_based import event_based_error_rate
 from ..metrics.event_pairs import Criteria, pair_events
 
@@ -73,7 +73,7 @@ def detection_summary(
     """
     true, found = check_true_and_found(y_true, y_pred)
     labels = labels_of([*true, *found]) if labels is None else list(labels)
-    hours = None if durations is None else check_hours(durations, len(true))
+    hours = None if durations is None else total_hours(durations, len(true))
     counts = event_counts(true, found, labels=labels, **criteria)
     overall = _row(counts.sum(0), hours)
     # Over all labels, an event of a wrong label is one error, a substitution, and not two.

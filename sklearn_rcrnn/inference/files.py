@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -159,9 +160,10 @@ class _Run:
         self.progress = progress
         self.summary = RunStatistics(recordings)
         self.waiting = deque(range(len(recordings)))
-        self.places: dict[Job, int] = {}
         self.parts: dict[int, list[Result | None]] = {}
         self.ready: deque[tuple[int, Outcome]] = deque()
+        # Some backends of joblib ask for jobs in threads of their own while results are taken.
+        self.lock = threading.Lock()
 
     def outcomes(self, n_jobs: int | None, client: Any) -> Iterator[tuple[int, Outcome]]:
         """Places in the list of recordings, and what became of them."""
@@ -171,11 +173,27 @@ class _Run:
             engine = self._engine(n_jobs, client)
             stack.callback(engine.close)
             if self.output is not None:
-                stack.callback(self.output.flush)
-            for job, result in engine.run(self._jobs(engine)):
-                self._take(job, result)
+                stack.callback(self._flush)
+            for job, result in engine.run(self._one_by_one(self._jobs(engine))):
+                with self.lock:
+                    self._take(job, result)
                 yield from self._told()
             yield from self._told()
+
+    def _flush(self) -> None:
+        assert self.output is not None
+        with self.lock:
+            self.output.flush()
+
+    def _one_by_one(self, jobs: Iterator[Job | None]) -> Iterator[Job | None]:
+        """Yield jobs, each of which is made while no result is taken."""
+        while True:
+            with self.lock:
+                try:
+                    job = next(jobs)
+                except StopIteration:
+                    return
+            yield job
 
     def _engine(self, n_jobs: int | None, client: Any) -> Engine:
         if client is None:
@@ -248,16 +266,13 @@ class _Run:
             if engine.n_workers > 1:
                 plenty = len(self.waiting) > 4 * engine.n_workers
                 parts = parts_of(self.estimator, duration, PART * (_LONGER if plenty else 1))
-        jobs = [Job(path, part) for part in parts] or [Job(path)]
-        # The same path may occur twice.
-        jobs = [job if job not in self.places else Job(f"./{path}", job.part) for job in jobs]
+        jobs = [Job(path, part, place) for part in parts] or [Job(path, None, place)]
         self.parts[place] = [None] * len(jobs)
-        self.places.update(dict.fromkeys(jobs, place))
         yield from jobs
 
     def _take(self, job: Job, result: Result) -> None:
         """Take the result of a job; the last one of a recording completes the recording."""
-        place = self.places.pop(job)
+        place = job.place
         results = self.parts[place]
         results[results.index(None)] = result
         known = [own for own in results if own is not None]
@@ -314,7 +329,7 @@ class _Run:
             self.claims.release(recording.key)
 
     def _tick(self, job: Job, seconds: float) -> None:
-        self.summary.came_to(self.recordings[self.places[job]], seconds)
+        self.summary.came_to(self.recordings[job.place], seconds)
         self._report()
 
     def _tick_parts(self, place: int, known: list[Result]) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -31,6 +31,10 @@ class Recording(NamedTuple):
     key: str
     size: int
     changed: int
+
+    def is_as_in(self, line: Mapping[str, Any]) -> bool:
+        """Tell whether size and time of change are those in a record of what is done."""
+        return (self.size, self.changed) == (line["size"], line["changed"])
 
 
 class Found(NamedTuple):
@@ -164,7 +168,7 @@ class Tables:
 
     def is_done(self, recording: Recording) -> bool:
         line = self.lines.get(recording.key)
-        if line is None or line["run"] != self.run or not self._same(recording, line):
+        if line is None or line["run"] != self.run or not recording.is_as_in(line):
             return False
         if self.overwrite and line["time"] < self.journal.began:
             return False
@@ -205,9 +209,6 @@ class Tables:
     def _table(self, recording: Recording) -> Path:
         return self.folder / (recording.key + self.suffix)
 
-    def _same(self, recording: Recording, line: dict[str, Any]) -> bool:
-        return (recording.size, recording.changed) == (line["size"], line["changed"])
-
     def _conflict(self, recording: Recording) -> str | None:
         """Say why an existing table may be neither kept nor overwritten; None if it may be."""
         if not os.path.exists(self._table(recording)):
@@ -219,7 +220,7 @@ class Tables:
             told = differences(self.settings, self.runs.get(line["run"], {}))
             return f"by another model or other settings ({told})"
         moved = line["path"] != str(recording.path.absolute())
-        if moved and not self._same(recording, line):
+        if moved and not recording.is_as_in(line):
             return f"and is about another recording of this name, {line['path']}"
         return None
 

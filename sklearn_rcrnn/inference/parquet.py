@@ -77,7 +77,7 @@ class ParquetDataset:
             self.overwrite = False
         for recording in recordings:
             line = self.done.get(recording.key)
-            if line is not None and not _same(recording, line):
+            if line is not None and not recording.is_as_in(line):
                 raise ValueError(
                     f"{recording.path} has changed since its events were written to "
                     f"{self.folder}, which keeps one set of events of each recording. "
@@ -100,7 +100,7 @@ class ParquetDataset:
 
     def is_done(self, recording: Recording) -> bool:
         line = self.done.get(recording.key)
-        return line is not None and _same(recording, line)
+        return line is not None and recording.is_as_in(line)
 
     def failure(self, recording: Recording) -> str | None:
         return self.failures.get(recording.key)
@@ -165,7 +165,3 @@ def _line(found: Found) -> dict[str, Any]:
         "duration": found.duration,
         "n_events": len(found.events),
     }
-
-
-def _same(recording: Recording, line: dict[str, Any]) -> bool:
-    return (recording.size, recording.changed) == (line["size"], line["changed"])

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from sklearn.pipeline import Pipeline
 
 from ..training.parameters import TrainingParameters
@@ -49,7 +50,11 @@ def settings_of(estimator: Pipeline) -> dict[str, Any]:
                 weights.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     settings["weights"] = weights.hexdigest()[:16]
     # The form in which a JSON file returns them, with lists for tuples and strings as keys.
-    return json.loads(json.dumps(settings, default=str, sort_keys=True))
+    return json.loads(json.dumps(settings, default=_as_json, sort_keys=True))
+
+
+def _as_json(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else str(value)
 
 
 def settings_id(settings: Mapping[str, Any]) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
+from .._utils.caught_warnings import caught_warnings
 from ..audio import open_audio
 from ..events import Event
 from .stream import at_rate, check_streamable, detect_blocks
@@ -50,10 +50,14 @@ class Part(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A task for a worker: a recording, or a part of one."""
+    """A task for a worker: a recording, or a part of one.
+
+    ``place`` is that of the recording among those of the run, which may name a path twice.
+    """
 
     path: str
     part: Part | None = None
+    place: int = 0
 
 
 class Result(NamedTuple):
@@ -123,8 +127,7 @@ def work(estimator: Pipeline, job: Job, tick: Tick | None = None) -> Result:
 
 def work_elsewhere(estimator: Pipeline, job: Job) -> Result:
     """Do a job as :func:`work` does, but in a worker process; the result holds its warnings."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with caught_warnings() as caught:
         result = work(estimator, job)
     ours = [w for w in caught if issubclass(w.category, UserWarning) and _PACKAGE in w.filename]
     return result._replace(warnings=tuple(dict.fromkeys(str(w.message) for w in ours)))

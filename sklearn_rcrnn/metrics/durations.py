@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 
-def check_hours(durations: Sequence[float], n_clips: int) -> float:
+def total_hours(durations: Sequence[float], n_clips: int) -> float:
     """The sum of the durations in hours; ValueError unless each clip has a positive one."""
     seconds = np.asarray(durations, float)
     if seconds.shape != (n_clips,):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..events import Label, check_event_lists
 from .counts import COUNTS, event_counts
-from .durations import check_hours
+from .durations import total_hours
 from .event_based import Average, averaged, check_average
 from .event_pairs import Criteria
 
@@ -70,5 +70,5 @@ def false_alarms_per_hour(
     criteria = Criteria(t_collar, evaluate_onset, evaluate_offset, percentage_of_length)
     true = check_event_lists(y_true, name="y_true")
     counts = event_counts(true, y_pred, labels=labels, **criteria._asdict())
-    rates = counts[:, COUNTS.index("false")] / check_hours(durations, len(true))
+    rates = counts[:, COUNTS.index("false")] / total_hours(durations, len(true))
     return float(rates.sum()) if average == "micro" else averaged(rates.tolist(), average)

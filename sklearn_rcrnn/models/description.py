@@ -253,7 +253,7 @@ def to_json(value: Any, where: str) -> Any:
 
 
 def from_json(value: Any, where: str) -> Any:
-    """What :func:`_to_json` was given; `where` begins the errors."""
+    """What :func:`to_json` was given; `where` begins the errors."""
     if isinstance(value, list):
         if len(value) > _MOST_VALUES:
             raise ValueError(f"{where} has {len(value)} values; {_MOST_VALUES} are the most")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -106,7 +107,7 @@ def export_onnx(
         )
     assert program is not None
     program.model.metadata_props["sklearn_rcrnn"] = json.dumps(
-        _metadata(detector, features), ensure_ascii=False
+        _metadata(detector, features), ensure_ascii=False, default=np.generic.item
     )
     path = Path(path)
     with complete(path) as partial:

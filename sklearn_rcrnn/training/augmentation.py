@@ -15,6 +15,8 @@ from .._utils.settings import Settings
 from ..nn.losses import Targets
 
 _DB_TO_LOG_POWER = math.log(10) / 10
+# Number of knots of the random equalizer, which lie evenly over the bands.
+_N_KNOTS = 6
 
 
 # A callable that changes a batch of the training.
@@ -76,16 +78,16 @@ class FeatureAugmentation(Settings):
         Parameters
         ----------
         features : Tensor of shape (n_clips, n_frames, n_bands)
-        lengths, targets : ignored
+        lengths : int64 Tensor of shape (n_clips,), default=None
+            The valid frames; None when all are.
+        targets : ignored
 
         Returns
         -------
         Tensor of shape (n_clips, n_frames, n_bands)
         """
-        from ..datasets.augmentation import _N_KNOTS
-
         self.check()
-        n_clips, _, n_bands = features.shape
+        n_clips, n_frames, n_bands = features.shape
         knots = torch.randn(n_clips, 1, _N_KNOTS, device=features.device) * self.equalization
         level = (2 * torch.rand(n_clips, 1, 1, device=features.device) - 1) * self.gain
         curve = torch.nn.functional.interpolate(knots, n_bands, mode="linear", align_corners=True)
@@ -97,7 +99,13 @@ class FeatureAugmentation(Settings):
         start = torch.rand(n_clips, 1, 1, device=features.device) * (n_bands - width)
         bands = torch.arange(n_bands, device=features.device)
         inside = masked & (bands >= start) & (bands < start + width)
-        return torch.where(inside, changed.mean(1, keepdim=True), changed)
+        if lengths is None:
+            mean = changed.mean(1, keepdim=True)
+        else:
+            padding = torch.arange(n_frames, device=features.device) >= lengths[:, None]
+            sums = changed.masked_fill(padding[..., None], 0).sum(1, keepdim=True)
+            mean = sums / lengths[:, None, None]
+        return torch.where(inside, mean, changed)
 
 
 def augment(

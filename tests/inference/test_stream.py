@@ -53,9 +53,10 @@ def blocks_of(samples, rng, longest=40_000):
     return np.split(samples, cuts[cuts < len(samples)])
 
 
-@given(st.integers(1, 30_000), st.integers(0, 2**32 - 1), st.sampled_from([512, 2048]))
+@given(st.integers(1, 30_000), st.integers(0, 2**32 - 1), st.sampled_from([200, 512, 2048]))
 @settings(max_examples=30, deadline=None)
 def test_features_of_blocks_are_those_of_the_whole(n_samples, seed, n_fft):
+    """Also where there are samples between the frames that belong to none."""
     rng = np.random.default_rng(seed)
     samples = rng.normal(size=n_samples).astype(np.float32)
     lfbe = LFBETransformer(sample_rate=RATE, n_fft=n_fft, hop_length=256, n_mels=16)
