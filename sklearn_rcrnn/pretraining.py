@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -20,7 +19,7 @@ from ._utils.shared_parameters import stores_parameters_of
 from .annotations.named_clips import lists_of_clips
 from .clip_stream import ClipStream
 from .events import check_event_lists
-from .inference.trained_network import transformed
+from .inference.trained_network import mapped_stream
 from .nn.crnn import CRNN, EXTRACTORS, MIN_BANDS, frames_per_step, n_steps
 from .nn.normalization import Normalization
 from .nn.presence import PresenceNetwork
@@ -186,7 +185,7 @@ class CRNNPretrainer(
         """
         check_is_fitted(self)
         if isinstance(X, ClipStream):
-            return X.map(partial(transformed, self))
+            return mapped_stream(self, X)
         clips = self._check_features(X, reset=False)
         maps: list[Any] = [None] * len(clips)
         per_step = frames_per_step(self.extractor)

@@ -14,7 +14,9 @@ from sklearn_rcrnn import (
     FeatureAugmentation,
     RCRNNDetector,
     Recipe,
+    load,
     make_rcrnn_pipeline,
+    save,
 )
 
 
@@ -93,7 +95,7 @@ def test_unknown_preset():
         Recipe.named("papper")
 
 
-def test_a_trained_network_keeps_its_recipe(features):
+def test_a_trained_network_keeps_its_recipe(features, tmp_path):
     X, y = features[0][:6], features[1][:6]
     recipe = Recipe()
     params = {"gru_units": 2, "dense_units": 4, "score_threshold": 0.0, "precision": "float32"}
@@ -101,3 +103,4 @@ def test_a_trained_network_keeps_its_recipe(features):
     before = detector.predict_candidates(X)
     RCRNNDetector(recipe=recipe).set_params(recipe__roi_coding="edges")
     assert detector.predict_candidates(X) == before
+    assert load(save(detector, tmp_path / "model")).predict_candidates(X) == before

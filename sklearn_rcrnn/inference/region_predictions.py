@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -32,7 +31,7 @@ from ..training.inputs import Clips
 from .merging import merge
 from .networks import SharedConvolutions, WindowedNetwork
 from .recordings import detect_recording
-from .trained_network import TrainedNetwork, transformed
+from .trained_network import TrainedNetwork, mapped_stream
 from .windows import MARGIN, WINDOW, Windows, frames_in_windows
 
 
@@ -120,7 +119,7 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
         """
         check_is_fitted(self)
         if isinstance(X, ClipStream):
-            return X.map(partial(transformed, self))
+            return mapped_stream(self, X)
         maps = self._feature_maps(self._check_clips(X))
         stacked = np.stack(maps) if len({len(rows) for rows in maps}) == 1 else maps
         return with_clock(stacked, self._step_seconds(), origins_of(X))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..clip_stream import ClipStream
 from ..nn.folding import folded
 from ..training.batches import collate_features
 from ..training.device import resolve_device, use_bfloat16
@@ -112,6 +113,17 @@ class TrainedNetwork(TrainingParameters):
         return "net_" in vars(self) or "_loaded" in vars(self)
 
 
-def transformed(transformer: Any, clip: Any) -> Any:
-    """The feature map of one clip of a stream."""
+def mapped_stream(transformer: Any, stream: ClipStream) -> ClipStream:
+    """The feature maps of a stream, made by the ``transform`` of a fitted estimator.
+
+    On a graphics card they are made by the process that trains, as the processes that a stream
+    may have are forks, which cannot use the card.
+    """
+    mapped = stream.map(partial(_feature_map, transformer))
+    if torch.device(transformer._prediction_device()).type == "cuda":
+        mapped.n_jobs = None
+    return mapped
+
+
+def _feature_map(transformer: Any, clip: Any) -> Any:
     return transformer.transform([clip])[0]

@@ -18,8 +18,9 @@ class Features(ClipStream):
 
     labels = ["a", "b"]
 
-    def __init__(self, other=None):
+    def __init__(self, other=None, n_jobs=None):
         self.other = other
+        self.n_jobs = n_jobs
 
     def __len__(self):
         return 8
@@ -59,7 +60,7 @@ def test_feature_maps_of_a_stream(detector):
     pretrainer = CRNNPretrainer(max_epochs=1, **SMALL)
     detector.set_params(extractor="precomputed", max_epochs=1)
     pipe = Pipeline([("crnn", pretrainer), ("detector", detector)])
-    stream = Features()
+    stream = Features(n_jobs=1)
     pipe.fit(stream)
     clip, events = stream.draw(1, 0)
     mapped, same = pipe[:-1].transform(stream).draw(1, 0)
