@@ -214,6 +214,8 @@ def threshold_table(detector: Any, own: Any) -> str:
         for name in ("model", *THRESHOLD_NAMES)
         if name in named
     ]
+    if len(labels) > 1 and all(len(set(row[1:])) == 1 for row in rows):
+        return table(["thresholds", "all labels"], [row[:2] for row in rows])
     return table(["thresholds", *map(str, labels)], rows)
 
 
