@@ -28,6 +28,19 @@ def fresh_clips(clips: Clips, held: Any, *, length: float, seed: int, jobs: int)
     """
     from ..datasets import FreshExcerpts
 
+    return FreshExcerpts(
+        clips.recordings,
+        clips.events,
+        unknown=unheard(clips, held),
+        n_mixtures=max(len(clips.X) - len(held), _FEWEST),
+        mixture_length=length,
+        n_jobs=1 if jobs > 1 else None,
+        random_state=seed,
+    )
+
+
+def unheard(clips: Clips, held: Any) -> list[list[tuple[float, float]]]:
+    """Parts of each recording that nothing is learnt from: held out, or with undecided events."""
     places = set(map(int, held))
     parts: dict[int, list[Any]] = {}
     for i in places:
@@ -35,19 +48,10 @@ def fresh_clips(clips: Clips, held: Any, *, length: float, seed: int, jobs: int)
     # A recording that is held out as a whole is not used at all, not even clips that were dropped.
     heard = {int(group) for i, group in enumerate(clips.groups) if i not in places}
     parts |= {group: [(0.0, math.inf)] for group in parts if group not in heard}
-    unknown = [
+    return [
         [*parts.get(i, []), *((e.onset, e.offset) for e in own)]
         for i, own in enumerate(clips.undecided)
     ]
-    return FreshExcerpts(
-        clips.recordings,
-        clips.events,
-        unknown=unknown,
-        n_mixtures=max(len(clips.X) - len(held), _FEWEST),
-        mixture_length=length,
-        n_jobs=1 if jobs > 1 else None,
-        random_state=seed,
-    )
 
 
 def held_out_mixtures(

@@ -28,7 +28,7 @@ from ._clips import (
 )
 from ._columns import Columns, with_columns
 from ._common import JsonLogs, Log, Quiet, app, fail, rate_text
-from ._material import fresh_clips, go_on, held_out_mixtures
+from ._material import fresh_clips, go_on, held_out_mixtures, unheard
 from ._training_run import (
     SETTINGS,
     Config,
@@ -187,8 +187,14 @@ def _split(clips: Clips, fraction: float, seed: int) -> tuple[Any, Any, bool]:
     rng = np.random.RandomState(seed)
     _, chosen = stratified_split([labels[group] for group in present], fraction, rng)
     held = np.isin(groups, [present[i] for i in chosen])
-    # Only a label with training examples can be scored.
-    learnt = {e.label for own, out in zip(clips.y, held, strict=True) for e in own if not out}
+    # Only a label with training examples can be scored. An event that reaches into a clip that is
+    # held out is none, even if another clip has the rest of it.
+    learnt = {
+        event.label
+        for own, parts in zip(clips.events, unheard(clips, np.flatnonzero(held)), strict=True)
+        for event in own
+        if not any(event.onset < stop and event.offset > start for start, stop in parts)
+    }
     held &= [all(event.label in learnt for event in own) for own in clips.y]
     return np.flatnonzero(~held), np.flatnonzero(held), by_recording
 

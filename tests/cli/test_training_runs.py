@@ -24,7 +24,7 @@ from sklearn_rcrnn import ClipStream, Event, load, make_rcrnn_pipeline, save
 from sklearn_rcrnn.cli._advice import advice_on
 from sklearn_rcrnn.cli._clips import Clips
 from sklearn_rcrnn.cli._folds import FreshClipsDetector
-from sklearn_rcrnn.cli._material import go_on
+from sklearn_rcrnn.cli._material import fresh_clips, go_on
 from sklearn_rcrnn.cli._training_run import (
     Config,
     Workplace,
@@ -34,6 +34,7 @@ from sklearn_rcrnn.cli._training_run import (
     set_params,
     settings_of,
 )
+from sklearn_rcrnn.cli.train import _split
 from sklearn_rcrnn.datasets import cut_recordings, make_rare_events
 from sklearn_rcrnn.evaluation import detection_summary
 
@@ -294,3 +295,17 @@ def test_a_fold_is_trained_as_by_train_and_hears_nothing_of_the_other(tmp_path):
     assert (stream.labels, len(stream), stream.mixture_length) == (["a"], 256, 2.0)
     assert tonal(stream) < 0.1 < tonal(fitted(np.arange(len(X))).pipeline.heard_)
     assert fold.predict(held) == [X[i].start for i in held]
+
+
+def test_a_label_whose_only_events_reach_into_what_is_held_out_is_not_held_out(tmp_path):
+    """`fit` would refuse the validation clips: their label is none of those to learn."""
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.zeros(6 * 8000), 8000)
+    y = [[Event(0.2, 0.6, "dog"), Event(1.2, 1.6, "dog"), Event(2.7, 3.3, "cat")]]
+    X, own, groups = cut_recordings([path], y, clip_length=1.0, empty_ratio=0.0)
+    clips = Clips(X, own, groups, recordings=[path], events=y, undecided=[[]])
+    for seed in range(20):
+        _, held, by_recording = _split(clips, 0.5, seed)
+        stream = fresh_clips(clips, held, length=1.0, seed=0, jobs=1)
+        assert not by_recording
+        assert {event.label for i in held for event in own[i]} <= set(stream.labels)
