@@ -4,15 +4,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from skorch.callbacks import Callback
 
 from sklearn_rcrnn import ClipStream, CRNNPretrainer, RCRNNDetector
 from sklearn_rcrnn.nn.recipe import Recipe
+from sklearn_rcrnn.training.nets import TrainingNet
 
 N_CLIPS, N_FRAMES = 16, 64
 
@@ -110,12 +111,10 @@ def fits(factor=1):
     return {name: learnt(estimator) for name, estimator in found.items()}, stream.drawn
 
 
-class KilledAfter(Callback):
-    """Interrupts the training at the end of an epoch, after its checkpoint was written."""
-
-    def on_epoch_begin(self, net, **kwargs):
-        if len(net.history) == 2:
-            raise KeyboardInterrupt
+def interrupt(self, net, training=False, **kwargs):
+    """Ends the training in its second epoch."""
+    if training and len(net.history) == 2:
+        raise KeyboardInterrupt
 
 
 def in_each_process(folder):
@@ -130,9 +129,8 @@ def in_each_process(folder):
     results["usual"] = learnt(usual(verbose=1).fit(X[:15], y[:15]))
     seeded = usual(random_state=0, max_epochs=4)
     results["whole"] = learnt(clone(seeded).fit(X, y))
-    killed = clone(seeded).set_params(callbacks=[KilledAfter()])
-    with pytest.raises(KeyboardInterrupt):
-        killed.fit(X, y, checkpoint=folder / "checkpoint")
+    with patch.object(TrainingNet, "on_batch_end", interrupt), pytest.raises(KeyboardInterrupt):
+        clone(seeded).fit(X, y, checkpoint=folder / "checkpoint")
     results["resumed"] = learnt(clone(seeded).fit(X, y, checkpoint=folder / "checkpoint"))
     with pytest.raises(ValueError, match="all clips and the same parameters"):
         seeded.fit(X[rank:], y[rank:])
