@@ -71,8 +71,8 @@ default="crnn_bigru"
         Where the first weights come from. None starts from random weights. A
         :class:`CRNNPretrainer` is cloned and fitted on the same clips first, with the
         `extractor`, `gru_units`, `normalization` and `frame_shift` of the detector. Where its
-        `device` or `precision` is "auto", and its `random_state` None, it follows the detector
-        in these, too. It has the validation clips of the detector, from which it does not
+        `device` or `precision` is ``"auto"``, or its `random_state` None, it follows the
+        detector in these, too. It has the validation clips of the detector, from which it does not
         learn, and gives the extractor its weights. A fitted pre-trainer comes in a
         FrozenEstimator. So does a fitted RCRNNDetector, of
         these or other labels, for a warm start: it gives all weights that fit, and the
