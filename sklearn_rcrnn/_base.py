@@ -17,6 +17,7 @@ from ._utils.settings import Settings
 from .annotations.named_clips import lists_of_clips
 from .events import EventLists, check_event_lists
 from .inference.trained_network import TrainedNetwork
+from .nn.crnn import CRNN
 from .nn.normalization import Normalization
 from .nn.processes import n_processes, of_first_process, process_rank
 from .nn.rcrnn import count_parameters
@@ -40,8 +41,8 @@ _CONTEXT = 10.0
 class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
     """Base of the estimators that train a network; a subclass says which network it is.
 
-    Subclasses implement `_network_params` and `_normalization`, and may extend
-    `_check_together` and `_first_weights`.
+    Subclasses implement `_network_params`, and `_normalization` if their network has no extractor;
+    they may extend `_check_together` and `_first_weights`.
     """
 
     def fit(
@@ -145,9 +146,10 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         """Parameters of the optimizer besides `lr`, as ``optimizer__...``."""
         return {}
 
-    @abstractmethod
     def _normalization(self, network: Any) -> Normalization | None:
         """The layer that normalizes features, if the network has one."""
+        extractor = network.extractor
+        return extractor.normalization if isinstance(extractor, CRNN) else None
 
     def _first_weights(self, network: Any, data: TrainingData) -> None:
         """Prepare a network with random weights for the training."""

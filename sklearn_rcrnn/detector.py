@@ -16,9 +16,8 @@ from ._base import EventDetector
 from ._utils.shared_parameters import stores_parameters_of
 from .events import THRESHOLD_NAMES, Label
 from .inference.region_predictions import RegionPredictions
-from .nn.crnn import CRNN, EXTRACTORS, MIN_BANDS, PRECOMPUTED
+from .nn.crnn import EXTRACTORS, MIN_BANDS, PRECOMPUTED
 from .nn.heads import HEADS
-from .nn.normalization import Normalization
 from .nn.rcrnn import RCRNN
 from .nn.recipe import RECIPES, Recipe
 from .postprocessing import Seconds
@@ -365,10 +364,6 @@ default="crnn_bigru"
             "module__context": self._context(),
             "module__recipe": recipe,
         }
-
-    def _normalization(self, network: RCRNN) -> Normalization | None:
-        extractor = network.extractor
-        return extractor.normalization if isinstance(extractor, CRNN) else None
 
     def _first_weights(self, network: RCRNN, data: TrainingData) -> None:
         self.pretrainer_ = fit_pretrainer(self, data)

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._base import EventDetector
 from ._utils.shared_parameters import stores_parameters_of
 from .events import Event, EventLists, Label, select_events
-from .inference.windows import frames_in_windows
+from .inference.trained_network import stacked
 from .nn.frame_networks import NETWORKS, FrameNetwork
 from .nn.normalization import Normalization
 from .training.augmentation import Augmentation
@@ -264,16 +264,7 @@ gradient_clip, callbacks, net_params, device, precision, random_state, verbose
         check_is_fitted(self)
         self._validate_params()
         clips = self._check_features(X, reset=False)
-        rows = frames_in_windows(self._forward, clips, self.frame_shift)
-        return np.stack(rows) if len({len(row) for row in rows}) == 1 else rows
-
-    def _forward(self, clips: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        rows: list[Any] = [None] * len(clips)
-        with self._inference() as network:
-            for places, batch in self._batches(clips):
-                for place, row in zip(places, network(**batch).cpu().numpy(), strict=True):
-                    rows[place] = row[: len(clips[place])]
-        return rows
+        return stacked(self._rows(clips, FrameNetwork.__call__))
 
     def _network_params(self) -> dict[str, Any]:
         # The networks of Phan et al. weight the foreground and learn distances; the others do

@@ -19,9 +19,8 @@ from ._utils.shared_parameters import stores_parameters_of
 from .annotations.named_clips import lists_of_clips
 from .clip_stream import ClipStream
 from .events import check_event_lists
-from .inference.trained_network import mapped_stream
-from .nn.crnn import CRNN, EXTRACTORS, MIN_BANDS, frames_per_step, n_steps
-from .nn.normalization import Normalization
+from .inference.trained_network import mapped_stream, stacked
+from .nn.crnn import EXTRACTORS, MIN_BANDS, frames_per_step
 from .nn.presence import PresenceNetwork
 from .training.augmentation import Augmentation
 from .training.inputs import check_weights
@@ -172,6 +171,8 @@ class CRNNPretrainer(
     def transform(self, X: Any) -> NDArray[np.float32] | list[NDArray[np.float32]] | ClipStream:
         """Compute the feature maps.
 
+        Clips of more than a minute go through the network in overlapping windows.
+
         Parameters
         ----------
         X : array of shape (n_clips, n_frames, n_bands) or list of (n_frames_i, n_bands)
@@ -187,16 +188,9 @@ class CRNNPretrainer(
         if isinstance(X, ClipStream):
             return mapped_stream(self, X)
         clips = self._check_features(X, reset=False)
-        maps: list[Any] = [None] * len(clips)
         per_step = frames_per_step(self.extractor)
-        with self._inference() as network:
-            for places, batch in self._batches(clips):
-                for place, row in zip(
-                    places, network.extractor(**batch).cpu().numpy(), strict=True
-                ):
-                    maps[place] = row[: n_steps(len(clips[place]), per_step)]
-        stacked = np.stack(maps) if len({len(row) for row in maps}) == 1 else maps
-        return with_clock(stacked, per_step * self.frame_shift, origins_of(X))
+        maps = self._rows(clips, _feature_map, per_step)
+        return with_clock(stacked(maps), per_step * self.frame_shift, origins_of(X))
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
         """Probability of presence of each label in each clip.
@@ -271,10 +265,6 @@ class CRNNPretrainer(
             "module__context": self._context(),
         }
 
-    def _normalization(self, network: PresenceNetwork) -> Normalization | None:
-        extractor = network.extractor
-        return extractor.normalization if isinstance(extractor, CRNN) else None
-
     def _scored_predictions(self, X: Any) -> NDArray[np.float32]:
         return self.predict_proba(X)
 
@@ -282,3 +272,7 @@ class CRNNPretrainer(
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _feature_map(network: PresenceNetwork, **batch: torch.Tensor) -> torch.Tensor:
+    return network.extractor(**batch)

@@ -35,6 +35,23 @@ class TestPretraining:
         assert 0 <= pretrainer.score(X, y) <= 1
         assert len(pretrainer.get_feature_names_out()) == 16
 
+    def test_long_clips_go_through_in_windows(self, pretrainer, features):
+        X, y = features
+        extractor = pretrainer.fit(X, y).net_.module_.extractor
+        long = np.concatenate([X[i % len(X)] for i in range(20)])  # 80 s
+        with torch.inference_mode():
+            whole = extractor.eval()(torch.from_numpy(long)[None])[0]
+        lengths = []
+
+        def look(module, args, inputs):
+            lengths.append(inputs["features"].shape[1])
+
+        extractor.register_forward_pre_hook(look, with_kwargs=True)
+        maps = pretrainer.transform([long])[0]
+        assert maps.shape == whole.shape
+        np.testing.assert_allclose(maps[:100], whole[:100], atol=1e-3)
+        assert max(lengths) * 1024 / 44100 < 61
+
     def test_fine_tuned(self, pretrainer, small, features):
         X, y = features
         small.set_params(pretrainer=pretrainer, max_epochs=1).fit(X, y)

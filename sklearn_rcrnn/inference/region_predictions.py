@@ -23,7 +23,8 @@ from ..events import (
     resolve_threshold,
     select_events,
 )
-from ..nn.crnn import CRNN, FRAMES_PER_STEP, PRECOMPUTED, frames_per_step, n_steps
+from ..nn.crnn import CRNN, FRAMES_PER_STEP, PRECOMPUTED, frames_per_step
+from ..nn.rcrnn import RCRNN
 from ..postprocessing import EventRules, Seconds, apply_rules
 from ..training.device import prediction_threads
 from ..training.fit_arguments import CheckedArguments
@@ -31,8 +32,8 @@ from ..training.inputs import Clips
 from .merging import merge
 from .networks import SharedConvolutions, WindowedNetwork
 from .recordings import detect_recording
-from .trained_network import TrainedNetwork, mapped_stream
-from .windows import MARGIN, WINDOW, Windows, frames_in_windows
+from .trained_network import TrainedNetwork, mapped_stream, stacked
+from .windows import MARGIN, WINDOW, Windows
 
 
 class RegionPredictions(CheckedArguments, TrainedNetwork):
@@ -121,8 +122,7 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
         if isinstance(X, ClipStream):
             return mapped_stream(self, X)
         maps = self._feature_maps(self._check_clips(X))
-        stacked = np.stack(maps) if len({len(rows) for rows in maps}) == 1 else maps
-        return with_clock(stacked, self._step_seconds(), origins_of(X))
+        return with_clock(stacked(maps), self._step_seconds(), origins_of(X))
 
     def event_embeddings(self, X: Any, events: Any) -> list[NDArray[np.float32]]:
         """Compute a vector for each event: the input of the class layer.
@@ -237,20 +237,7 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
     def _feature_maps(self, clips: Clips) -> list[NDArray[np.float32]]:
         if self.extractor == PRECOMPUTED:
             return list(clips)
-        per_step = frames_per_step(self.extractor)
-        return frames_in_windows(
-            self._feature_maps_of, clips, self.frame_shift, frames_per_row=per_step
-        )
-
-    def _feature_maps_of(self, clips: Clips) -> list[NDArray[np.float32]]:
-        maps: list[Any] = [None] * len(clips)
-        per_step = frames_per_step(self.extractor)
-        with self._inference() as network:
-            for places, batch in self._batches(clips):
-                found = network.feature_map(**batch).cpu().numpy()
-                for place, rows in zip(places, found, strict=True):
-                    maps[place] = rows[: n_steps(len(clips[place]), per_step)]
-        return maps
+        return self._rows(clips, _feature_map, frames_per_step(self.extractor))
 
     def _scored_predictions(self, X: Any) -> EventLists:
         # Thresholds by label or name may belong to the labels of an earlier fit.
@@ -279,3 +266,7 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
         # The detector is a transformer, too: its `transform` gives feature maps.
         tags.transformer_tags = TransformerTags(preserves_dtype=[])
         return tags
+
+
+def _feature_map(network: RCRNN, **batch: torch.Tensor) -> torch.Tensor:
+    return network.feature_map(**batch)

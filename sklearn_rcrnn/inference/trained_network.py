@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import Any
@@ -13,12 +13,14 @@ import torch
 from numpy.typing import NDArray
 
 from ..clip_stream import ClipStream
+from ..nn.crnn import n_steps
 from ..nn.folding import folded
 from ..training.batches import collate_features
 from ..training.device import resolve_device, use_bfloat16
 from ..training.inputs import Clips
 from ..training.parameters import TrainingParameters
 from ..training.restoring import LoadedNetwork
+from .windows import frames_in_windows
 
 # A prediction batch holds at most `batch_size` times this many frames, so that long
 # recordings among short ones do not fill the memory.
@@ -59,6 +61,30 @@ class TrainedNetwork(TrainingParameters):
     def _net(self) -> Any:
         """The holder of the network as ``module_``, with its ``device`` and its ``history``."""
         return vars(self).get("_loaded") or self.net_
+
+    def _rows(
+        self, clips: Clips, compute: Callable[..., torch.Tensor], frames_per_row: int = 1
+    ) -> list[NDArray[np.float32]]:
+        """Rows along the time of each clip, from ``compute(network, **batch)``.
+
+        Clips of more than a minute go through the network in overlapping windows.
+        """
+
+        def rows_of(parts: Clips) -> list[NDArray[np.float32]]:
+            return self._rows_in_one_piece(parts, compute, frames_per_row)
+
+        return frames_in_windows(rows_of, clips, self.frame_shift, frames_per_row=frames_per_row)
+
+    def _rows_in_one_piece(
+        self, clips: Clips, compute: Callable[..., torch.Tensor], frames_per_row: int = 1
+    ) -> list[NDArray[np.float32]]:
+        rows: list[Any] = [None] * len(clips)
+        with self._inference() as network:
+            for places, batch in self._batches(clips):
+                found = compute(network, **batch).cpu().numpy()
+                for place, own in zip(places, found, strict=True):
+                    rows[place] = own[: n_steps(len(clips[place]), frames_per_row)]
+        return rows
 
     def _batches(self, clips: Clips) -> Iterator[tuple[NDArray[np.int64], dict[str, torch.Tensor]]]:
         """Yield batches of clips of similar length, with the indices of the clips in X."""
@@ -127,3 +153,8 @@ def mapped_stream(transformer: Any, stream: ClipStream) -> ClipStream:
 
 def _feature_map(transformer: Any, clip: Any) -> Any:
     return transformer.transform([clip])[0]
+
+
+def stacked(rows: list[NDArray[np.float32]]) -> NDArray[np.float32] | list[NDArray[np.float32]]:
+    """One array if all clips have the same number of rows, else the list."""
+    return np.stack(rows) if len({len(own) for own in rows}) == 1 else rows
