@@ -47,7 +47,8 @@ WRITTEN = [name for name, format in FORMATS.items() if format.write is not None]
 )
 def test_round_trip(name, data, tmp_path):
     single = not FORMATS[name].many
-    files = st.just("a b é") if single else TEXT
+    # Raven's tables have the absolute path of a recording that is there, such as "README.md".
+    files = st.just("a b é") if single else TEXT.filter(lambda text: not Path(text).exists())
     own = st.lists(EVENTS, min_size=1 if name == "raven" else 0, max_size=4)
     events = data.draw(st.dictionaries(files, own, min_size=1))
     path = tmp_path / "a b é.txt"

@@ -95,7 +95,7 @@ class TestThresholdsByName:
             detector.set_params(score_threshold="balanced").predict(features[0])
         with pytest.raises(ValueError, match="no thresholds named 'balanced'; it has none"):
             from_start(features).set_params(score_threshold="balanced").predict(features[0])
-        with pytest.raises(ValueError, match="score_threshold"):
+        with pytest.raises(ValueError, match="no thresholds named 'low'; it has 'sensitive'"):
             detector.set_params(score_threshold="low").predict(features[0])
 
 
