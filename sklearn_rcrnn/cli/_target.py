@@ -20,19 +20,22 @@ def target_of(output: str, format: str | None, safe_csv: bool) -> Target:
     """Where events go, and in which format, by the name of the output and what is there."""
     from ..annotations.formats import FORMATS
 
-    suffix = Path(output).suffix.lower()
+    lowered = output.lower()
     if output == "-":
         if format == "parquet":
             fail("parquet is a folder of files: say where, -o events.parquet")
         return Target(None, "-", _safe(_known_as(format), safe_csv))
     if format is None:
-        by_suffix = {own.suffix: name for name, own in FORMATS.items() if own.suffix != ".txt"}
-        by_suffix |= {".csv": "csv", ".json": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
-        name = by_suffix.get(suffix, "csv")
+        by_ending = {own.suffix: name for name, own in FORMATS.items() if own.suffix != ".txt"}
+        by_ending |= {".csv": "csv", ".json": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+        name = next((own for end, own in by_ending.items() if lowered.endswith(end)), "csv")
     else:
         name = _known_as(format)
+    if name in FORMATS and FORMATS[name].write is None:
+        fail(f"{output}: tables of the format {name} can only be read; write csv, for example")
     name = _safe(name, safe_csv)
-    is_table = suffix in (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".jams")
+    written = [ending for own in FORMATS.values() if own.write for ending in own.suffixes]
+    is_table = lowered.endswith((*written, ".json"))
     if name == "parquet" or output.endswith("/") or Path(output).is_dir() or not is_table:
         return Target(Path(output), "", name)
     return Target(None, output, name)

@@ -8,9 +8,11 @@ import socket
 import numpy as np
 import pytest
 import soundfile
+import typer
 from small_runs import rcrnn
 
 from sklearn_rcrnn.cli._common import recordings_in
+from sklearn_rcrnn.cli._target import target_of
 
 
 def write(path, seconds=1):
@@ -107,3 +109,28 @@ def test_a_place_that_cannot_be_written_to_is_told_of_before_the_work(command, t
     out = rcrnn(command, *args, tmp_path / "no" / "out.csv")
     assert out.exit_code == 2
     assert f"out.csv cannot be written: {tmp_path / 'no'} is no such folder" in out.stderr
+
+
+@pytest.mark.parametrize(
+    ("output", "format", "is_table"),
+    [
+        ("a.csv", "csv", True),
+        ("a.txt", "csv", True),
+        ("a.JSON", "jsonl", True),
+        ("a.ndjson", "jsonl", True),
+        ("a.jams", "jams", True),
+        ("a.selections.txt", "raven", True),
+        ("a.parquet", "parquet", False),
+        ("nights", "csv", False),
+        ("nights.csv/", "csv", False),
+    ],
+)
+def test_the_name_of_the_output_says_where_events_go_and_how(output, format, is_table):
+    target = target_of(output, None, safe_csv=False)
+    assert (target.format, target.folder is None) == (format, is_table)
+
+
+def test_a_format_that_can_only_be_read_is_refused_before_the_work(capsys):
+    with pytest.raises(typer.Exit):
+        target_of("a.rttm", None, safe_csv=False)
+    assert "rttm can only be read" in capsys.readouterr().err
