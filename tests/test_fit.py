@@ -25,7 +25,6 @@ from sklearn_rcrnn import (
     save,
 )
 from sklearn_rcrnn.metrics import error_rate_scorer
-from sklearn_rcrnn.models.provenance import provenance_of
 from sklearn_rcrnn.nn.losses import Targets
 
 N_FRAMES = 60
@@ -395,17 +394,3 @@ def test_an_own_augmentation_is_not_saved(data, tmp_path):
     assert loaded.augmentation is None
     assert loaded.class_weight == {"a": 2.0}
     assert loaded.predict(data[0]) == detector.predict(data[0])
-
-
-@KINDS
-def test_a_new_fit_keeps_no_thresholds_and_no_license_of_what_was_loaded(kind, data, tmp_path):
-    X, y = data
-    estimator = tiny(kind, max_epochs=1).fit(X, y)
-    estimator.provenance_ = {"license": "CC BY-NC 4.0"}
-    if kind is RCRNNDetector:
-        estimator.thresholds_ = {"balanced": {"a": 0.3, "b": 0.4}}
-    other = [[(onset, offset, "dog") for onset, offset, _ in own] for own in y]
-    estimator.fit(X, other)
-    assert not hasattr(estimator, "thresholds_")
-    assert provenance_of(estimator) == {}
-    assert load(save(estimator, tmp_path / "model")).classes_.tolist() == ["dog"]

@@ -9,7 +9,15 @@ import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
-from sklearn_rcrnn import LFBETransformer, RCRNNDetector, load, make_rcrnn_pipeline, save
+from sklearn_rcrnn import (
+    CRNNPretrainer,
+    FrameDetector,
+    LFBETransformer,
+    RCRNNDetector,
+    load,
+    make_rcrnn_pipeline,
+    save,
+)
 from sklearn_rcrnn.datasets import make_rare_events
 from sklearn_rcrnn.models.provenance import provenance_lines, provenance_of
 
@@ -60,6 +68,28 @@ def test_trained_anew_it_carries_nothing(features, licensed):
     detector = load(licensed)
     assert provenance_of(detector)["license"] == "CC BY-NC 4.0"
     assert provenance_of(detector.fit(*features)) == {}
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        RCRNNDetector(**SMALL),
+        CRNNPretrainer(gru_units=4, max_epochs=1, validation_fraction=None),
+        FrameDetector("mlp", max_epochs=1, validation_fraction=None),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_trained_on_other_labels_it_keeps_no_thresholds_and_no_license(
+    features, estimator, tmp_path
+):
+    X, y = features
+    estimator = clone(estimator).fit(X, y)
+    estimator.provenance_ = {"license": "CC BY-NC 4.0"}
+    estimator.thresholds_ = {"balanced": dict.fromkeys(estimator.classes_.tolist(), 0.3)}
+    estimator.fit(X, [[(onset, offset, "dog") for onset, offset, *_ in own] for own in y])
+    assert not hasattr(estimator, "thresholds_")
+    assert provenance_of(estimator) == {}
+    assert load(save(estimator, tmp_path / "model")).classes_.tolist() == ["dog"]
 
 
 @pytest.mark.parametrize("wrong", ["CC0", {"license": 4}, {"started_from": ["geese"]}])
