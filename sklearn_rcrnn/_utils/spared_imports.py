@@ -35,11 +35,10 @@ class _Later(ModuleType):
 def import_for_detection() -> None:
     """Import PyTorch, and scikit-learn's base and pipelines, without what they hardly use.
 
-    scikit-learn keeps stand-ins, which import the modules when it uses them. For everybody else
-    nothing has changed afterwards: the modules are imported as ever. PyTorch cannot do without
-    its own once it is there, and is spared them in the process of a command only. It is for
-    processes that detect events and do little else. What is there already, or is not installed,
-    is left as it is.
+    This is for processes that detect events and do little else. scikit-learn keeps stand-ins,
+    which import the modules when it uses them; other code imports the modules as ever. PyTorch
+    cannot catch up on its part later, so that part is left out only in the process of a command.
+    Modules that are imported already, or are not installed, are left as they are.
     """
     if is_command and "torch" not in sys.modules:
         with _standing_in(_SPARED_BY_TORCH):

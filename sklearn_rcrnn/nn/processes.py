@@ -32,7 +32,7 @@ def process_rank() -> int:
 
 
 def of_first_process(value: T) -> T:
-    """What process 0 has as `value`, in all processes."""
+    """Give all processes the `value` of process 0."""
     if n_processes() == 1:
         return value
     box = [value]
@@ -41,7 +41,7 @@ def of_first_process(value: T) -> T:
 
 
 def of_all_processes(value: T) -> list[T]:
-    """What each process has as `value`, in their order."""
+    """Collect the `value` of every process, in the order of their ranks."""
     values: list[Any] = [value] * n_processes()
     if n_processes() > 1:
         dist.all_gather_object(values, value)

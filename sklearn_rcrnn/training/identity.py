@@ -1,4 +1,4 @@
-"""By what one training is told from another: in this process, and in a later one."""
+"""Tell one training from another, in this process and in a later one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 # Parameters that may differ without the training counting as another one.
 _FREE = ("memory", "verbose")
-# What all modules have beside their weights.
+# Attributes that every module has, whatever its class.
 _OF_ALL_MODULES = frozenset(vars(nn.Module()))
 
 
@@ -26,7 +26,7 @@ def identity(value: Any, within: tuple[int, ...] = ()) -> Any:
 
     Its ``joblib.hash`` is the same in all processes, and differs where a training would: by
     the class and parameters of an estimator; by the weights and attributes of a module; by the
-    code of a function, its defaults and what it has from around it; by what pickle would keep
+    code of a function, its defaults and the variables of its closure; by what pickle would keep
     of any other object. A random state that is no integer does not count, nor does code that a
     function calls. What cannot be pickled, such as a lock, counts by its class.
 
@@ -106,7 +106,7 @@ def _params_that_count(estimator: BaseEstimator) -> dict[str, Any]:
 
 
 def _callback(callback: Any) -> Any:
-    """A callback by its class and its plain parameters: others are loggers and the like."""
+    """Describe a callback by its class and its plain parameters, as others are loggers and such."""
     if isinstance(callback, tuple):
         return [callback[0], _callback(callback[1])]
     if isinstance(callback, type):

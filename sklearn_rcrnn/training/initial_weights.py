@@ -43,8 +43,8 @@ def fit_pretrainer(detector: Any, data: TrainingData) -> NetworkEstimator | None
         Its `pretrainer` is fitted here unless it is frozen, with the extractor of the
         detector, and kept in its `memory`.
     data : TrainingData
-        Of the detector. Its seed is the random state of a pre-trainer that has none of its own,
-        and its checkpoint is in the folder of the pre-trainer's.
+        What the detector learns from. A pre-trainer without a random state takes its seed, and
+        writes its checkpoint into the same folder.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def cached_fit(
     if memory.location is None:
         return _fit("", pretrainer, arguments, checkpoint)
     if n_processes() > 1:
-        # One would wait for the lock, and the other, inside, for the one.
+        # One process would wait for the lock, whose holder waits for that process to train along.
         raise ValueError(
             "memory cannot be shared by processes that train together: fit the pre-trainer first, "
             "and give pretrainer=FrozenEstimator(it)"

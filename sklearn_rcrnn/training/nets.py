@@ -171,7 +171,7 @@ def train(
         with trained_together(net.module_):
             net.partial_fit(train_set, y=None)
     except KeyError as error:
-        # So do callbacks of skorch that monitor what no epoch recorded.
+        # Callbacks of skorch raise it too, if they monitor a value that no epoch recorded.
         if "was not found in history" not in str(error) or not net.history:
             raise
         known = sorted(name for name, value in net.history[-1].items() if isinstance(value, float))

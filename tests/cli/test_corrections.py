@@ -11,6 +11,19 @@ from sklearn_rcrnn.cli._clips import read_clips
 from sklearn_rcrnn.cli._common import Log
 
 
+def clips_in(folder):
+    """Clips of ten seconds of a recording, after its table and the corrections in a folder."""
+    return read_clips(
+        folder / "a.wav",
+        folder / "events.csv",
+        length=10.0,
+        empty_ratio=1.0,
+        seed=0,
+        log=Log(False, False),
+        corrections=folder / "corrections.csv",
+    )
+
+
 def test_clips_after_corrections(tmp_path, capsys):
     noise = np.random.default_rng(0).normal(size=40 * 8000) * 0.1
     soundfile.write(tmp_path / "a.wav", noise, 8000)
@@ -24,15 +37,7 @@ def test_clips_after_corrections(tmp_path, capsys):
         "a.wav,25,26,dog,0.4,,25,26,dog\n"
         "b.wav,1,2,dog,0.4,keep,1,2,dog\n"
     )
-    clips = read_clips(
-        tmp_path / "a.wav",
-        tmp_path / "events.csv",
-        length=10.0,
-        empty_ratio=1.0,
-        seed=0,
-        log=Log(False, False),
-        corrections=tmp_path / "corrections.csv",
-    )
+    clips = clips_in(tmp_path)
     # Four clips of ten seconds: the third has an undecided event, the second no event any more.
     by_start = {clip.start: own for clip, own in zip(clips.X, clips.y, strict=True)}
     assert by_start == {
@@ -51,15 +56,7 @@ def corrected(folder, *rows):
     (folder / "events.csv").write_text("file,onset,offset,label\na.wav,2,3,dog\n")
     header = "file,onset,offset,label,decision"
     (folder / "corrections.csv").write_text("\n".join([header, *rows]))
-    return read_clips(
-        folder / "a.wav",
-        folder / "events.csv",
-        length=10.0,
-        empty_ratio=1.0,
-        seed=0,
-        log=Log(False, False),
-        corrections=folder / "corrections.csv",
-    ).events
+    return clips_in(folder).events
 
 
 def test_corrections_behind_the_end(tmp_path, capsys):
