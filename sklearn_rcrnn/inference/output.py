@@ -33,8 +33,20 @@ class Recording(NamedTuple):
     changed: int
 
     def is_as_in(self, line: Mapping[str, Any]) -> bool:
-        """Tell whether size and time of change are those in a record of what is done."""
-        return (self.size, self.changed) == (line["size"], line["changed"])
+        """Tell whether this is the recording, perhaps moved, of a record of what is done."""
+        same = (self.size, self.changed) == (line["size"], line["changed"])
+        return same and not self._lies_beside(line)
+
+    def _lies_beside(self, line: Mapping[str, Any]) -> bool:
+        """Tell whether the recording of the record still lies in another place.
+
+        Recorders that keep the same schedule write files of the same name, size and time of
+        change.
+        """
+        there = line.get("path")
+        if there is None or there == os.fspath(self.path.absolute()) or not os.path.exists(there):
+            return False
+        return not os.path.samefile(there, self.path)
 
 
 class Found(NamedTuple):
@@ -49,7 +61,8 @@ class Output(Protocol):
     """An output for events that knows which recordings are done.
 
     A recording is done if its name, size and time of change, the weights and the settings are
-    the same as when its events were written.
+    the same as when its events were written, unless the recording of that time lies in another
+    place.
     """
 
     def check(self, recordings: Sequence[Recording]) -> None:

@@ -80,9 +80,9 @@ class ParquetDataset:
             if line is not None and not recording.is_as_in(line):
                 raise ValueError(
                     f"{recording.path} has changed since its events were written to "
-                    f"{self.folder}, which keeps one set of events of each recording. "
-                    "Overwrite (--overwrite) to detect the recordings of this data set anew, "
-                    "or give another folder"
+                    f"{self.folder}, or is another recording of the name {recording.key!r} "
+                    "there, and each name has one set of events. Overwrite (--overwrite) to "
+                    "detect the recordings of this data set anew, or give another folder"
                 )
 
     def refresh(self, recording: Recording | None = None) -> None:
@@ -160,6 +160,7 @@ def _line(found: Found) -> dict[str, Any]:
     recording = found.recording
     return {
         "key": recording.key,
+        "path": os.fspath(recording.path.absolute()),
         "size": recording.size,
         "changed": recording.changed,
         "duration": found.duration,

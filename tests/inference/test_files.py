@@ -94,6 +94,22 @@ class TestWhatIsDone:
         with pytest.raises(ValueError, match="another recording of this name"):
             detect_files(pipe, [moved], output_dir=out)
 
+    @pytest.mark.parametrize("format", ["csv", "parquet"])
+    def test_is_not_that_of_a_recorder_on_the_same_schedule(self, pipe, folder, format):
+        """Its files have the same names, sizes and times, and were passed over as done."""
+        first, second = (folder / site / "20240501_050000.WAV" for site in ("north", "south"))
+        for path, source in zip((first, second), paths_in(folder), strict=False):
+            path.parent.mkdir()
+            samples, _ = soundfile.read(source)
+            soundfile.write(path, samples[:RATE], RATE)
+            os.utime(path, (1714539900, 1714539900))
+        options = {"output_dir": folder / "out", "format": format}
+        list(detect_files(pipe, [first], root=first.parent, **options))
+        with pytest.raises(ValueError, match=r"is another recording of|about another recording of"):
+            detect_files(pipe, [second], root=second.parent, **options)
+        again = detect_files(pipe, [first], root=first.parent, **options)
+        assert [outcome.events for outcome in again] == [None]
+
     def test_is_not_a_table_of_unknown_origin(self, pipe, folder):
         (folder / "out").mkdir()
         (folder / "out" / "00.wav.csv").write_text("corrected by hand")
