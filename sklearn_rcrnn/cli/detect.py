@@ -23,6 +23,7 @@ from ._common import (
     TableFormat,
     Threshold,
     app,
+    check_output,
     fail,
     load_model,
     recordings_in,
@@ -35,6 +36,12 @@ from ._raw_stream import detect_raw
 from ._target import check_table, target_of
 
 _STDIN = Path("-")
+# Seconds that a stream has for a window and its margins by default.
+_WINDOW, _MARGIN = 60.0, 10.0
+_ONE_TABLE = (
+    "{table} gets only the recordings of shard {shard}: give each shard a table of its own name, "
+    "or all of them the same folder, -o tables/"
+)
 
 # The formats of tables, and Parquet, whose files hold many recordings.
 Format = Enum("Format", {**{f.name: f.value for f in TableFormat}, "parquet": "parquet"}, type=str)  # type: ignore[misc]
@@ -116,18 +123,19 @@ def detect(
     raw: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Standard input is an endless stream of 16-bit mono samples at this rate."
+            min=1,
+            help="Standard input is an endless stream of 16-bit mono samples at this rate in Hz.",
         ),
     ] = None,
     window: Annotated[
         float, typer.Option(help="With --raw: seconds of sound that the network sees at once.")
-    ] = 60.0,
+    ] = _WINDOW,
     margin: Annotated[
         float,
         typer.Option(
             help="With --raw: seconds on each side of a window from which no events are taken."
         ),
-    ] = 10.0,
+    ] = _MARGIN,
     quiet: Quiet = False,
     as_json: JsonLogs = False,
 ) -> None:
@@ -154,6 +162,15 @@ def detect(
     elif not given:
         fail("no recordings: name some, or a folder of them, or --files-from a list")
     log = Log(quiet, as_json)
+    if summary is not None:
+        check_output(summary)
+    _check_together(
+        given,
+        divided=shard is not None or cluster is not None,
+        raw=raw,
+        summary=summary,
+        spans=(window, margin),
+    )
     import_for_detection()
     pipe = load_model(model)
     set_threshold(pipe, threshold)
@@ -167,13 +184,32 @@ def detect(
     run = DetectionRun(pipe, target, log, Follower(log, summary))
     with ends_by_signal():
         if given == [_STDIN]:
-            run.standard_input()
+            run.standard_input(overwrite)
             return
         root = given[0] if len(given) == 1 and given[0].is_dir() else None
         paths = _shard(recordings_in(given), shard)
         check_table(target, paths)
+        if shard is not None and target.table not in ("", "-"):
+            log.say("warning", _ONE_TABLE.format(table=target.table, shard=shard))
         options: dict[str, Any] = {"root": root, "overwrite": overwrite, "n_jobs": jobs}
         run.all(paths, cluster, jobs, model_name=Path(model).name, **options)
+
+
+def _check_together(
+    given: list[Path],
+    *,
+    divided: bool,
+    raw: int | None,
+    summary: Path | None,
+    spans: tuple[float, float],
+) -> None:
+    """End the command if an option that was given would have no effect beside the others."""
+    if raw is None and spans != (_WINDOW, _MARGIN):
+        fail("--window and --margin are for --raw; recordings have windows of 60 s")
+    if given == [_STDIN] and divided:
+        fail("--shard and --cluster divide recordings, and standard input is only one")
+    if raw is not None and summary is not None:
+        fail("--summary is for recordings, and --raw is a stream without an end")
 
 
 def _set(pipe: Any, **params: Any) -> None:

@@ -115,6 +115,8 @@ class TestRecordings:
         assert sorted(done) == ["04.wav", "05.wav", "06.wav"]
         for wrong in ("0/2", "3/2", "1", "a/b"):
             assert rcrnn(*args, wrong).exit_code == 2
+        args = ("detect", recordings, "-m", model, "-o", tmp_path / "found.csv", "--shard", "1/2")
+        assert "a table of its own name" in rcrnn(*args).stderr
 
 
 class TestThresholds:
@@ -160,6 +162,44 @@ def test_summary(model, recordings, tmp_path):
     assert sum(told["events"].values()) == sum(map(len, read_events(tmp_path / "x.csv").values()))
     assert out.stderr.splitlines()[1].startswith("2 recordings, 7.0 s of audio in ")
     assert out.stderr.splitlines()[2] == "1 recording failed: 05.wav"
+
+
+def test_a_summary_that_cannot_be_written_costs_no_work(model, recordings, tmp_path):
+    """It was noticed when all was done, and the table was lost with it."""
+    out = rcrnn(
+        *("detect", recordings, "-m", model, "-o", tmp_path / "x.csv"),
+        *("--summary", tmp_path / "nothing" / "state.json"),
+    )
+    assert out.exit_code == 2
+    assert "no such folder" in out.stderr
+    assert "05.wav" not in out.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("04.wav", "--window", 20), "--window and --margin are for --raw"),
+        (("-", "--shard", "1/2"), "standard input is only one"),
+        (("-", "--cluster", "local"), "standard input is only one"),
+        (("-", "--raw", 8000, "--summary", "state.json"), "a stream without an end"),
+    ],
+)
+def test_options_that_would_have_no_effect(options, message, model):
+    out = rcrnn("detect", *options, "-m", model)
+    assert out.exit_code == 2
+    assert message in out.stderr
+
+
+def test_standard_input_into_a_folder_again(model, recordings, tmp_path):
+    """The error advised --overwrite, which had no effect."""
+    args = ("detect", "-", "-m", model, "-o", tmp_path / "found")
+    tables = []
+    for name, more in (("04.wav", ()), ("06.wav", ("--overwrite",))):
+        data = (recordings / name).read_bytes()
+        assert rcrnn(*args, *more, data=data).exit_code == 0
+        tables.append((tmp_path / "found" / "stdin.csv").read_text())
+    assert tables[0] != tables[1]
+    assert rcrnn(*args, data=data).exit_code == 2
 
 
 def test_windows_of_a_stream(model, recordings):
