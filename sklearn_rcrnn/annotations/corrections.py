@@ -56,8 +56,8 @@ def read_corrections(path: str | os.PathLike[str]) -> dict[str, list[Correction]
     Raises
     ------
     ValueError
-        If a column is missing, or a row has an invalid time, label or decision; the message
-        names the row.
+        If a column is missing, or a row has an invalid time, label, score or decision; the
+        message names the row.
 
     Examples
     --------
@@ -157,6 +157,8 @@ def _correction(row: Mapping[str, str], comma: bool, where: str) -> Correction:
             f"{where}: the decision is {row['decision']!r}; expected keep, add, reject, or nothing"
         )
     score = _number(row.get("score") or "1", "score", comma, where)
+    if not 0 <= score <= 1:
+        raise ValueError(f"{where}: the score must be between 0 and 1; got {score:g}")
     event = _event(row, "", score, comma, where)
     was = _event(row, "was_", score, comma, where) if row.get("was_onset") else None
     return Correction(event, decision, was)

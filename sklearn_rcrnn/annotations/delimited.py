@@ -7,11 +7,12 @@ import os
 import re
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import PureWindowsPath
 from typing import Any, NamedTuple, TextIO
 
 from .._utils.files import MEDIA
+from .._utils.text import some
 from ..events import Event
 from .columns import (
     MEANINGS,
@@ -46,7 +47,8 @@ def header_of(text: str) -> list[str]:
     """Guess the columns of a table, for error messages."""
     header = _first_line(text)
     delimiter = max("\t,;", key=header.count)
-    return [name.strip()[:60] for name in header.split(delimiter)][:30]
+    quoted = delimiter != "\t" and next(csv.reader([header], delimiter=delimiter), None)
+    return [name.strip()[:60] for name in quoted or header.split(delimiter)][:30]
 
 
 def _first_line(text: str) -> str:
@@ -125,6 +127,7 @@ def _rows(table: Iterator[Fields], given: Given, comma: bool) -> Iterator[Row]:
     header: list[str] | None = None
     columns: dict[str, list[str]] = {}
     views = Views()
+    begins: dict[str, list[float]] = {}
     for line, fields, problem in table:
         if problem is None and not any(map(_says, fields)):
             continue
@@ -146,6 +149,25 @@ def _rows(table: Iterator[Fields], given: Given, comma: bool) -> Iterator[Row]:
         row = row_of(line, values, columns, comma)
         if views.is_new(row, values, columns):
             yield row
+            if row.file and row.values and _cell(values, columns, "file_offset") == "":
+                begins.setdefault(row.file, []).append(row.values[0])
+    if "selection" in columns and "onset" not in given:
+        _warn_of_sequence(begins)
+
+
+def _warn_of_sequence(begins: Mapping[str, Sequence[float]]) -> None:
+    """Warn if the times of several recordings never overlap, as in a sequence of sounds in Raven.
+
+    `begins` has the onsets in each recording whose rows do not say the time in the file.
+    """
+    spans = sorted((min(own), max(own)) for own in begins.values())
+    if len(spans) > 1 and all(last < first for (_, last), (first, _) in pairwise(spans)):
+        warnings.warn(
+            f"the times of {some(list(begins))} in a table of Raven follow one another. If these "
+            "sounds were opened as one sequence, the times count from the start of the first: save "
+            "the table again with the column File Offset (s), which is the time in each",
+            stacklevel=5,
+        )
 
 
 def _surplus(fields: Sequence[str], header: Sequence[str]) -> str | None:
@@ -180,7 +202,7 @@ class Views:
         selection = _cell(values, columns, "selection")
         if selection == "" or row.values is None:
             return True
-        key = (selection, row.file, *row.values[:2])
+        key = (selection, row.file, *row.values[:3])
         is_new = key not in self._seen
         self._seen.add(key)
         return is_new

@@ -11,7 +11,7 @@ from .._utils.text import some
 from ..events import Event
 from .columns import columns_of
 from .delimited import Views, row_of
-from .rows import HEADER, alike_labels, event_of, order
+from .rows import HEADER, REJECTED, alike_labels, event_of, order
 
 if TYPE_CHECKING:
     import pandas
@@ -72,6 +72,11 @@ def events_from_frame(frame: pandas.DataFrame) -> dict[str, list[Event]]:
         If a column is missing or there twice, or a row is malformed; the message names the index
         of the row.
 
+    Warns
+    -----
+    UserWarning
+        If rows are left out because they were rejected, or if labels differ only by case.
+
     Examples
     --------
     >>> import pandas
@@ -99,6 +104,7 @@ def events_from_frame(frame: pandas.DataFrame) -> dict[str, list[Event]]:
     present = part.astype(object).where(part.notna(), None)
     events: dict[str, list[Event]] = {}
     views = Views()
+    rejected = 0
     for index, record in zip(present.index, present.to_dict("records"), strict=True):
         row = row_of(index, record, columns, comma=False)
         where = f"row {index!r} of the frame"
@@ -107,9 +113,12 @@ def events_from_frame(frame: pandas.DataFrame) -> dict[str, list[Event]]:
         if row.file is None:
             raise ValueError(f"{where}: the file is missing")
         own = events.setdefault(row.file, [])
+        rejected += row.decision == REJECTED
         if row.values is not None and views.is_new(row, record, columns):
             onset, offset, label, *score = row.values
             own.append(event_of((onset, offset, _whole(label), *score), where))
+    if rejected:
+        warnings.warn(f"left out {rejected} row(s) of the frame that were rejected", stacklevel=2)
     if alike := alike_labels(event.label for own in events.values() for event in own):
         warnings.warn(
             "labels of the frame differ only by case or form, and count as different: "

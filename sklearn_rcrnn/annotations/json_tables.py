@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from .._utils.optional import need
 from ..events import Event
 from .columns import Given, check_columns, columns_of, number
-from .rows import Format, Row, lines_of
+from .rows import REJECTED, Format, Row, lines_of
 
 _JAMS_NAMESPACES = ("tag_open", "segment_open", "tag_urbansound", "scaper", "sound_event")
 
@@ -58,6 +58,9 @@ def _row(i: int, content: Any, given: Given) -> Row:
     file, label = cell("file"), cell("label")
     if file is not None and not isinstance(file, str):
         raise ValueError(f"the file must be a name; got {_short(file)}")
+    decision = str(cell("decision") or "").strip().lower()
+    if decision == REJECTED:
+        return Row(i, file, None, decision=decision)
     if label is None and cell("onset") is None and (file is not None or not content):
         return Row(i, file, None)
     check_columns(columns, list(content))

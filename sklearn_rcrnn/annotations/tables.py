@@ -13,7 +13,7 @@ from typing import Literal
 
 from .._utils.files import complete, files_in, printable
 from .._utils.text import some
-from ..events import Event, check_event
+from ..events import Event, Label, check_event
 from .columns import Given
 from .formats import format_named, guess_format, suffixes
 from .rows import REJECTED, alike_labels, event_of, order
@@ -42,7 +42,8 @@ def read_events(
     path : str or PathLike
         A table, or a folder of tables, all of which are read. A table in a subfolder names
         recordings in a folder of the same name, such as ``"monday/a.wav"``. An event that
-        stands in several tables of a folder, identical in all values, counts once.
+        stands in several tables of a folder, with the same label and to the millisecond the
+        same times, counts once, with the score of the first table.
     format : str, default=None
         Format of the table, by default recognized by name and content. ``"csv"`` and
         ``"tsv"`` have a header with ``onset``, ``offset`` (or ``duration``) and ``label``, and
@@ -63,9 +64,9 @@ def read_events(
     -------
     dict of str to list of Event
         Events of each file, sorted by onset; empty for a file that is listed without events.
-        A table that names no file, or has no rows, is about a file of its own name. A table of
-        corrections (:func:`read_corrections`) gives all events that were not rejected,
-        including those that nobody has decided on.
+        A table that names no file, or has no rows, is about a file of its own name; if some
+        rows name one, all have to. A table of corrections (:func:`read_corrections`) gives all
+        events that were not rejected, including those that nobody has decided on.
 
     Raises
     ------
@@ -81,7 +82,8 @@ def read_events(
     -----
     UserWarning
         If rows are left out because they are malformed or were rejected, if events stand in
-        several tables or several times in one, or if labels differ only by case.
+        several tables or several times in one, if labels differ only by case, or if the times of
+        a table of Raven seem to run on over several recordings.
 
     Examples
     --------
@@ -117,8 +119,8 @@ def _read_folder(
         beside = table.parent.relative_to(path)
         for given, own in _read_table(table, format, errors, columns).items():
             name = given if beside == Path() else (beside / given).as_posix()
-            known = set(joined.get(name, []))
-            new = [event for event in own if event not in known]
+            known = {place for event in joined.get(name, []) for place in _places(event)}
+            new = [event for event in own if _milliseconds(event) not in known]
             n_repeated += len(own) - len(new)
             joined[name] = sorted([*joined.get(name, []), *new], key=order)
     if not n_read:
@@ -134,6 +136,16 @@ def _read_folder(
     return joined
 
 
+def _milliseconds(event: Event) -> tuple[Label, int, int]:
+    return event.label, round(1000 * event.onset), round(1000 * event.offset)
+
+
+def _places(event: Event) -> list[tuple[Label, int, int]]:
+    """Where the same event may be in a table whose times have other digits."""
+    label, onset, offset = _milliseconds(event)
+    return [(label, onset + i, offset + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+
+
 def _read_table(
     path: Path, format: str | None, errors: str, columns: Given
 ) -> dict[str, list[Event]]:
@@ -143,7 +155,8 @@ def _read_table(
     if not text.strip():
         return {own_name: []}
     skipped = rejected = 0
-    events: dict[str, list[Event]] = {}
+    events: dict[str | None, list[Event]] = {}
+    first = ""
     try:
         chosen = format_named(format) if format else guess_format(path, text, columns)
         for row in chosen.read(text, columns):
@@ -157,9 +170,11 @@ def _read_table(
                     raise _BadRow(str(error)) from error
                 skipped += 1
             else:
-                own = events.setdefault(row.file or own_name, [])
+                own = events.setdefault(row.file, [])
                 own += [] if event is None else [event]
                 rejected += row.decision == REJECTED
+                first = first or (where if event and not row.file else "")
+        skipped += _check_named(events, first, errors)
     except _BadRow:
         raise
     except ValueError as error:
@@ -175,7 +190,19 @@ def _read_table(
         )
     if not events:
         return {own_name: []}
-    return {name: sorted(own, key=order) for name, own in events.items()}
+    return {name or own_name: sorted(own, key=order) for name, own in events.items()}
+
+
+def _check_named(events: dict[str | None, list[Event]], first: str, errors: str) -> int:
+    """Raise for events without a recording where other rows name one, or drop and count them.
+
+    In a spreadsheet, people write a name once over several rows.
+    """
+    if len(events) < 2 or not events.get(None):
+        return 0
+    if errors == "raise":
+        raise _BadRow(f"{first}: the file is missing, which other rows name: repeat it in each row")
+    return len(events.pop(None))
 
 
 class _BadRow(ValueError):
@@ -233,7 +260,8 @@ def write_events(
     ------
     ValueError
         If the format is unknown, if there is more than one recording and the format holds only
-        one, or if a label has a tab or line break that the format cannot hold.
+        one, if an event has times that cannot be, or a label a tab or line break that the
+        format cannot hold.
 
     Warns
     -----
@@ -282,7 +310,7 @@ def format_events(events: Mapping[str, Sequence[Event]], format: str = "csv") ->
         raise ValueError(f"Tables of the format {format} can be read, but not written")
     text = io.StringIO()
     checked = {
-        printable(name): [e if isinstance(e, Event) else check_event(e, str(name)) for e in own]
+        printable(name): [check_event(event, str(name)) for event in own]
         for name, own in events.items()
     }
     chosen.write(text, checked)

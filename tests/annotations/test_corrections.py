@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 
@@ -117,6 +118,7 @@ def test_neighbors_of_an_event_are_not_the_event():
         ("a.wav,one,2,dog,0.9,keep,,,", "row 2: onset must be a number; got 'one'"),
         ("a.wav,1,2,dog,0.9,keep,1,,dog", "row 2: was_offset must be a number"),
         ("a.wav,2,1,dog,0.9,keep,,,", "row 2"),
+        ("a.wav,1,2,dog,1.5,keep,,,", "row 2: the score must be between 0 and 1; got 1.5"),
     ],
 )
 def test_rows_that_cannot_be(tmp_path, row, message):
@@ -165,4 +167,13 @@ class TestAsATableOfEvents:
     def test_in_a_frame(self, tmp_path):
         pandas = pytest.importorskip("pandas")
         text = "\n".join([HEADER, *self.rows])
-        assert events_from_frame(pandas.read_csv(io.StringIO(text))) == self.left
+        with pytest.warns(UserWarning, match=r"left out 2 row\(s\) of the frame"):
+            assert events_from_frame(pandas.read_csv(io.StringIO(text))) == self.left
+
+    def test_as_json(self, tmp_path):
+        """As pandas writes the table; what was rejected was an event there."""
+        path = tmp_path / "corrections.json"
+        rows = [dict(zip(HEADER.split(","), row.split(","), strict=True)) for row in self.rows[:4]]
+        path.write_text(json.dumps(rows))
+        with pytest.warns(UserWarning, match=r"left out 2 row\(s\) that were rejected"):
+            assert read_events(path) == self.left

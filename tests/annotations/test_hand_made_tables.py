@@ -21,9 +21,9 @@ DOG = Event(1.0, 2.5, "dog")
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
 
 
-def read(tmp_path, rows, header="file,onset,offset,label", encoding="utf-8"):
+def read(tmp_path, rows, header="file,onset,offset,label", encoding="utf-8", **options):
     (tmp_path / "t.csv").write_text("\n".join([header, *rows]), encoding=encoding)
-    return read_events(tmp_path / "t.csv")
+    return read_events(tmp_path / "t.csv", **options)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +102,15 @@ def test_an_event_of_less_than_a_millisecond_is_still_one(tmp_path):
         write_events({"t": [event]}, tmp_path / "t.txt", format)
         assert read_events(tmp_path / "t.txt", format) == {"t": [event]}
     assert format_events({"t": [(1.0, 2.0, "dog")]}).endswith("\nt,1.000,2.000,dog,1.000\n")
+
+
+def test_a_name_that_is_written_once_for_several_rows(tmp_path):
+    """Rows without it were taken for a recording of the table's own name."""
+    rows = ["a.wav,1,2.5,dog", ",3,4,dog", "b.wav,,,"]
+    with pytest.raises(ValueError, match=r"t\.csv, row 3: the file is missing"):
+        read(tmp_path, rows)
+    with pytest.warns(UserWarning, match="skipped 1 malformed"):
+        assert read(tmp_path, rows, errors="skip") == {"a.wav": [DOG], "b.wav": []}
 
 
 def test_repeated_rows(tmp_path):

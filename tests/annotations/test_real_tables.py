@@ -72,6 +72,8 @@ class TestHeaders:
         text = "rec,t1,t2,what,certainty\na.wav,1,2.5,dog,99.5\n"
         names = {"file": "rec", "onset": "t1", "offset": "t2", "label": "what"}
         assert read(tmp_path, text, columns=names) == {"a.wav": [DOG]}
+        text = '"rec";"t1";"t2";"what"\n"a.wav";"1,0";"2,5";"dog"\n'
+        assert read(tmp_path, text, columns=names) == {"a.wav": [DOG]}
         text = "file,onset,offset,label,kind\na.wav,1,2.5,x,dog\n"
         assert read(tmp_path, text, columns={"label": "kind"}) == {"a.wav": [DOG]}
         with pytest.raises(
@@ -135,6 +137,22 @@ class TestRaven:
         row = "\t1\t1.0\t2.5\t0\t9000\tdog\n"
         text = f"{RAVEN}\tAnnotation\n1\tWaveform 1{row}1\tSpectrogram 1{row}2\tWaveform 1{row}"
         assert read(tmp_path, text, "a.Table.1.selections.txt") == {"a": [DOG, DOG]}
+
+    def test_selections_of_two_people_are_two_events(self, tmp_path):
+        """Their tables were joined, and both begin with selection 1."""
+        rows = [f"1\tSpectrogram 1\t1\t1.0\t2.5\t0\t9000\t{name}\n" for name in ("dog", "fox")]
+        text = f"{RAVEN}\tAnnotation\n{''.join(rows)}"
+        assert read(tmp_path, text, "a.txt") == {"a": [DOG, Event(1.0, 2.5, "fox")]}
+
+    def test_a_sequence_without_the_times_in_each_file(self, tmp_path):
+        """Times counted from the start of the first recording, without a word."""
+        row = "\tSpectrogram 1\t1\t{}\t{}\t0\t9000\t{}\tdog\n"
+        rows = ("1" + row.format(1, 2.5, "a.wav"), "2" + row.format(61, 62.5, "b.wav"))
+        text = f"{RAVEN}\tBegin File\tAnnotation\n{''.join(rows)}"
+        with pytest.warns(UserWarning, match=r"times of a\.wav, b\.wav .* File Offset \(s\)"):
+            read(tmp_path, text, "all.txt")
+        more = text + "3" + row.format(1, 2.5, "b.wav")  # joined tables of single recordings
+        assert read(tmp_path, more, "all.txt")["a.wav"] == [DOG]
 
     def test_labels_in_a_column_of_its_own(self, tmp_path):
         text = f"{RAVEN}\tCall\n1\tWaveform 1\t1\t1\t2.5\t0\t9000\tdog\n"

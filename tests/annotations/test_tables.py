@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,24 @@ def test_a_table_that_joins_the_others_counts_once(tmp_path):
     ):
         events = read_events(tmp_path)
     assert {name: len(own) for name, own in events.items()} == {"rec/a.wav": 1, "rec/b.wav": 1}
+
+
+def test_tables_in_two_formats_count_once(tmp_path):
+    """Their times have three and six digits, and each event was there twice."""
+    events = {"a.wav": [Event(1.0004, 2.4996, "dog", 0.9), Event(3.0, 4.0, "cat", 0.5)]}
+    write_events(events, tmp_path / "a.wav.csv")
+    write_events(events, tmp_path / "a.wav.selections.txt", "raven")
+    write_events(events, tmp_path / "a.wav.txt", "audacity")  # has no scores
+    with pytest.warns(UserWarning, match=r"4 event\(s\) stand in several tables"):
+        (found,) = read_events(tmp_path).values()
+    assert [(event.label, event.score) for event in found] == [("dog", 0.9), ("cat", 0.5)]
+
+
+@pytest.mark.parametrize("times", [(math.nan, 2.0), (1.0, math.inf), (2.0, 1.0)])
+def test_events_that_cannot_be_are_not_written(times, tmp_path):
+    with pytest.raises(ValueError, match=r"a\.wav"):
+        write_events({"a.wav": [Event(*times, "dog")]}, tmp_path / "a.csv")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_label_that_means_no_event_is_refused(tmp_path):
