@@ -218,7 +218,10 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
             settings["callbacks"] = self._callbacks(settings, n_clips, has_validation)
         if data is not None and data.checkpoint is not None:
             # This callback comes last, so that it saves the state that the others have reached.
-            settings["callbacks"] = [*settings["callbacks"], ("checkpoint", data.checkpoint)]
+            settings["callbacks"] = [
+                *(settings["callbacks"] or []),
+                ("checkpoint", data.checkpoint),
+            ]
         return TrainingNet(**settings)
 
     def _callbacks(

@@ -17,16 +17,7 @@ from skorch.callbacks import (
     ProgressBar,
 )
 
-from .data import StreamDataset
 from .parameters import LRSchedule
-
-
-class NextEpoch(Callback):
-    """Tell a stream the epoch before its clips are drawn."""
-
-    def on_epoch_begin(self, net: NeuralNet, dataset_train: Any = None, **kwargs: Any) -> None:
-        if isinstance(dataset_train, StreamDataset):
-            dataset_train.epoch = len(net.history)
 
 
 class LossParts(Callback):
@@ -151,11 +142,7 @@ def callbacks_for(
     scores : list of (name, callback)
         Callbacks that score the validation clips after each epoch.
     """
-    chosen: list[tuple[str, Callback]] = [
-        ("next_epoch", NextEpoch()),
-        ("divergence", StopOnDivergence()),
-        *scores,
-    ]
+    chosen = list(scores)
     if (schedule := SCHEDULES[lr_schedule]) is not None:
         chosen.append(("lr_schedule", schedule(n_steps)))
     if gradient_clip is not None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import skorch.dataset
+import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler
 
@@ -85,7 +86,17 @@ class StreamDataset(Dataset):
         self.stream = stream
         self.n_bands = n_bands
         self.convert = convert
-        self.epoch = 0
+        # Shared with the processes that make clips, as those of a loader may outlive an epoch.
+        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
+
+    @property
+    def epoch(self) -> int:
+        """The current epoch, from 1."""
+        return int(self._epoch)
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
         return len(self.stream)

@@ -21,9 +21,9 @@ from torch.utils.data import Dataset
 from ..nn.losses import Weights
 from ..nn.processes import add_up_gradients, trained_together
 from .augmentation import Augmentation, augment
-from .callbacks import LossParts
+from .callbacks import LossParts, StopOnDivergence
 from .checkpoints import TrainingCheckpoint
-from .data import ClipDataset
+from .data import ClipDataset, StreamDataset
 from .progress import Progress
 
 
@@ -78,6 +78,7 @@ class TrainingNet(NeuralNet):
         return [
             *(item for item in super()._default_callbacks if item[0] != "print_log"),
             ("loss_parts", LossParts()),
+            ("divergence", StopOnDivergence()),
             ("print_log", Progress()),
         ]
 
@@ -111,6 +112,15 @@ class TrainingNet(NeuralNet):
         if self.predict_events is None:
             raise AttributeError("The net predicts only during its training: use the estimator")
         return self.predict_events(X)
+
+    def on_epoch_begin(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
+        """Begin an epoch, and tell a stream which one, before its clips are drawn.
+
+        No callback does so, because those of `net_params` take the place of the estimator's own.
+        """
+        super().on_epoch_begin(net, dataset_train=dataset_train, **kwargs)
+        if isinstance(dataset_train, StreamDataset):
+            dataset_train.epoch = len(self.history)
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> Any:
         if self.augmentation is not None:

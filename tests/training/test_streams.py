@@ -71,3 +71,38 @@ def test_feature_maps_of_a_stream(detector):
     np.testing.assert_array_equal(again, mapped)
     with pytest.raises(TypeError, match=r"X is a ClipStream.*Draw some"):
         pipe.predict(stream)
+
+
+class Drawn(Features):
+    """Writes down each clip that is drawn, also by another process."""
+
+    def __init__(self, diary, n_jobs=None):
+        super().__init__(n_jobs=n_jobs)
+        self.diary = diary
+
+    def draw(self, epoch, index):
+        with self.diary.open("a") as file:
+            file.write(f"{epoch} ")
+        return super().draw(epoch, index)
+
+
+@pytest.mark.parametrize(
+    ("n_jobs", "net_params"),
+    [
+        (None, {"callbacks": []}),
+        (None, {"callbacks": None}),
+        (1, {"iterator_train__persistent_workers": True}),
+    ],
+    ids=["other callbacks", "no callbacks", "lasting processes"],
+)
+def test_each_epoch_has_clips_of_its_own(n_jobs, net_params, detector, tmp_path):
+    """Also if the user's parameters take the place of the callbacks, or let processes live on."""
+    detector.set_params(net_params=net_params).fit(Drawn(tmp_path / "diary", n_jobs))
+    epochs = (tmp_path / "diary").read_text().split()
+    assert {epoch: epochs.count(epoch) for epoch in epochs} == {"0": 8, "1": 8, "2": 8}
+
+
+def test_divergence_is_noticed_with_other_callbacks(detector):
+    detector.set_params(net_params={"callbacks": []}, lr=1e6, gradient_clip=None)
+    with pytest.raises(ValueError, match="Training diverged"):
+        detector.fit(Features())
