@@ -72,7 +72,8 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
             Validation clips; by default a part of `X` is set aside, and of a stream none.
             A Pipeline does not transform `X_val`: give ``pipe[:-1].transform(X_val)``.
         sample_weight : array of shape (n_clips,), default=None
-            Weight of each clip of `X` in the losses. A stream takes none.
+            Weight of each clip of `X` in the losses. A clip of weight 0 is as if it were not
+            there. A stream takes none.
         checkpoint : str or PathLike, default=None
             Folder for the state of the training after each epoch. Where a training of the
             same parameters and data was killed, it goes on after its last complete epoch,
@@ -323,7 +324,7 @@ class EventDetector(NetworkEstimator):
         if sample_weight is None:
             return float(event_based_f_score(y, found, zero_division="warn"))
         weights = check_weights(sample_weight, len(found))
-        warn_if_undefined(y)
+        warn_if_undefined([clip for clip, weight in zip(y, weights, strict=True) if weight])
         n_true, n_found, n_right, _ = weights @ counts_by_clip(y, found)
         return float(2 * n_right / max(n_true + n_found, 1e-12))
 

@@ -244,9 +244,10 @@ class TestScikitLearn:
         detector.fit(X, y, X_val=X, y_val=none)
         assert np.isnan(detector.history_[-1]["valid_f_score"])
         assert "F-score" not in capsys.readouterr().out
-        for weight in (None, np.ones(len(X))):
+        of_none = np.r_[np.zeros(1), np.ones(len(X) - 1)]
+        for events, weight in [(none, None), (none, np.ones(len(X))), ([y[0], *none[1:]], of_none)]:
             with pytest.warns(UndefinedMetricWarning, match="no event is true"):
-                assert detector.score(X, none, weight) == 0
+                assert detector.score(X, events, weight) == 0
 
     def test_validation_clips_in_a_pipeline(self, data):
         rng = np.random.default_rng(0)
@@ -352,17 +353,16 @@ class TestWeights:
             assert one["valid_loss"] == pytest.approx(other["valid_loss"], rel=1e-4)
 
     @KINDS
-    def test_a_clip_of_weight_0_is_not_learnt_from(self, kind, data):
-        """The losses are as without it; it is still seen by the batch statistics."""
+    def test_a_clip_of_weight_0_is_as_if_it_were_not_there(self, kind, data):
+        """Neither in the losses nor in the split, the statistics, the labels or the counts."""
         X, y = data
-        wrong = [[], *y[1:]]
-        settings = {"max_epochs": 1, "validation_fraction": None, "batch_size": 12}
-        weight = np.r_[0.0, np.ones(11)]
-        losses = [
-            tiny(kind, **settings).fit(X, events, sample_weight=weight).history_[-1, "train_loss"]
-            for events in (y, wrong)
-        ]
-        assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+        weight = np.r_[np.ones(10), 0.0, 0.0]
+        odd = [*y[:10], [(0.1, 0.2, "c")], y[11]]
+        detector = tiny(kind, class_weight="balanced")
+        weighted = clone(detector).fit(X, odd, sample_weight=weight)
+        assert weighted.classes_.tolist() == ["a", "b"]
+        assert_same_weights(weighted, detector.fit(X[:10], y[:10], sample_weight=weight[:10]))
+        assert_same_weights(weighted, clone(detector).fit(list(X), odd, sample_weight=weight))
 
     def test_class_weight(self, data):
         X, y = data

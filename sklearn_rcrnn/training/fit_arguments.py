@@ -89,8 +89,11 @@ class CheckedArguments(TrainingParameters):
         else:
             X = clips = self._check_features(X, reset=True)
             events = self._check_events(lists_of_clips(given["y"], given["X"]), clips, "y")
+            if weights is not None:
+                weights = check_weights(weights, len(clips))
+                clips, events, weights = _without_weightless(clips, events, weights)
+                X = clips
             labels = labels_of(events)
-            weights = None if weights is None else check_weights(weights, len(clips))
         if not labels:
             raise ValueError("y has no event in any clip: there is nothing to learn")
         self.classes_ = np.asarray(labels)
@@ -229,6 +232,17 @@ class CheckedArguments(TrainingParameters):
     def _target_seconds(self) -> float:
         """Seconds in a unit of time of the network's targets."""
         return self.frame_shift
+
+
+def _without_weightless(
+    clips: Clips, events: list[list[Event]], weights: NDArray[np.float64]
+) -> tuple[Clips, list[list[Event]], NDArray[np.float64]]:
+    """Leave out the clips of weight 0, so that they are not split off or measured either."""
+    places = np.flatnonzero(weights)
+    if len(places) == len(weights):
+        return clips, events, weights
+    kept = [clips[i] for i in places] if isinstance(clips, list) else clips[places]
+    return kept, [events[i] for i in places], weights[places]
 
 
 def _check_shared(n_clips: int, *given: Any) -> None:
