@@ -78,7 +78,8 @@ def read_clips(
 ) -> Clips:
     """Recordings with their events, cut into clips; those that cannot be read are reported.
 
-    Clips with an event that nobody has decided on in the `corrections` are left out.
+    Clips with an event that nobody has decided on in the `corrections` are left out. Recordings
+    that the table does not name count as recordings without events, and a warning names them.
     """
     from ..annotations.recording_names import matching_names, without_path
     from ..annotations.tables import read_events
@@ -119,6 +120,8 @@ def read_clips(
         )
     if absent := without_path(events, matched):
         log.say("warning", f"no recording for the events of {some(absent)}", files=absent)
+    unnamed = [p.name for p, n, own in zip(usable, matched, y, strict=True) if not (n or own)]
+    _say_unnamed(unnamed, table, log)
     log.say(
         "read",
         f"{counted(len(usable), 'recording')}, {counted(n_events, 'event')}, "
@@ -128,6 +131,12 @@ def read_clips(
         n_clips=len(X),
     )
     return Clips(X, clips, groups, recordings=usable, events=y, undecided=undecided)
+
+
+def _say_unnamed(names: list[str], table: Path, log: Log) -> None:
+    if names:
+        text = f"{counted(len(names), 'recording')} without a row in {table}, taken for recordings "
+        log.say("warning", f"{text}without events: {some(names)}", files=names)
 
 
 def _usable(paths: list[Path], log: Log) -> dict[Path, float]:

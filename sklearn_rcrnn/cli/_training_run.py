@@ -31,6 +31,8 @@ def _read_config(ctx: typer.Context, path: Path | None) -> Path | None:
         raise typer.BadParameter(f"{path} must hold lines like 'epochs: 20'")
     known = {str(option.name) for option in ctx.command.params} - {"config"}
     named = {str(name).replace("-", "_"): value for name, value in given.items()}
+    if ctx.info_name == "tune" and "held_out" in named:
+        named = _for_tuning(named)
     if unknown := sorted(set(named) - known):
         raise typer.BadParameter(
             f"{path} has {', '.join(unknown)}, which is no option of {ctx.info_name}; there are "
@@ -38,6 +40,17 @@ def _read_config(ctx: typer.Context, path: Path | None) -> Path | None:
         )
     ctx.default_map = {**(ctx.default_map or {}), **named}
     return path
+
+
+def _for_tuning(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a training, without those that have no meaning, or another one, for `tune`.
+
+    Each fold is held out in turn, and jobs are trainings. Other options that `tune` lacks, such as
+    corrections, would change what is learnt, and stay an error.
+    """
+    passed = {"held_out", "final_epochs", "jobs"}
+    passed |= {"pretrain_epochs"} if not settings.get("pretrain_epochs") else set()
+    return {name: value for name, value in settings.items() if name not in passed}
 
 
 def after_config(ctx: typer.Context, values: list[str] | None) -> list[str] | None:

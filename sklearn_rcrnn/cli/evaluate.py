@@ -48,7 +48,7 @@ def evaluate(
 
     Recordings are those of the true table. One without an event belongs into it, too, in a
     row with its name alone: else nobody knows that what was found there is false. With
-    --recordings, all that lie in the folder count. Columns are named for the true table.
+    --recordings, all that can be read in the folder count. Columns are named for the true table.
 
     \b
     rcrnn evaluate truth.csv found.csv
@@ -60,8 +60,13 @@ def evaluate(
     try:
         reference = read_events(true, columns=table_columns)
         estimate = read_events(found)
-        durations = None if recordings is None else _durations([recordings])
+        durations, broken = (None, {}) if recordings is None else _durations([recordings])
         names, y_true, y_found, unmatched = _aligned(reference, estimate, durations)
+        if broken:
+            names, y_true, y_found = _readable(
+                broken, list(zip(names, y_true, y_found, strict=True))
+            )
+            unmatched["no_truth"] = [name for name in unmatched["no_truth"] if name in names]
         if durations is None:
             durations = _durations_where_they_lie(names, true)
         unmatched["behind_end"] = [
@@ -101,17 +106,43 @@ def _aligned(
         "only_true": [name for name, own in zip(names, in_found, strict=True) if own is None],
         "only_found": [name for name in estimate if name not in set(in_found)],
         "no_recording": [name for name in reference if name not in set(in_truth)],
+        "no_truth": [name for name, own in zip(names, in_truth, strict=True) if own is None],
     }
     # A recording without events in either table has no effect on the scores.
     unmatched["only_found"] = [name for name in unmatched["only_found"] if estimate[name]]
     return names, y_true, y_found, unmatched
 
 
-def _durations(places: list[Path]) -> dict[str, float]:
-    """Durations of the recordings; one that cannot be read is an error, as its events count."""
+def _durations(places: list[Path]) -> tuple[dict[str, float], dict[str, Exception]]:
+    """Durations of the recordings, 0 for those that cannot be read, and the errors of these."""
     from ..audio import audio_duration
 
-    return {str(path): audio_duration(path) for path in recordings_in(places)}
+    durations: dict[str, float] = {}
+    broken: dict[str, Exception] = {}
+    for name in map(str, recordings_in(places)):
+        try:
+            durations[name] = audio_duration(name)
+        except (OSError, ValueError) as error:
+            durations[name], broken[name] = 0.0, error
+    return durations, broken
+
+
+def _readable(
+    broken: Mapping[str, Exception], rows: Sequence[tuple[str, Any, Any]]
+) -> tuple[list[str], list[Any], list[Any]]:
+    """Names and events without the recordings that cannot be read, which are reported.
+
+    One of them that has events is an error, because these count.
+    """
+    for name, *events in rows:
+        if name in broken and any(events):
+            raise broken[name]
+    for error in broken.values():
+        typer.echo(f"rcrnn: left out: {error}", err=True)
+    kept = [row for row in rows if row[0] not in broken]
+    if not kept:
+        raise ValueError("no recording of the folder can be read")
+    return [row[0] for row in kept], [row[1] for row in kept], [row[2] for row in kept]
 
 
 def _durations_where_they_lie(names: Sequence[str], table: Path) -> dict[str, float] | None:
@@ -184,6 +215,7 @@ def _remarks(result: Any, unmatched: dict[str, list[str]]) -> list[str]:
         "only_true": "not in the found events, taken as empty",
         "only_found": "not in the true events, and not scored",
         "no_recording": "of the true events not in the folder, and not scored",
+        "no_truth": "in the folder without a row in the true events, taken as without events",
         "behind_end": "with events that begin after its end (is it another recording's table?)",
     }
     for key, text in told.items():

@@ -13,7 +13,7 @@ from ._common import JsonLogs, Log, Quiet, app, fail
 
 @app.command()
 def synthesize(
-    output: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    output: Annotated[Path, typer.Argument(help="Folder to write to, without an events.csv.")],
     source: Annotated[
         Path | None,
         typer.Option(help="Source material as DCASE 2017 task 2 has it; none: tones and noise."),
@@ -40,6 +40,11 @@ def synthesize(
     from ..events import check_event_lists
 
     log = Log(quiet, as_json)
+    if (output / "events.csv").exists():
+        fail(
+            f"{output / 'events.csv'} is there already, and the clips beside it would count as "
+            "recordings without events: give a new folder"
+        )
     try:
         if source is None:
             paths, y = _synthetic(output, clips, length, presence, seed)

@@ -14,7 +14,7 @@ import yaml
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from ..audio import read_audio
+from ..audio import audio_duration, read_audio
 from ._writing import write_clip
 from .layout import CLASSES, data_folder, read_cv_setup, write_meta
 
@@ -333,7 +333,8 @@ def synthesize_mixtures(
         From :func:`generate_mixture_recipes`.
     output_dir : str or PathLike, default=None
         Write 24-bit WAV files to its folder ``audio``, and recipes and event lists in the
-        challenge's formats to ``meta``. Files that are there already are kept.
+        challenge's formats to ``meta``. Files that are there already are kept if they have
+        the right length, which their names do not tell.
     lazy : bool, default=False
         Give :class:`Mixture` objects, which make their samples when asked.
     mixture_length : float, default=30.0
@@ -372,6 +373,7 @@ def synthesize_mixtures(
 def _write(mixture: Mixture, folder: Path) -> Path:
     """Write one mixture, which gets its name only when it is complete."""
     path = folder / mixture.recipe["mixture_audio_filename"]
-    if not path.exists():
+    n_samples = round(mixture.mixture_length * SAMPLE_RATE)
+    if not path.exists() or round(audio_duration(path) * SAMPLE_RATE) != n_samples:
         write_clip(path, mixture.samples(), SAMPLE_RATE)
     return path

@@ -165,7 +165,8 @@ class EventsDisplay:
         colors = {**colors_of(labels), _NO_LABEL: "tab:gray"}
         lane_names = list(self.lanes)[::-1]
         for row, name in enumerate(lane_names):
-            events = self.lanes[name]
+            # Where events overlap, the one with the highest score lies on top.
+            events = sorted(self.lanes[name], key=lambda event: event.score)
             bottom.barh(
                 [row] * len(events),
                 [event.offset - event.onset for event in events],

@@ -52,6 +52,7 @@ def test_what_is_left_out_is_said(folder, tmp_path, capsys):
     assert own["whole"] == [Event(3, 4, "dog")]
     assert own["cut"] == [Event(1, 2, "dog"), Event(4.5, pytest.approx(5, abs=0.01), "dog")]
     told = capsys.readouterr().err
+    assert "without a row" not in told
     assert "empty.wav' is empty: it has 0 bytes" in told
     assert "nan.wav' has samples that are NaN or infinite, the first at 3.00 s" in told
     assert "loud.wav' has samples that are too large, the first at 3.00 s" in told
@@ -70,3 +71,13 @@ def test_times_in_milliseconds_are_no_cut(folder, tmp_path):
     rows = ["cut.wav,1000,2000,dog", "whole.wav,3000,4000,dog", "whole.wav,5,6,dog"]
     with pytest.raises(ValueError, match=r"2 of 3 events of .* Are the times in seconds"):
         read(folder, rows, tmp_path)
+
+
+def test_recordings_without_a_row_are_named(folder, tmp_path, capsys):
+    """A recording that nobody has listened to was background, without a word."""
+    read(folder, ["whole.wav,3,4,dog"], tmp_path)
+    told = capsys.readouterr().err
+    assert "1 recording without a row in" in told
+    assert "taken for recordings without events: cut.wav" in told
+    read(folder, ["whole.wav,3,4,dog", "cut.wav,,,"], tmp_path)
+    assert "without a row" not in capsys.readouterr().err

@@ -84,6 +84,28 @@ def test_false_alarms_an_hour(tmp_path):
     result = evaluate(true, found, tmp_path, "--json", "--recordings", tmp_path / "in")
     assert result["n_recordings"] == 2
     assert result["all"]["false_alarms_per_hour"] == pytest.approx(450)
+    assert result["unmatched"]["no_truth"] == [str(tmp_path / "in" / "b.wav")]
+    lines = evaluate(true, found, tmp_path, "--recordings", tmp_path / "in")
+    assert "1 recording in the folder without a row in the true events" in lines[-1]
+
+
+def test_a_recording_that_cannot_be_read(tmp_path):
+    """A recorder whose battery died leaves an empty file, which nobody has events of."""
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in" / "a.wav", np.zeros(4 * 4000), 4000)
+    (tmp_path / "in" / "b.wav").write_bytes(b"")
+    write_events({"a.wav": []}, tmp_path / "true.csv")
+    write_events({"a.wav": [Event(1.0, 2.0, "dog", 0.9)]}, tmp_path / "found.csv")
+    args = ("evaluate", tmp_path / "true.csv", tmp_path / "found.csv", "--json")
+    out = rcrnn(*args, "--recordings", tmp_path / "in")
+    assert out.exit_code == 0, out.stderr
+    assert json.loads(out.stdout)["all"]["false_alarms_per_hour"] == pytest.approx(900)
+    assert out.stderr.startswith("rcrnn: left out: ")
+    assert "b.wav' is empty" in out.stderr
+    write_events({"a.wav": [], "b.wav": [Event(1.0, 2.0, "dog")]}, tmp_path / "true.csv")
+    out = rcrnn(*args, "--recordings", tmp_path / "in")
+    assert out.exit_code == 2
+    assert "b.wav' is empty" in out.stderr
 
 
 def test_names_that_belong_to_no_other_name(tmp_path):
@@ -93,6 +115,7 @@ def test_names_that_belong_to_no_other_name(tmp_path):
         "only_true": ["a.wav", "b.wav", "c.wav"],
         "only_found": ["z.wav"],
         "no_recording": [],
+        "no_truth": [],
         "behind_end": [],
     }
     assert evaluate(TRUE, other, tmp_path)[-2:] == [

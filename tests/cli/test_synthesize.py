@@ -57,3 +57,13 @@ def test_full_disk(tmp_path):
 @pytest.mark.parametrize("length", ["0", "nan", "x"])
 def test_lengths_that_cannot_be(tmp_path, length):
     assert rcrnn("synthesize", tmp_path, "--length", length).exit_code == 2
+
+
+def test_a_table_that_is_there_stays(tmp_path):
+    """The user's own table was replaced, and clips of an earlier run were in none."""
+    assert rcrnn(*arguments(tmp_path, 2)).exit_code == 0
+    table = (tmp_path / "events.csv").read_bytes()
+    out = rcrnn(*arguments(tmp_path, 1), "--seed", 7)
+    assert out.exit_code == 2
+    assert "events.csv is there already" in out.stderr
+    assert (tmp_path / "events.csv").read_bytes() == table

@@ -157,6 +157,22 @@ def test_errors_come_before_the_training(material, tmp_path):
     assert time.monotonic() - started < 60
 
 
+def test_tune_takes_the_settings_of_a_training(tmp_path):
+    """The help named settings.yaml of a model, which was always refused."""
+    settings = {"recordings": "in", "events": "events.csv", "epochs": 6, "clip_length": 10.0}
+    settings |= {"held_out": 0.2, "pretrain_epochs": 0, "final_epochs": 3, "jobs": 2}
+    settings |= {"param": ["batch_size=4"]}
+    file = tmp_path / "settings.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    out = rcrnn("tune", "--config", file, "-p", "lr=1e-3,1e-4")
+    assert "No such" in out.stderr or "no recordings" in out.stderr
+    for name, value in (("corrections", "corrections.csv"), ("pretrain_epochs", 5)):
+        file.write_text(yaml.safe_dump({**settings, name: value}))
+        out = rcrnn("tune", "--config", file)
+        assert out.exit_code == 2
+        assert f"{name}, which is no option of tune" in " ".join(out.stderr.split())
+
+
 def test_parameters_of_the_command_line_add_to_those_of_the_file(tmp_path):
     """What a file says of other parameters is not forgotten."""
     seen = []

@@ -90,6 +90,8 @@ def test_on_disk_in_memory_and_lazily(root, tmp_path):
     recipes = generate_mixture_recipes(root, "devtest", mixtures_per_class=2)
     in_memory, _y = synthesize_mixtures(root, recipes)
     lazy, _ = synthesize_mixtures(root, recipes, lazy=True)
+    # Files of another length have the same names, and were kept.
+    synthesize_mixtures(root, recipes, output_dir=tmp_path, mixture_length=32.0)
     paths, _ = synthesize_mixtures(root, recipes, output_dir=tmp_path)
     for samples, mixture, path in zip(in_memory, lazy, paths, strict=True):
         np.testing.assert_array_equal(samples, np.asarray(mixture))

@@ -47,6 +47,12 @@ def test_events_stand_where_they_are():
     assert display.ax_[0].get_xlim()[1] == pytest.approx(200 * 1024 / 44100)
 
 
+def test_the_strongest_of_overlapping_events_lies_on_top():
+    lanes = {"found": [Event(1.0, 2.0, "dog", 0.9), Event(1.1, 2.1, "dog", 0.2)]}
+    display = EventsDisplay(features=np.zeros((200, 64)), frame_shift=0.023, lanes=lanes).plot()
+    assert [bar.get_x() for bar in display.ax_[1].patches] == [1.1, 1.0]
+
+
 def test_a_legend_names_labels_and_scores_do_not_overlap():
     found = [Event(1.0, 1.2, 7, 0.9), Event(1.1, 1.3, 8, 0.6), Event(3.0, 3.2, 8, 0.7)]
     lanes = {"found": found, "proposals": [Event(1.0, 2.0, "", 0.5)]}
