@@ -43,8 +43,8 @@ path = Path(tempfile.mkdtemp()) / "night.wav"
 soundfile.write(path, recordings[0], 16000, subtype="FLOAT")
 
 # %%
-# ``predict`` holds the recording in memory; ``detect_file`` reads blocks of ten seconds and needs
-# no more memory for a day than for a minute.
+# ``predict`` holds the recording in memory; ``detect_file`` reads it block by block and needs no
+# more memory for a day than for a minute.
 
 from sklearn_rcrnn import detect_file, detect_stream
 

@@ -34,6 +34,17 @@ def test_examples_of_a_page(page):
     assert not failed
 
 
+def test_errors_are_quoted_as_they_are():
+    """Whoever looks for a message on the page of errors must find it."""
+    quoted = re.findall(r'^\*\*"(.+?)"', (REPOSITORY / "docs/errors.md").read_text(), re.MULTILINE)
+    sources = "".join(path.read_text() for path in (REPOSITORY / "sklearn_rcrnn").rglob("*.py"))
+    sources = re.sub(r'"\s+f?"', "", sources)
+    assert len(quoted) >= 6
+    for text in quoted:
+        for part in filter(None, map(str.strip, text.split("..."))):
+            assert part in sources, text
+
+
 def test_contributing_names_files_that_exist():
     """Each change touches at most three files, and tests of it lie where the guide says."""
     text = (REPOSITORY / "CONTRIBUTING.md").read_text()

@@ -128,7 +128,11 @@ def detect(
         ),
     ] = None,
     window: Annotated[
-        float, typer.Option(help="With --raw: seconds of sound that the network sees at once.")
+        float,
+        typer.Option(
+            help="With --raw: seconds of sound that the network sees at once, more than twice the "
+            "margin."
+        ),
     ] = _WINDOW,
     margin: Annotated[
         float,
@@ -153,7 +157,7 @@ def detect(
     rcrnn detect server/ -o events.parquet --cluster tcp://host:8786
     find /data -name '*.flac' | rcrnn detect --files-from - -o tables
     ffmpeg -i film.mkv -f wav - | rcrnn detect -
-    arecord -t raw -f S16_LE -r 44100 | rcrnn detect - --raw 44100 --window 10
+    arecord -t raw -f S16_LE -r 44100 | rcrnn detect - --raw 44100 --window 30
     """
     target = target_of(output, None if format is None else format.value, safe_csv)
     given = list(files or [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ from small_runs import RATE, RCRNN, rcrnn, tiny_pipeline, write_recordings
 
 from sklearn_rcrnn import __version__, load, save
 from sklearn_rcrnn.annotations import read_events
-from sklearn_rcrnn.cli.detect import _listed
+from sklearn_rcrnn.cli.detect import _listed, detect
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +213,15 @@ def test_windows_of_a_stream(model, recordings):
     out = rcrnn(*args, "--window", 4, "--margin", 2, data=data)
     assert out.exit_code == 2
     assert "window=4" in out.stderr
+
+
+def test_the_example_of_a_stream(model):
+    """Its window was not longer than two of the usual margins, so that it ended with an error."""
+    example = next(line for line in inspect.getdoc(detect).splitlines() if "--raw" in line)
+    options = example.partition("rcrnn detect ")[2].split()
+    data = np.zeros(40 * 44100, "<i2").tobytes()
+    out = rcrnn("detect", *options, "-m", model, data=data)
+    assert out.exit_code == 0, out.stderr
 
 
 def test_a_cluster_that_is_made_here(model, recordings, tmp_path):
