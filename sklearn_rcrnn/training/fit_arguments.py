@@ -87,13 +87,8 @@ class CheckedArguments(TrainingParameters):
                     "sample_weight weights the clips of X, and a ClipStream has no fixed clips"
                 )
         else:
-            X = clips = self._check_features(X, reset=True)
-            events = self._check_events(lists_of_clips(given["y"], given["X"]), clips, "y")
-            if weights is not None:
-                weights = check_weights(weights, len(clips))
-                clips, events, weights = _without_weightless(clips, events, weights)
-                X = clips
-            labels = labels_of(events)
+            X, events, weights = self._training_clips(X, given["y"], weights)
+            clips, labels = X, labels_of(events)
         if not labels:
             raise ValueError("y has no event in any clip: there is nothing to learn")
         self.classes_ = np.asarray(labels)
@@ -128,6 +123,21 @@ class CheckedArguments(TrainingParameters):
                 (self.batch_size, self.max_epochs, seed),
             )
         return TrainingData(checked, clips, *sets, by_label, seed, checkpoint)
+
+    def _training_clips(
+        self, X: Any, y: Any, weights: Any
+    ) -> tuple[Clips, list[list[Event]], NDArray[np.float64] | None]:
+        """Check clips, their events and their weights; clips of weight 0 are left out."""
+        clips = self._check_features(X, reset=True)
+        events = self._check_events(lists_of_clips(y, X), clips, "y")
+        if weights is None:
+            return clips, events, None
+        weights = check_weights(weights, len(clips))
+        # Otherwise they would be measured, or split off, and make up all of the validation.
+        places = np.flatnonzero(weights)
+        if len(places) < len(clips):
+            clips = [clips[i] for i in places] if isinstance(clips, list) else clips[places]
+        return clips, [events[i] for i in places], weights[places]
 
     def _validation_clips(
         self, X_val: Any, y_val: Any, labels: list[Label]
@@ -232,17 +242,6 @@ class CheckedArguments(TrainingParameters):
     def _target_seconds(self) -> float:
         """Seconds in a unit of time of the network's targets."""
         return self.frame_shift
-
-
-def _without_weightless(
-    clips: Clips, events: list[list[Event]], weights: NDArray[np.float64]
-) -> tuple[Clips, list[list[Event]], NDArray[np.float64]]:
-    """Leave out the clips of weight 0, so that they are not split off or measured either."""
-    places = np.flatnonzero(weights)
-    if len(places) == len(weights):
-        return clips, events, weights
-    kept = [clips[i] for i in places] if isinstance(clips, list) else clips[places]
-    return kept, [events[i] for i in places], weights[places]
 
 
 def _check_shared(n_clips: int, *given: Any) -> None:
