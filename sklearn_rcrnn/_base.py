@@ -45,6 +45,11 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
     they may extend `_check_together` and `_first_weights`.
     """
 
+    # Parameters that the network is built from. Whatever they are set to after ``fit``, the network
+    # stays what it is until the next one, and is saved with those that it has.
+    _of_network: tuple[str, ...]
+    _built_from: dict[str, Any]
+
     def fit(
         self,
         X: Any,
@@ -265,7 +270,7 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         """Take over a trained net."""
         self.net_ = net
         self.history_ = net.history
-        self.n_parameters_ = count_parameters(net.module_)
+        self._describe_network(net.module_)
 
     def _restore_net(self, classes: NDArray[Any], n_features: int, weights: Any) -> None:
         """Take over the classes, bands and weights of an estimator that was fitted before."""
@@ -276,7 +281,16 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         kind = params.pop("module")
         settings = {name.removeprefix("module__"): value for name, value in params.items()}
         self._loaded = restore(kind, settings, weights, resolve_device(self.device))
-        self.n_parameters_ = count_parameters(self._loaded.module_)
+        self._describe_network(self._loaded.module_)
+
+    def _describe_network(self, network: torch.nn.Module) -> None:
+        self.n_parameters_ = count_parameters(network)
+        given = {name: getattr(self, name) for name in self._of_network}
+        # Values may be changed in place; of a module, only the class is written down.
+        self._built_from = {
+            name: value if isinstance(value, torch.nn.Module) else copy.deepcopy(value)
+            for name, value in given.items()
+        }
 
     def _net_around(self, network: torch.nn.Module) -> TrainingNet:
         net = self._build_net(network=network).initialize()

@@ -242,6 +242,18 @@ default="crnn_bigru"
         "recipe": [StrOptions(set(RECIPES)), Recipe],
     }
 
+    _of_network = (
+        "gru_units",
+        "dense_units",
+        "head",
+        "extractor",
+        "normalization",
+        "anchor_sizes",
+        "n_proposals",
+        "proposal_nms_threshold",
+        "recipe",
+    )
+
     @stores_parameters_of(TrainingParameters)
     def __init__(
         self,

@@ -179,6 +179,14 @@ gradient_clip, callbacks, net_params, device, precision, random_state, verbose
         "max_events_per_clip": [Interval(Integral, 1, None, closed="left"), None],
     }
 
+    _of_network = (
+        "network",
+        "n_members",
+        "foreground_weight",
+        "distance_weight",
+        "normalization",
+    )
+
     @stores_parameters_of(TrainingParameters)
     def __init__(
         self,

@@ -141,6 +141,8 @@ class CRNNPretrainer(
         "extractor": [StrOptions(set(EXTRACTORS)), torch.nn.Module],
     }
 
+    _of_network = ("gru_units", "extractor", "normalization")
+
     @stores_parameters_of(TrainingParameters)
     def __init__(
         self,

@@ -18,7 +18,6 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.files import clear, complete, is_partial, locked
 from .._utils.pipelines import split_pipeline
 from ..events import check_named_thresholds
-from ..nn.recipe import Recipe
 from . import DESCRIPTION
 from .description import (
     ESTIMATORS,
@@ -260,8 +259,9 @@ def _describe(name: str, estimator: Any, weights: dict[str, Any]) -> dict[str, A
         "params": describe_params(name, estimator),
     }
     if hasattr(estimator, "_net"):
-        if (recipe := _trained_recipe(estimator)) is not None:
-            described["params"]["recipe"] = to_json(recipe, f"{name}__recipe")
+        # They may have been set to others since, with which the weights would mean something else.
+        for own, value in getattr(estimator, "_built_from", {}).items():
+            described["params"][own] = to_json(value, f"{name}__{own}")
         described["classes"] = estimator.classes_.tolist()
         described["n_features_in"] = estimator.n_features_in_
         if named := getattr(estimator, "thresholds_", None):
@@ -270,15 +270,6 @@ def _describe(name: str, estimator: Any, weights: dict[str, Any]) -> dict[str, A
         for key, tensor in estimator._net.module_.state_dict().items():
             weights[f"{name}.{key}"] = tensor.detach().cpu().contiguous()
     return described
-
-
-def _trained_recipe(estimator: Any) -> Recipe | None:
-    """The recipe of the network, if the parameter has changed since: it decodes the weights."""
-    if not hasattr(estimator, "recipe"):
-        return None
-    given, trained = estimator.recipe, estimator._net.module_.head.recipe
-    same = (Recipe.named(given) if isinstance(given, str) else given) == trained
-    return None if same else trained
 
 
 def _restore(step: Mapping[str, Any], weights: dict[str, Any], extractor: Any) -> Any:

@@ -51,6 +51,41 @@ def test_the_same_events(fitted, features, model):
     assert sorted(path.name for path in model.iterdir()) == ["model.json", "weights.safetensors"]
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"n_proposals": 3, "proposal_nms_threshold": 0.1},
+        {"anchor_sizes": (2, 3, 5, 9, 17, 33)},
+        {"recipe": "paper"},
+        {"gru_units": 9, "dense_units": 9},
+        {"normalization": "training"},
+        {"extractor": "cnn", "head": "position_sensitive"},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_parameters_that_were_changed_after_fit(changed, fitted, features, tmp_path):
+    """Those that the network is built from are saved as they were; the loaded one is the same."""
+    X = features[0][:4]
+    again = load(save(copy.copy(fitted).set_params(**changed), tmp_path / "model"))
+    assert again.predict(X) == fitted.predict(X)
+    assert {name: getattr(again, name) for name in changed} == {
+        name: getattr(fitted, name) for name in changed
+    }
+    again.set_params(**changed)
+    assert load(save(again, tmp_path / "next")).predict(X) == fitted.predict(X)
+
+
+def test_values_that_were_changed_in_place(small, features, tmp_path):
+    X, y = features
+    sizes, recipe = [1, 4, 16], Recipe.named("refined")
+    detector = small.set_params(anchor_sizes=sizes, recipe=recipe, score_threshold=0.0).fit(X, y)
+    sizes[0] = 2
+    recipe.set_params(roi_coding="center")
+    again = load(save(detector, tmp_path / "model"))
+    assert again.predict(X) == detector.predict(X)
+    assert again.anchor_sizes == (1, 4, 16)
+
+
 def test_pipeline_with_feature_maps(clips, tmp_path):
     X, y = clips
     pipe = Pipeline(
