@@ -91,6 +91,20 @@ def test_long_clips_go_through_in_windows_of_whole_steps(detector, features):
     assert max(event.offset for event in found) <= (len(long) - 1) * 1024 / 44100 + 1e-6
 
 
+def test_padding_is_not_heard(detector, features):
+    """A clip has the same events alone and beside longer ones, whatever a module makes of zeros."""
+    X, y = features
+    detector.fit(X, y)
+    short = X[0][:61]
+    (alone,) = detector.predict([short])
+    beside = detector.predict([short, X[1]])[0]
+    for ours, theirs in zip(alone, beside, strict=True):
+        assert ours.label == theirs.label
+        assert (ours.onset, ours.offset, ours.score) == pytest.approx(
+            (theirs.onset, theirs.offset, theirs.score), abs=1e-5
+        )
+
+
 def test_fit_trains_a_copy(detector, module, features):
     before = {name: value.clone() for name, value in module.state_dict().items()}
     detector.fit(*features)

@@ -182,7 +182,7 @@ class CRNN(nn.Module):
         float32 Tensor of shape (n_clips, n_steps, n_channels)
         """
         if self.gru is None:
-            return _Validity(steps).mask_steps(maps)
+            return without_padding(maps, steps)
         # The recurrence stays in float32: it is a small part of the time, and rounding
         # would build up along the clip.
         with full_precision(maps.device):
@@ -243,11 +243,16 @@ class _Validity:
         steps = torch.arange(x.shape[2], device=x.device)
         return x * (steps < self.lengths[:, None])[:, None, :, None]
 
-    def mask_steps(self, x: Tensor) -> Tensor:
-        if self.lengths is None:
-            return x
-        steps = torch.arange(x.shape[1], device=x.device)
-        return x * (steps < self.lengths[:, None])[..., None]
+
+def without_padding(maps: Tensor, steps: Tensor | None) -> Tensor:
+    """Feature maps (n_clips, n_steps, n_channels) that are 0 behind the end of each clip.
+
+    `steps` (n_clips,) are the valid steps; None when all are.
+    """
+    if steps is None:
+        return maps
+    places = torch.arange(maps.shape[1], device=maps.device)
+    return maps.masked_fill((places >= steps[:, None])[..., None], 0.0)
 
 
 def _initialize(module: nn.Module) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .crnn import check_feature_map, full_precision, make_extractor, n_steps
+from .crnn import check_feature_map, full_precision, make_extractor, n_steps, without_padding
 from .heads import HEADS
 from .intervals import ClipBounds
 from .losses import Targets, Weights
@@ -215,6 +215,9 @@ class RCRNN(nn.Module):
         # The check is left out of exported graphs, where shapes depend on the input.
         if not torch.compiler.is_compiling():
             check_feature_map(feature_map, features, self.extractor)
+        if lengths is not None:
+            # The last step of a clip must not hear what a module of the user's makes of padding.
+            feature_map = without_padding(feature_map, n_steps(lengths, self.frames_per_step))
         return feature_map.float()
 
     def _bounds(self, lengths: Tensor) -> ClipBounds:
