@@ -86,7 +86,8 @@ class LFBETransformer(
         "n_mels": [Interval(Integral, 1, None, closed="left")],
         "f_min": [Interval(Real, 0, None, closed="left")],
         "f_max": [Interval(Real, 0, None, closed="neither"), None],
-        "eps": [Interval(Real, 0, None, closed="neither")],
+        # A smaller number is 0 in float32, and silence would not be finite.
+        "eps": [Interval(Real, float(np.finfo(np.float32).tiny), None, closed="left")],
         "n_jobs": [Integral, None],
     }
 
@@ -189,7 +190,8 @@ class LFBETransformer(
         Raises
         ------
         ValueError
-            If there is no sample at all, or one is not finite; names the time.
+            If a block is no 1-D array of floats, if there is no sample at all, or if one is not
+            finite; the message names the time.
 
         Examples
         --------
@@ -202,7 +204,7 @@ class LFBETransformer(
         window, mel = self._filters()
         rest = np.zeros(self.n_fft // 2, np.float32)
         n_samples = n_skipped = 0
-        for block in blocks:
+        for block in map(_samples_of, blocks):
             n_samples += len(block)
             rest = np.concatenate([rest, block[n_skipped:]])
             n_skipped = max(0, n_skipped - len(block))
@@ -323,6 +325,16 @@ class LFBETransformer(
         tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _samples_of(block: Any) -> NDArray[Any]:
+    samples = np.asarray(block)
+    if samples.ndim != 1 or samples.dtype.kind != "f":
+        raise ValueError(
+            "blocks must be float arrays of shape (n_samples,), with samples that are usually "
+            f"between -1 and 1; got {samples.dtype} of shape {samples.shape}"
+        )
+    return samples
 
 
 def _what_is_wrong(samples: NDArray[Any]) -> str:

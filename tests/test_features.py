@@ -97,6 +97,13 @@ def test_integer_samples_are_scaled(rng):
     np.testing.assert_allclose(LFBETransformer().transform([samples]), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("block", [np.zeros(100, np.int16), [0, 1], np.zeros((100, 1))])
+def test_blocks_are_floats_in_one_dimension(block):
+    """Integers would be taken for floats, 32768 times as loud."""
+    with pytest.raises(ValueError, match="blocks must be float arrays of shape"):
+        list(LFBETransformer().transform_blocks([block]))
+
+
 def test_names_and_no_state(rng):
     lfbe = LFBETransformer(n_mels=3)
     assert lfbe.get_feature_names_out().tolist() == ["lfbe0", "lfbe1", "lfbe2"]
@@ -163,6 +170,7 @@ class TestBadInput:
             {"hop_length": -1},
             {"sample_rate": "44100"},
             {"eps": 0.0},
+            {"eps": 1e-50},
             {"f_max": 30000},
             {"f_min": 9000, "f_max": 8000},
         ],
