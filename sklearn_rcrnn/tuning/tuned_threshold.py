@@ -177,8 +177,8 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         self._validate_params()
         check_detector_inside(self.estimator)
         _check_thresholds(self.thresholds)
-        y = lists_of_clips(y, X)
-        true = check_event_lists(y, n_clips=len(X))
+        # From here on `y` is not used: it may be one that can be read only once.
+        true = check_event_lists(lists_of_clips(y, X), n_clips=len(X))
         labels = labels_of(true)
         if not labels:
             raise ValueError("y has no event in any clip: there is nothing to choose for")
@@ -199,7 +199,7 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
             routed = self._routed(groups, fit_params)
             candidates = self._cross_validate(X, true, routed)
             own = _check_method_params(X, routed.estimator.fit)
-            fitted = clone(self.estimator).fit(X, y, **own)
+            fitted = clone(self.estimator).fit(X, true, **own)
         self.estimator_ = with_own_detector(fitted)
         self._choose(X, true, candidates, labels)
         return self

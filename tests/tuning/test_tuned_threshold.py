@@ -76,6 +76,12 @@ class TestTuning:
         assert set(tuned.best_threshold_) == set(tuned.classes_.tolist())
         assert detector.score_threshold == 0.5
 
+    def test_y_that_can_be_read_once(self, features):
+        X, y = features
+        detector = RCRNNDetector(gru_units=2, dense_units=4, max_epochs=1, random_state=0)
+        tuned = TunedThresholdDetectorCV(detector, cv=2)
+        assert clone(tuned).fit(X, iter(y)).predict(X) == tuned.fit(X, y).predict(X)
+
     def test_clips_of_a_recording_stay_together(self, features, monkeypatch):
         X, y = features
         groups = np.arange(len(X)) % 3
