@@ -279,7 +279,12 @@ def write_events(
     if path is None:
         sys.stdout.write(text)
         return
-    with complete(Path(path)) as partial:
+    write_text(text, Path(path))
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write the text of a table to a file, which appears only when it is complete."""
+    with complete(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="")
 
 

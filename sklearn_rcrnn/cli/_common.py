@@ -179,11 +179,12 @@ def check_output(path: str | Path) -> None:
 def load_model(name: str) -> Any:
     """A pipeline from a folder, or one that comes with the package."""
     from .. import list_pretrained, load, load_pretrained
+    from ..models.shipped import is_shipped
 
     if Log.active is not None:
         Log.active.model = name
     try:
-        return load_pretrained(name) if name in list_pretrained() else load(name)
+        return load_pretrained(name) if is_shipped(name) else load(name)
     except (FileNotFoundError, ValueError) as error:
         fail(f"{error}; models that come with the package: {', '.join(list_pretrained())}")
 

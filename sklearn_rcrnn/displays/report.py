@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from .._utils.text import counted
 from ..events import Event, Label, check_event_lists, labels_of
 from ..features import LFBETransformer
 from .drawing import hertz_ticks
-from .report_sections import parts_of, section_of
+from .report_sections import Part, parts_of, section_of
 
 _TEMPLATES = Path(__file__).with_name("templates")
 # Colors on which black text is readable, and which color-blind people can distinguish.
@@ -81,6 +82,11 @@ def write_report(
         If matplotlib is not installed.
     ValueError
         If the numbers of recordings, event lists and names differ, or `around` is negative.
+
+    Warns
+    -----
+    UserWarning
+        If events begin behind the end of their recording.
 
     Examples
     --------
@@ -166,6 +172,7 @@ def _contents(
         for part in parts_of(name, clip, lanes, around):
             number = len(sections)
             section = section_of(part, audio) | {"number": number}
+            _warn_of_late(part, section)
             sections.append(section | {"file": part.file, "start": part.start})
             for lane, own in part.lanes.items():
                 for event in own:
@@ -173,6 +180,18 @@ def _contents(
                     row = {"id": f"e{len(events)}", "section": number, "lane": lane}
                     events.append(row | _plain(event) | {"verdict": verdict})
     return sections, events
+
+
+def _warn_of_late(part: Part, section: Mapping[str, Any]) -> None:
+    """Warn of events behind the end of a recording, which have no place in its picture."""
+    end = part.start + section["duration"]
+    late = [event for own in part.lanes.values() for event in own if event.onset >= end]
+    if late and "error" not in section:
+        warnings.warn(
+            f"{part.name} ends at {end:.2f} s, and {counted(len(late), 'event')} would begin after "
+            "that: is the table of another recording?",
+            stacklevel=4,
+        )
 
 
 def _plain(event: Event) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from ..annotations.tables import suffix_of, write_events
+from ..annotations.tables import format_events, suffix_of, text_of, write_text
 from ..events import Event
 from .settings import differences, settings_id
 
@@ -194,6 +195,7 @@ class Tables:
         recording = found.recording
         table = self._table(recording)
         table.parent.mkdir(parents=True, exist_ok=True)
+        text = format_events({recording.path.name: found.events}, self.format)
         # The old table is removed first, and the line is added before the new table is written.
         # Whenever the process is killed, the latest line thus describes the table that is there.
         table.unlink(missing_ok=True)
@@ -203,8 +205,9 @@ class Tables:
             size=recording.size,
             changed=recording.changed,
             duration=found.duration,
+            table=_digest(text),
         )
-        write_events({recording.path.name: found.events}, table, self.format)
+        write_text(text, table)
         return [recording]
 
     def fail(self, recording: Recording, error: str) -> None:
@@ -232,10 +235,18 @@ class Tables:
         if line["run"] != self.run:
             told = differences(self.settings, self.runs.get(line["run"], {}))
             return f"by another model or other settings ({told})"
-        moved = line["path"] != str(recording.path.absolute())
-        if moved and not recording.is_as_in(line):
+        if recording.is_as_in(line):
+            return None
+        if line["path"] != str(recording.path.absolute()):
             return f"and is about another recording of this name, {line['path']}"
+        # Lines of earlier versions have no digest.
+        if "table" in line and _digest(text_of(self._table(recording))) != line["table"]:
+            return "and was changed after it was written, as the recording was"
         return None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def table_keys(files: Sequence[Path], root: str | os.PathLike[str] | None, what: str) -> list[str]:

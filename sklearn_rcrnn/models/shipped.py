@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,6 +32,30 @@ def list_pretrained() -> list[str]:
     ['general', 'rare-events']
     """
     return sorted(path.parent.name for path in MODELS.glob(f"*/{DESCRIPTION}"))
+
+
+def is_shipped(name: str) -> bool:
+    """Tell whether a name is that of a model of the package.
+
+    Warns
+    -----
+    UserWarning
+        If a folder of this name holds a model, too.
+
+    Examples
+    --------
+    >>> from sklearn_rcrnn.models.shipped import is_shipped
+    >>> is_shipped("general"), is_shipped("my-sounds")
+    (True, False)
+    """
+    shipped = name in list_pretrained()
+    if shipped and (Path(name) / DESCRIPTION).is_file():
+        warnings.warn(
+            f"{name} is taken for the model of the package, not for the folder of this name, which "
+            f"is ./{name}",
+            stacklevel=3,
+        )
+    return shipped
 
 
 def load_pretrained(name: str = "rare-events") -> Pipeline:
@@ -168,7 +193,7 @@ def model_folder(name: str) -> Path:
     FileNotFoundError
         If there is no such model; says which there are.
     """
-    folder = MODELS / name if name in list_pretrained() else Path(name)
+    folder = MODELS / name if is_shipped(name) else Path(name)
     if not (folder / DESCRIPTION).is_file():
         raise FileNotFoundError(
             f"There is no model {name!r}: it is no folder of a model, and the package has "

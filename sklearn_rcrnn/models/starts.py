@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from . import NO_START
-from .shipped import list_pretrained, load_pretrained
+from .shipped import is_shipped, list_pretrained, load_pretrained
 from .storage import load
 
 # Parameters that a detector takes over: with other values, the weights would not fit, or
@@ -56,7 +56,7 @@ def load_start(start: Any) -> Pipeline | None:
         return None
     if isinstance(start, (str, os.PathLike)):
         name = os.fspath(start)
-        if name in list_pretrained():
+        if is_shipped(name):
             return load_pretrained(name)
         try:
             start = load(name)

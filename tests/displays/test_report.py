@@ -147,6 +147,12 @@ def test_around_an_event_after_the_end(tmp_path):
         assert "The recording ends before this event" in text
 
 
+def test_the_table_of_another_recording_is_noticed_where_all_is_shown(tmp_path):
+    found = [Event(1.0, 2.0, "dog", 0.9), Event(100.0, 101.0, "dog", 0.9)]
+    with pytest.warns(UserWarning, match="short ends at 3.00 s, and 1 event would begin"):
+        write_report([np.zeros(3 * 44100)], [found], tmp_path / "x.html", names=["short"])
+
+
 def test_around_names_what_cannot_be_read(tmp_path):
     (tmp_path / "broken.wav").write_text("no audio")
     soundfile.write(tmp_path / "quiet.wav", np.zeros(44100), 44100)

@@ -107,8 +107,23 @@ class TestWhatIsDone:
         list(detect_files(pipe, [first], root=first.parent, **options))
         with pytest.raises(ValueError, match=r"is another recording of|about another recording of"):
             detect_files(pipe, [second], root=second.parent, **options)
-        again = detect_files(pipe, [first], root=first.parent, **options)
-        assert [outcome.events for outcome in again] == [None]
+        (again,) = detect_files(pipe, [first], root=first.parent, **options)
+        assert again.events is None
+
+    def test_is_not_written_over_where_a_person_corrected_it(self, pipe, folder):
+        """A recording that was merely copied back took the corrections with it."""
+        paths, out = paths_in(folder)[:1], folder / "out"
+        for _ in range(2):  # a table that nobody changed is written anew
+            os.utime(paths[0])
+            list(detect_files(pipe, paths, output_dir=out))
+        table = out / "00.wav.csv"
+        table.write_text("file,onset,offset,label,score\n00.wav,1,2,corrected,1\n")
+        assert [o.events for o in detect_files(pipe, paths, output_dir=out)] == [None]
+        os.utime(paths[0])
+        with pytest.raises(ValueError, match="was changed after it was written"):
+            detect_files(pipe, paths, output_dir=out)
+        assert "corrected" in table.read_text()
+        assert next(detect_files(pipe, paths, output_dir=out, overwrite=True)).events
 
     def test_is_not_a_table_of_unknown_origin(self, pipe, folder):
         (folder / "out").mkdir()
@@ -129,7 +144,7 @@ class TestWhatIsDone:
         import pyarrow.parquet
 
         paths, out = paths_in(folder)[:3], folder / "out"
-        name = "sklearn_rcrnn.inference.output.write_events"
+        name = "sklearn_rcrnn.inference.output.write_text"
         if format == "parquet":
             name = "pyarrow.parquet.write_table"
         whole = pyarrow.parquet.write_table

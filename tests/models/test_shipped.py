@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from sklearn_rcrnn import list_pretrained, load_pretrained
+from sklearn_rcrnn import list_pretrained, load_pretrained, save
 from sklearn_rcrnn.datasets import generate_mixture_recipes, make_rare_events, synthesize_mixtures
 from sklearn_rcrnn.evaluation import onset_errors
 from sklearn_rcrnn.metrics import event_based_error_rate
 from sklearn_rcrnn.models import DEFAULT_START
 from sklearn_rcrnn.models.shipped import MODELS, model_card, model_facts
+from sklearn_rcrnn.models.starts import load_start
 
 
 def test_names_and_sizes():
@@ -48,6 +49,17 @@ def test_the_card_says_what_the_model_is(name):
 def test_unknown_name():
     with pytest.raises(ValueError, match=r"'birds'; there are \['general', 'rare-events'\]"):
         load_pretrained("birds")
+
+
+def test_a_folder_of_the_same_name_is_told_of(tmp_path, monkeypatch):
+    """A training into the folder general was followed by detection with the package's model."""
+    monkeypatch.chdir(tmp_path)
+    save(load_pretrained(), "general")
+    with pytest.warns(UserWarning, match=r"the model of the package, .* is \./general"):
+        assert len(load_start("general")[-1].classes_) == 38
+    with pytest.warns(UserWarning, match=r"\./general"):
+        assert model_facts("general").name == "general"
+    assert model_facts("./general").labels == ["babycry", "glassbreak", "gunshot"]
 
 
 def test_each_has_its_own_copy():
