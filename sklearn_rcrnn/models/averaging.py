@@ -9,6 +9,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from ..detector import RCRNNDetector
+from .provenance import OF_THE_FOLDER, Provenance, provenance_of
 
 
 def average_weights(detectors: Sequence[RCRNNDetector]) -> RCRNNDetector:
@@ -27,12 +28,13 @@ def average_weights(detectors: Sequence[RCRNNDetector]) -> RCRNNDetector:
     Returns
     -------
     RCRNNDetector
-        A detector with the parameters of the first one.
+        A detector with the parameters of the first one. It has no ``thresholds_``: those of the
+        detectors were chosen for other weights.
 
     Raises
     ------
     ValueError
-        If labels or networks differ, or there is no detector.
+        If labels, networks or licenses differ, or there is no detector.
 
     References
     ----------
@@ -64,7 +66,17 @@ def average_weights(detectors: Sequence[RCRNNDetector]) -> RCRNNDetector:
                 f"Detector {i} has other labels or another network than detector 0: "
                 f"{kind[0]} and {kinds[0][0]}"
             )
+    origins = [_origin(detector) for detector in detectors]
+    for i, origin in enumerate(origins):
+        if origin != origins[0]:
+            raise ValueError(
+                f"Detector {i} does not come from the weights that detector 0 comes from: "
+                f"{origin} and {origins[0]}"
+            )
     averaged = copy.deepcopy(first)
+    averaged.__dict__.pop("thresholds_", None)
+    if hasattr(averaged, "provenance_"):
+        averaged.provenance_ = origins[0]
     averaged.net_.module_.load_state_dict(
         {
             name: torch.stack([own[name] for own in weights]).mean(0)
@@ -74,3 +86,10 @@ def average_weights(detectors: Sequence[RCRNNDetector]) -> RCRNNDetector:
         }
     )
     return averaged
+
+
+def _origin(detector: RCRNNDetector) -> Provenance:
+    """What is known of the start of a detector, without its own name and checksum."""
+    return {
+        key: value for key, value in provenance_of(detector).items() if key not in OF_THE_FOLDER
+    }

@@ -8,7 +8,9 @@ from typing import Any
 # `started_from` lists the models that training started from, the latest first, each with `name`,
 # `weights_sha256`, `license` and `attribution`.
 Provenance = dict[str, Any]
-_OWN = ("name", "weights_sha256", "license", "attribution")
+# What is not stored with a model, because it follows from its folder.
+OF_THE_FOLDER = ("name", "weights_sha256")
+_OWN = (*OF_THE_FOLDER, "license", "attribution")
 
 
 def provenance_of(estimator: Any) -> Provenance:

@@ -35,10 +35,8 @@ from .description import (
     weights_name,
 )
 from .history import check_history, describe_history
-from .provenance import check_provenance, provenance_of
+from .provenance import OF_THE_FOLDER, check_provenance, provenance_of
 
-# Parts of the provenance that are not stored, because they follow from the folder of a model.
-_OF_THE_FOLDER = ("name", "weights_sha256")
 # Limit in bytes, which is much longer than any real description.
 _LARGEST_DESCRIPTION = 10**7
 # If a model is replaced while it is read, reading is repeated up to this many times.
@@ -109,7 +107,7 @@ def save(estimator: BaseEstimator, path: str | PathLike[str]) -> Path:
     }
     if provenance := provenance_of(steps[-1][1]):
         description["provenance"] = {
-            key: value for key, value in provenance.items() if key not in _OF_THE_FOLDER
+            key: value for key, value in provenance.items() if key not in OF_THE_FOLDER
         }
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):

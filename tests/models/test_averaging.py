@@ -7,7 +7,14 @@ import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
-from sklearn_rcrnn import FrameDetector, LFBETransformer, RCRNNDetector, average_weights
+from sklearn_rcrnn import (
+    FrameDetector,
+    LFBETransformer,
+    RCRNNDetector,
+    average_weights,
+    load,
+    save,
+)
 from sklearn_rcrnn.datasets import make_rare_events
 
 SETTINGS = {"gru_units": 4, "dense_units": 8, "max_epochs": 1, "score_threshold": 0.0}
@@ -70,6 +77,21 @@ def test_the_mean_of_weights(fitted, features):
     assert mean.net_ is not tuned[0].net_
     X, _ = features
     assert average_weights([fitted, fitted]).predict(X) == fitted.predict(X)
+
+
+def test_what_belongs_to_the_weights_is_not_taken_over(fitted, features, tmp_path):
+    """Neither thresholds nor name and checksum; the license is that of all of them."""
+    detectors = [load(save(fitted, tmp_path / name)) for name in "ab"]
+    for detector in detectors:
+        detector.thresholds_ = {"balanced": dict.fromkeys(fitted.classes_.tolist(), 0.3)}
+        detector.provenance_["license"] = "CC BY 4.0"
+    mean = average_weights(detectors)
+    assert not hasattr(mean, "thresholds_")
+    assert mean.provenance_ == {"license": "CC BY 4.0"}
+    assert {"thresholds_", "provenance_"} <= vars(detectors[0]).keys()
+    detectors[1].provenance_["license"] = "CC BY-NC 4.0"
+    with pytest.raises(ValueError, match="Detector 1 does not come from the weights"):
+        average_weights(detectors)
 
 
 def test_what_cannot_be_averaged(fitted, features):
