@@ -85,7 +85,8 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
             and the weights are those of one that was not; where it had ended, its weights
             are taken. Trainings of other parameters or data have other files in the
             folder, so a grid search may use it: ``search.fit(X, y, checkpoint=Path(folder))``.
-            It may be deleted afterwards.
+            Trainings that differ in nothing but the code of your own classes, or have no
+            `random_state`, share a file. The folder may be deleted afterwards.
 
         Returns
         -------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator, Mapping
 from functools import partial
-from numbers import Integral
 from types import CodeType, FunctionType, MethodType
 from typing import Any
 
@@ -17,6 +16,8 @@ from torch import Tensor, nn
 
 # Parameters that may differ without the training counting as another one.
 _FREE = ("memory", "verbose")
+# Kinds of values that a module gives names to, for its functions to use.
+_CONSTANTS = (bool, int, float, complex, str, bytes, tuple, list, dict, np.ndarray, Tensor)
 # Attributes that every module has, whatever its class.
 _OF_ALL_MODULES = frozenset(vars(nn.Module()))
 
@@ -26,9 +27,9 @@ def identity(value: Any, within: tuple[int, ...] = ()) -> Any:
 
     Its ``joblib.hash`` is the same in all processes, and differs where a training would: by
     the class and parameters of an estimator; by the weights and attributes of a module; by the
-    code of a function, its defaults and the variables of its closure; by what pickle would keep
-    of any other object. A random state that is no integer does not count, nor does code that a
-    function calls. What cannot be pickled, such as a lock, counts by its class.
+    code of a function, its defaults, the variables of its closure, and the constants and functions
+    of its own module that it names; by what pickle would keep of any other object. The code of
+    classes does not count. What cannot be pickled, such as a lock, counts by its class.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ def _code_or_object(value: Any, of: Any) -> Any:
         return value.__func__.__qualname__, of(value.__self__), of(value.__func__)
     if isinstance(value, FunctionType):
         around = [_content(cell) for cell in value.__closure__ or ()]
-        given = [value.__defaults__, value.__kwdefaults__, around]
+        given = [value.__defaults__, value.__kwdefaults__, around, _named_by(value)]
         return name_of(value), of(value.__code__), of(given)
     if isinstance(value, CodeType):
         return value.co_code, value.co_names, of(value.co_consts)
@@ -98,8 +99,6 @@ def name_of(code: Any) -> str:
 
 def _params_that_count(estimator: BaseEstimator) -> dict[str, Any]:
     params = {k: v for k, v in estimator.get_params(deep=False).items() if k not in _FREE}
-    if not isinstance(params.get("random_state"), Integral):
-        params.pop("random_state", None)
     if callbacks := params.pop("callbacks", None):
         params["callbacks"] = [_callback(own) for own in callbacks]
     return params
@@ -121,6 +120,24 @@ def _state_of(module: nn.Module) -> dict[str, Any]:
     own = {name: value for name, value in vars(module).items() if name not in _OF_ALL_MODULES}
     weights = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
     return {**own, **dict(weights)}
+
+
+def _named_by(function: FunctionType) -> dict[str, Any]:
+    """The constants, and the functions of the same module, that the code of a function names."""
+    names: set[str] = set()
+    codes = [function.__code__]
+    while codes:
+        code = codes.pop()
+        names.update(code.co_names)
+        codes += [own for own in code.co_consts if isinstance(own, CodeType)]
+    known = function.__globals__
+    values = {name: known[name] for name in sorted(names) if name in known}
+    return {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, _CONSTANTS)
+        or (isinstance(value, FunctionType) and value.__module__ == function.__module__)
+    }
 
 
 def _content(cell: Any) -> Any:

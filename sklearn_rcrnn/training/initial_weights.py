@@ -162,8 +162,7 @@ def cached_fit(
         )
     folder = Path(memory.location)
     folder.mkdir(parents=True, exist_ok=True)
-    # A generator as random_state does not count in the identity, but gives other weights.
-    name = joblib.hash((identity(pretrainer), pretrainer.random_state, arguments))
+    name = joblib.hash((identity(pretrainer), arguments))
     kept = memory.cache(_fit, ignore=["pretrainer", "arguments", "checkpoint"])
     with FileLock(folder / f"pretrainer-{name}.lock"):
         return kept(name, pretrainer, arguments, checkpoint)

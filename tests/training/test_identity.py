@@ -53,7 +53,25 @@ def nested(name, value):
     return RCRNNDetector(pretrainer=CRNNPretrainer(**{name: value}))
 
 
+def of_a_module(text):
+    """The function ``augmentation`` of a module with this text."""
+    names = {"__name__": "users"}
+    exec(text, names)
+    return names["augmentation"]
+
+
+NAMED = "def augmentation(x, n, y): return [x * GAIN for _ in y]"
+CALLED = "def augmentation(x, n, y): return twice(x)\ndef twice(x): return {} * x"
+
 DIFFERENT = {
+    "generator as seed": [RCRNNDetector(random_state=np.random.RandomState(k)) for k in (0, 1)],
+    "no seed": [RCRNNDetector(random_state=k) for k in (0, None)],
+    "constant of the module": [
+        RCRNNDetector(augmentation=of_a_module(f"GAIN = {k}\n{NAMED}")) for k in (1, 2)
+    ],
+    "function of the module": [
+        RCRNNDetector(augmentation=of_a_module(CALLED.format(k))) for k in (1, 2)
+    ],
     "seed": [RCRNNDetector(random_state=np.int64(k)) for k in (0, 1)],
     "seed of the pre-trainer": [nested("random_state", k) for k in (0, 1)],
     "argument": [RCRNNDetector(augmentation=partial(change, amount=k)) for k in (1, 5)],
@@ -79,7 +97,12 @@ DIFFERENT = {
 
 SAME = {
     "kind of integer": [RCRNNDetector(random_state=k) for k in (0, np.int64(0))],
-    "generator as seed": [RCRNNDetector(random_state=np.random.RandomState(k)) for k in (0, 1)],
+    "generator in the same state": [
+        RCRNNDetector(random_state=np.random.RandomState(0)) for _ in range(2)
+    ],
+    "other names of the module": [
+        RCRNNDetector(augmentation=of_a_module(f"GAIN = 1\nSEED = {k}\n{NAMED}")) for k in (1, 2)
+    ],
     "verbose": [RCRNNDetector(verbose=k) for k in (0, 1)],
     "copies of a module": [RCRNNDetector(extractor=Own(1)) for _ in range(2)],
     "logger": [RCRNNDetector(callbacks=[TensorBoard(Lock())]) for _ in range(2)],
