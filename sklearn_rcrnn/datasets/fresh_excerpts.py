@@ -123,10 +123,12 @@ class FreshExcerpts(MixtureStream):
         self._durations = [_duration(clip) for clip in clips]
         events = check_event_lists(y, n_clips=len(clips), durations=self._durations)
         self._unknown = [[] for _ in clips] if unknown is None else [list(u) for u in unknown]
-        self._events = [
-            [event for event in own if not _overlapping(event, parts)]
-            for own, parts in zip(events, self._unknown, strict=True)
-        ]
+        self._events = []
+        for own, parts in zip(events, self._unknown, strict=True):
+            reaching = [event for event in own if _overlapping(event, parts)]
+            self._events.append([event for event in own if event not in reaching])
+            # What such an event has outside of these parts is no background either.
+            parts += [(event.onset, event.offset) for event in reaching]
         self.labels = labels_of(self._events)
         if not self.labels:
             raise ValueError("y has no event in any recording: there is nothing to learn")

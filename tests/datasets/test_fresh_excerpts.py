@@ -123,6 +123,19 @@ def test_the_same_from_disk_in_memory_and_another_process(few, tmp_path, monkeyp
     assert np.any(kept.draw(2, 0)[0][:100] != kept.draw(3, 0)[0][:100])
 
 
+def test_events_that_reach_into_unknown_parts_are_no_background():
+    """The rest of an event that was cut by a held-out clip was heard as if nothing were there."""
+    samples = np.zeros(20 * RATE, np.float32)
+    samples[9 * RATE : 12 * RATE] = 0.5
+    samples[2 * RATE : 3 * RATE] = np.sin(np.arange(RATE) / 10) / 4
+    events = [(2.0, 3.0, "dog"), (9.0, 12.0, "dog")]
+    stream = FreshExcerpts(
+        [samples], [events], unknown=[[(10.0, 20.0)]], mixture_length=9.0, as_recorded=1.0
+    )
+    assert not any((stream.draw(0, i)[0] == 0.5).any() for i in range(20))
+    assert max(stop for _, _, stop in stream._stretches) < 9.0
+
+
 def test_unknown_parts_are_never_heard():
     """A recording whose samples are their own time; from 4 to 6 s nobody knows what is there."""
     ramp = np.arange(12 * RATE, dtype=np.float32) / (12 * RATE)
