@@ -9,7 +9,14 @@ from typing import Literal
 
 from sklearn.utils import Bunch
 
-from .layout import EVALUATION, data_folder, mixture_hashes, read_cv_setup, read_event_list
+from .layout import (
+    EVALUATION,
+    check_classes,
+    data_folder,
+    mixture_hashes,
+    read_cv_setup,
+    read_event_list,
+)
 from .mixer import generate_mixture_recipes, synthesize_mixtures
 
 # Folder of the evaluation set: the hash of the default parameters with seed 13.
@@ -67,7 +74,7 @@ def load_dcase2017_rare(
     FileNotFoundError
         If the folder, the subset or an audio file does not exist; the message names it.
     ValueError
-        If an event list cannot be read; the message names file and row.
+        If there is no such class, or an event list cannot be read; the message names file and row.
 
     Examples
     --------
@@ -95,6 +102,7 @@ def load_dcase2017_rare(
     )
     # All classes are drawn even if only some are wanted, because each continues the random numbers
     # of the one before.
+    check_classes(classes, list(recipes), folder)
     recipes = {name: own for name, own in recipes.items() if classes is None or name in classes}
     X, y = synthesize_mixtures(folder, recipes, lazy=True)
     target = [name for name, own in recipes.items() for _ in own]
@@ -124,6 +132,8 @@ def _find_written(folder: Path, subset: str, param_hash: str | None, params: tup
 def _load_written(folder: Path, subset: str, classes: Sequence[str] | None) -> Bunch:
     prefix = f"event_list_{subset}_"
     lists = sorted((folder / "meta").glob(f"{prefix}*.csv"))
+    if lists:
+        check_classes(classes, [path.stem.removeprefix(prefix) for path in lists], folder)
     if classes is not None:
         lists = [path for path in lists if path.stem.removeprefix(prefix) in classes]
     if not lists:
@@ -152,6 +162,7 @@ def _load_source(
             y=[[] for _ in backgrounds],
             target_class=[entry["classname"] for entry in backgrounds],
         )
+    check_classes(classes, list(events), folder)
     # A recording with several events is one clip with all of them.
     clips: dict[Path, tuple[str, list[tuple[float, float, str]]]] = {}
     for label in sorted(events) if classes is None else classes:

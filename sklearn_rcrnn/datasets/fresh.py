@@ -16,7 +16,7 @@ from ..audio import read_audio
 from ..clip_stream import ClipStream
 from ..events import Label
 from .augmentation import EventAugmentation
-from .layout import data_folder, read_cv_setup, recording_of
+from .layout import check_classes, data_folder, read_cv_setup, recording_of
 from .mixer import HEADROOM, SAMPLE_RATE
 
 # Root mean square, about that of 16-bit noise, below which a background counts as silent. The level
@@ -248,9 +248,7 @@ class FreshMixtures(MixtureStream):
     def _read(self, folder: Any, subset: str, classes: Sequence[str] | None) -> None:
         events, backgrounds = read_cv_setup(folder, subset)
         self.labels = sorted(events) if classes is None else list(classes)
-        missing = [label for label in self.labels if label not in events]
-        if missing:
-            raise ValueError(f"{folder} has no events of {missing}; it has {sorted(events)}")
+        check_classes(self.labels, list(events), folder)
         source = folder / "source_data"
         parallel = Parallel(n_jobs=-1, prefer="threads")
         self._backgrounds = parallel(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,15 @@ def data_folder(root: str | PathLike[str], package: str = DEVELOPMENT) -> Path:
         f"{root} holds neither source_data nor mixture_data (nor do its folders data and "
         f"{package}/data): it is not laid out as DCASE 2017 task 2"
     )
+
+
+def check_classes(
+    classes: Iterable[str] | None, there: Iterable[str], where: str | PathLike[str]
+) -> None:
+    """Raise ValueError for classes that a folder has no events of."""
+    missing = [name for name in classes or () if name not in set(there)]
+    if missing:
+        raise ValueError(f"{where} has no events of {missing}; it has {sorted(there)}")
 
 
 def read_cv_setup(folder: Path, subset: str) -> tuple[dict[str, list[dict]], list[dict]]:

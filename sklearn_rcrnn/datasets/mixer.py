@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..audio import audio_duration, read_audio
 from ._writing import write_clip
-from .layout import CLASSES, data_folder, read_cv_setup, write_meta
+from .layout import CLASSES, check_classes, data_folder, read_cv_setup, write_meta
 
 SAMPLE_RATE = 44100
 # Both background and event are scaled by this, so that loud events do not clip.
@@ -97,9 +97,7 @@ def generate_mixture_recipes(
     events, backgrounds = read_cv_setup(folder, subset)
     if classes is None:
         classes = CLASSES if set(events) == set(CLASSES) else sorted(events)
-    missing = [name for name in classes if name not in events]
-    if missing:
-        raise ValueError(f"{folder} has no events of {missing}; it has {sorted(events)}")
+    check_classes(classes, list(events), folder)
     rng = np.random.RandomState(random_state)
     n_events = round(mixtures_per_class * event_presence_prob)
     recipes = {}

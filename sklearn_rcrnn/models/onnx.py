@@ -64,7 +64,8 @@ def export_onnx(
     Warns
     -----
     UserWarning
-        If there are features of another class than LFBETransformer.
+        If there are features of another class than LFBETransformer, or if the detector joins
+        events, or drops some by their durations or number, which the graph does not.
 
     Notes
     -----
@@ -109,6 +110,7 @@ def export_onnx(
     program.model.metadata_props["sklearn_rcrnn"] = json.dumps(
         _metadata(detector, features), ensure_ascii=False, default=np.generic.item
     )
+    _warn_of_rules(detector)
     path = Path(path)
     with complete(path) as partial:
         program.save(partial, external_data=False)
@@ -136,6 +138,18 @@ def _metadata(detector: RCRNNDetector, features: Any) -> dict[str, Any]:
             stacklevel=3,
         )
     return known
+
+
+def _warn_of_rules(detector: RCRNNDetector) -> None:
+    """Warn of what `predict` does after the graph."""
+    names = ("merge_gap", "min_duration", "max_duration", "max_events_per_clip")
+    params = {name: getattr(detector, name) for name in names}
+    if given := [f"{name}={value!r}" for name, value in params.items() if value is not None]:
+        warnings.warn(
+            f"The graph does not apply {', '.join(given)}: whoever runs it has to do so after the "
+            "thresholds",
+            stacklevel=3,
+        )
 
 
 @contextmanager

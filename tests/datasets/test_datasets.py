@@ -132,6 +132,10 @@ def test_load_draws_or_reads(root, tmp_path):
     assert all(path.is_file() for path in written.X)
     some = load_dcase2017_rare(root, "devtest", mixtures_per_class=3, classes=["gunshot"])
     assert set(some.target_class) == {"gunshot"}
+    # There was nothing of such a class, without a word.
+    for options in ({}, {"mixtures_per_class": 3}, {"part": "events"}):
+        with pytest.raises(ValueError, match=r"no events of \['dog'\]"):
+            load_dcase2017_rare(root, "devtest", classes=["gunshot", "dog"], **options)
 
 
 def test_load_evaluation_set(root, tmp_path):

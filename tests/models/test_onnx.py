@@ -57,7 +57,10 @@ def test_suppression_outside(clips, tmp_path):
         extractor="crnn_gru", gru_units=6, dense_units=8, max_epochs=1, random_state=0
     ).fit(lfbe.transform(X), y)
     features = lfbe.transform(clips[:1])[0]
-    inside = run(export_onnx(detector, tmp_path / "inside.onnx"), features)
+    detector.set_params(merge_gap=0.5)
+    with pytest.warns(UserWarning, match=r"graph does not apply merge_gap=0\.5: whoever"):
+        inside = run(export_onnx(detector, tmp_path / "inside.onnx"), features)
+    detector.set_params(merge_gap=None)
     outside = run(export_onnx(detector, tmp_path / "outside.onnx", nms=False), features)
     assert np.sum(outside[2] > 0) > np.sum(inside[2] > 0) > 0
     strongest = detector.predict_candidates([features])[0]
