@@ -180,6 +180,32 @@ def test_no_epochs(data):
         tiny(RCRNNDetector, net_params={"max_epochs": 0}).fit(*data)
 
 
+class Learnt(Callback):
+    """Remembers the labels of the clips that are trained on, and the number of others."""
+
+    def on_train_begin(self, net, X=None, **kwargs):
+        self.labels = {event.label for clip in X.y for event in clip}
+        self.n_clips = len(X)
+
+
+class TestSplit:
+    @pytest.mark.parametrize("seed", range(3))
+    def test_the_only_clip_with_a_label_is_learnt_from(self, data, seed):
+        X, y = data
+        rare = [*y[:-1], [(0.1, 0.5, "c"), (0.6, 0.9, "a")]]
+        learnt = Learnt()
+        detector = tiny(FrameDetector, max_epochs=1, random_state=seed)
+        detector.set_params(callbacks=[learnt]).fit(X, rare)
+        assert learnt.labels == set(detector.classes_) == {"a", "b", "c"}
+        assert learnt.n_clips == 11
+
+    def test_all_clips_are_the_only_ones_with_a_label(self, data):
+        X, _ = data
+        odd = [[(0.1, 0.5, f"label {i}")] for i in range(12)]
+        with pytest.warns(UserWarning, match="Each clip is the only one with one of its labels"):
+            tiny(FrameDetector, max_epochs=1).fit(X, odd)
+
+
 @KINDS
 def test_event_after_the_end_of_the_clip(kind, data):
     X, y = data

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -191,3 +193,49 @@ def stratified_split(
     chosen = np.zeros(n, bool)
     chosen[np.asarray(ordered)[places]] = True
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+
+
+def with_every_label(
+    training: NDArray[np.int64], validation: NDArray[np.int64], clips: Sequence[Sequence[Event]]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give validation clips back to the training if it would lack a label without them.
+
+    If none is left, a clip whose labels others have too takes their place.
+
+    Parameters
+    ----------
+    training, validation : int arrays
+        Places of clips, from :func:`stratified_split`.
+    clips : sequence of n_clips lists of Event
+
+    Returns
+    -------
+    training, validation : int arrays
+
+    Warns
+    -----
+    UserWarning
+        If every clip is the only one with one of its labels.
+    """
+    labels = [{event.label for event in clip} for clip in clips]
+    learnt = Counter(label for i in training for label in labels[i])
+    own, kept = training.tolist(), []
+    for i in validation.tolist():
+        if all(learnt[label] for label in labels[i]):
+            kept.append(i)
+        else:
+            own.append(i)
+            learnt.update(labels[i])
+    if not kept:
+        spare = [i for i in own if all(learnt[label] > 1 for label in labels[i])]
+        if not spare:
+            warnings.warn(
+                "Each clip is the only one with one of its labels, so that those of the validation "
+                "clips are not learnt: give more clips, X_val and y_val, or "
+                "validation_fraction=None",
+                UserWarning,
+                stacklevel=5,
+            )
+            return training, validation
+        kept = spare[:1]
+    return np.array(sorted({*own} - {*kept})), np.array(kept)

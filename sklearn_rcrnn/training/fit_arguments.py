@@ -156,7 +156,7 @@ class CheckedArguments(TrainingParameters):
         self, checked: dict[str, Any], labels: list[Label], rng: np.random.RandomState
     ) -> tuple[ClipDataset | StreamDataset, ClipDataset | None]:
         """Make the training and the validation set from the checked arguments of ``fit``."""
-        from .data import ClipDataset, StreamDataset, stratified_split
+        from .data import ClipDataset, StreamDataset, stratified_split, with_every_label
 
         convert = partial(to_target, labels=labels, step=self._target_seconds())
         X, events, weights = checked["X"], checked["y"], checked["sample_weight"]
@@ -172,7 +172,7 @@ class CheckedArguments(TrainingParameters):
             return ClipDataset(X, events, convert, weights=weights), valid_set
         # Clips without an event come before all labels.
         strata = [(bool(clip), str(clip[0].label) if clip else "") for clip in events]
-        parts = stratified_split(strata, self.validation_fraction, rng)
+        parts = with_every_label(*stratified_split(strata, self.validation_fraction, rng), events)
         train_set, valid_set = (
             ClipDataset(X, events, convert, part, weights=weights) for part in parts
         )
