@@ -33,7 +33,7 @@ EmptyRatio = Annotated[
 Corrections = Annotated[
     Path | None, typer.Option(help="Table of corrections that a page of `rcrnn report` exported.")
 ]
-Seed = Annotated[int, typer.Option(help="Weights, split and order.")]
+Seed = Annotated[int, typer.Option(help="Random seed of weights, split and order of clips.")]
 
 
 class Clips(NamedTuple):

@@ -71,7 +71,9 @@ Config = Annotated[
         is_eager=True,
     ),
 ]
-Lr = Annotated[float | None, typer.Option("--lr", min=0, help="Learning rate, the highest.")]
+Lr = Annotated[
+    float | None, typer.Option("--lr", min=0, help="Highest learning rate; by default 0.001.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the model in --output.")]
 Resume = Annotated[
     bool | None,

@@ -36,7 +36,7 @@ def evaluate(
             "that no table names."
         ),
     ] = None,
-    collar: Annotated[float, typer.Option(min=0, help="Tolerance in seconds.")] = 0.5,
+    collar: Annotated[float, typer.Option(min=0, help="Tolerance of onsets, in seconds.")] = 0.5,
     offsets: Annotated[bool, typer.Option(help="Offsets must match, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     table_columns: Columns = None,

@@ -19,11 +19,15 @@ def synthesize(
         typer.Option(help="Source material as DCASE 2017 task 2 has it; none: tones and noise."),
     ] = None,
     subset: Annotated[str, typer.Option(help="Subset of the source material.")] = "devtrain",
-    clips: Annotated[int, typer.Option(min=1, help="Clips; with --source, of each class.")] = 100,
+    clips: Annotated[
+        int, typer.Option(min=1, help="Number of clips; with --source, of each class.")
+    ] = 100,
     length: Annotated[float, typer.Option(min=1, help="Seconds of a clip.")] = 30.0,
-    presence: Annotated[float, typer.Option(min=0, max=1, help="Part that has an event.")] = 0.5,
+    presence: Annotated[
+        float, typer.Option(min=0, max=1, help="Part of the clips that has an event, from 0 to 1.")
+    ] = 0.5,
     seed: Annotated[int, typer.Option(help="The same seed makes the same clips.")] = 42,
-    jobs: Annotated[int, typer.Option(help="Threads.")] = 2,
+    jobs: Annotated[int, typer.Option(help="Number of threads that mix, with --source.")] = 2,
     quiet: Quiet = False,
     as_json: JsonLogs = False,
 ) -> None:

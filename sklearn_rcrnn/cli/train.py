@@ -57,23 +57,33 @@ def train(
     clip_length: ClipLength = 10.0,
     empty_ratio: EmptyRatio = 1.0,
     held_out: Annotated[
-        float, typer.Option(min=0, max=0.9, help="Part of the recordings to choose and score on.")
+        float,
+        typer.Option(
+            min=0,
+            max=0.9,
+            help="Part of the recordings that is kept apart, to choose thresholds and to score.",
+        ),
     ] = 0.2,
     start: Start = DEFAULT_START,
     gru_units: Annotated[
-        int | None, typer.Option(min=1, help="U of the paper, with --start none; else 50.")
+        int | None,
+        typer.Option(min=1, help="Units of the recurrent layer, with --start none; by default 50."),
     ] = None,
     dense_units: Annotated[
-        int | None, typer.Option(min=1, help="M of the paper, with --start none; else 128.")
+        int | None,
+        typer.Option(min=1, help="Units of the dense layers, with --start none; by default 128."),
     ] = None,
     pretrain_epochs: Annotated[
         int,
-        typer.Option(min=0, help="Epochs on the presence of events, before; with --start none."),
+        typer.Option(
+            min=0, help="Epochs of pre-training on which labels are present; with --start none."
+        ),
     ] = 0,
     final_epochs: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Epochs with the held-out recordings, in the end; as many as --epochs."
+            min=0,
+            help="Epochs in the end, with the held-out recordings; by default as many as --epochs.",
         ),
     ] = None,
     corrections: Corrections = None,
@@ -84,11 +94,11 @@ def train(
             "--param",
             "-p",
             callback=after_config,
-            help="A parameter of RCRNNDetector, or of the features as lfbe__...",
+            help="NAME=VALUE: a parameter of RCRNNDetector, or of the features as lfbe__...",
         ),
     ] = None,
     seed: Seed = 0,
-    jobs: Annotated[int, typer.Option(help="Threads that compute features.")] = 2,
+    jobs: Annotated[int, typer.Option(help="Number of threads that compute features.")] = 2,
     overwrite: Overwrite = False,
     resume: Resume = None,
     config: Config = None,
@@ -120,7 +130,7 @@ def train(
         sizes = _sizes(start, gru_units, dense_units, pretrain_epochs)
         # Parameters come first, so that a wrong one is reported before the recordings are read.
         pipe = new_pipeline(epochs, seed, jobs, start, **sizes)
-        set_params(pipe, param or [], lr)
+        set_params(pipe, _checked(param or [], held_out), lr)
         clips = read_clips(
             recordings,
             events,
@@ -163,6 +173,20 @@ def train(
     _write_settings(ctx, output)
     place.clear()
     log.say("finished", f"{output}: model, README.md, scores.json", folder=str(output), **scores)
+
+
+def _checked(texts: list[str], held_out: float) -> list[str]:
+    """The parameters; ValueError for those that the command sets itself, and would say wrong."""
+    instead = {"max_epochs": "give --epochs", "random_state": "give --seed"}
+    if held_out:
+        instead["score_threshold"] = (
+            "it is chosen on what is held out; rcrnn detect has --threshold"
+        )
+    for text in texts:
+        name = text.partition("=")[0].removeprefix("detector__")
+        if name in instead:
+            raise ValueError(f"--param {text}: {instead[name]}")
+    return texts
 
 
 def _split(clips: Clips, fraction: float, seed: int) -> tuple[Any, Any, bool]:

@@ -49,15 +49,16 @@ def tune(
             "--param",
             "-p",
             callback=after_config,
-            help="A parameter of RCRNNDetector, or of the features as lfbe__..., and values.",
+            help="NAME=VALUE,VALUE: values to try of a parameter of RCRNNDetector, or of the "
+            "features as lfbe__...",
         ),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="CSV of the results.")
     ] = None,
-    search: Annotated[Search, typer.Option(help="All in full, or the better for longer.")] = (
-        Search.grid
-    ),
+    search: Annotated[
+        Search, typer.Option(help="All settings for all epochs, or the better ones for longer.")
+    ] = (Search.grid),
     folds: Annotated[
         int,
         typer.Option(
@@ -70,7 +71,7 @@ def tune(
     empty_ratio: EmptyRatio = 1.0,
     start: Start = DEFAULT_START,
     seed: Seed = 0,
-    jobs: Annotated[int, typer.Option(help="Trainings side by side.")] = 1,
+    jobs: Annotated[int, typer.Option(help="Number of trainings side by side.")] = 1,
     config: Config = None,
     quiet: Quiet = False,
     as_json: JsonLogs = False,

@@ -157,6 +157,21 @@ def test_errors_come_before_the_training(material, tmp_path):
     assert time.monotonic() - started < 60
 
 
+@pytest.mark.parametrize(
+    ("param", "instead"),
+    [
+        ("max_epochs=3", "give --epochs"),
+        ("detector__random_state=3", "give --seed"),
+        ("score_threshold=0.7", "chosen on what is held out"),
+    ],
+)
+def test_parameters_that_the_command_sets_itself(param, instead, tmp_path):
+    """They were overwritten, or the card of the model said something else, without a word."""
+    out = rcrnn("train", tmp_path, tmp_path / "x.csv", "-o", tmp_path / "model", "-p", param)
+    assert out.exit_code == 2
+    assert instead in " ".join(out.stderr.split())
+
+
 def test_tune_takes_the_settings_of_a_training(tmp_path):
     """The help named settings.yaml of a model, which was always refused."""
     settings = {"recordings": "in", "events": "events.csv", "epochs": 6, "clip_length": 10.0}
