@@ -162,6 +162,19 @@ def labels_of(clips: Iterable[Iterable[Event]]) -> list[Label]:
     return sorted({event.label for clip in clips for event in clip})  # type: ignore[type-var]
 
 
+def chosen_labels(labels: Sequence[Label] | None, clips: Iterable[Iterable[Event]]) -> list[Label]:
+    """The labels that are given; by default all that occur in the clips, sorted.
+
+    Raises
+    ------
+    TypeError
+        For a text, whose letters would else be taken for labels that never occur.
+    """
+    if isinstance(labels, (str, bytes)):
+        raise TypeError(f"labels must be a list of labels; got {labels!r}. Use [{labels!r}]")
+    return labels_of(clips) if labels is None else list(labels)
+
+
 def select_events(
     clips: Iterable[Iterable[Event]],
     threshold: float | Mapping[Label, float],

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch
 
-from ..events import Event, Label, check_event_lists, labels_of, select_events
+from ..events import Event, Label, check_event_lists, chosen_labels, select_events
 from ..metrics.counts import COUNTS, event_counts, rates_of
 from ..metrics.durations import total_hours
 from ..postprocessing import EventRules, apply_rules
@@ -69,7 +69,7 @@ def threshold_curves(
     """
     true = check_event_lists(y_true, name="y_true")
     candidates = check_event_lists(y_candidates, n_clips=len(true), name="y_candidates")
-    labels = labels_of(true) if labels is None else list(labels)
+    labels = chosen_labels(labels, true)
     rules = rules or EventRules()
 
     def found_at(threshold: float) -> list[list[Event]]:

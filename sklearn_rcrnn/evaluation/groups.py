@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..events import Event, Label, check_true_and_found, labels_of
+from ..events import Event, Label, check_true_and_found, chosen_labels
 from ..metrics.counts import COUNTS, event_counts, rates_of
 
 
@@ -48,7 +48,7 @@ def scores_by_group(
     true, found = check_true_and_found(y_true, y_pred)
     if len(groups) != len(true):
         raise ValueError(f"groups has {len(groups)} values for {len(true)} clips")
-    labels = labels_of(true) if labels is None else list(labels)
+    labels = chosen_labels(labels, true)
     rows = []
     for group in sorted(set(groups)):
         inside = [i for i, own in enumerate(groups) if own == group]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
-from ..events import Event, Label, check_true_and_found, labels_of
+from ..events import Event, Label, check_true_and_found, chosen_labels
 from ..metrics.counts import COUNTS, event_counts, rates_of
 from ..metrics.durations import total_hours
 from ..metrics.event_based import event_based_error_rate
@@ -72,7 +72,7 @@ def detection_summary(
            [0, 0]])
     """
     true, found = check_true_and_found(y_true, y_pred)
-    labels = labels_of([*true, *found]) if labels is None else list(labels)
+    labels = chosen_labels(labels, [*true, *found])
     hours = None if durations is None else total_hours(durations, len(true))
     counts = event_counts(true, found, labels=labels, **criteria)
     overall = _row(counts.sum(0), hours)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
-from ..events import Label, check_true_and_found, labels_of
+from ..events import Label, check_true_and_found, chosen_labels
 from .event_based import matched_by_sed_eval
 from .event_pairs import Criteria, pair_events
 
@@ -51,7 +51,7 @@ def event_counts(
     array([[1, 2, 1, 0, 0, 1]])
     """
     true, found = check_true_and_found(y_true, y_pred)
-    wanted = labels_of([*true, *found]) if labels is None else list(labels)
+    wanted = chosen_labels(labels, [*true, *found])
     row_of = {label: i for i, label in enumerate(wanted)}
     counts = np.zeros((len(wanted), len(COUNTS)), np.int64)
     criteria = Criteria(t_collar, evaluate_onset, evaluate_offset, percentage_of_length)

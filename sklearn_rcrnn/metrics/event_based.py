@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import UndefinedMetricWarning
 
-from ..events import Event, Label, check_event_lists, check_true_and_found, labels_of
+from ..events import Event, Label, check_event_lists, check_true_and_found, chosen_labels
 from .event_pairs import Criteria, parts_apart
 
 Average = Literal["micro", "macro"] | None
@@ -194,7 +194,7 @@ def matched_by_sed_eval(
     """sed_eval's metrics of all clips, or None without labels; and its names of the labels."""
     criteria.check()
     true, found = check_true_and_found(y_true, y_pred)
-    wanted = labels_of([*true, *found]) if labels is None else list(labels)
+    wanted = chosen_labels(labels, [*true, *found])
     # sed_eval requires strings, so each label gets a name, distinct labels distinct ones.
     names = {label: f"{type(label).__name__}:{label}" for label in wanted}
     if not names:
