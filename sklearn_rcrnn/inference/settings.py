@@ -49,6 +49,11 @@ def settings_of(estimator: Pipeline) -> dict[str, Any]:
                 weights.update(key.encode())
                 weights.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     settings["weights"] = weights.hexdigest()[:16]
+    # JSON has texts as keys, and knows no integers of NumPy there.
+    settings = {
+        name: {str(key): own for key, own in value.items()} if isinstance(value, Mapping) else value
+        for name, value in settings.items()
+    }
     # The form in which a JSON file returns them, with lists for tuples and strings as keys.
     return json.loads(json.dumps(settings, default=_as_json, sort_keys=True))
 

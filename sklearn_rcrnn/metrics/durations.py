@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,8 +33,9 @@ def clip_durations(estimator: Any, X: Any) -> list[float]:
         An estimator whose parameters ``sample_rate`` and ``frame_shift``, or those of its steps,
         tell how long samples and frames of features are.
     X : what the estimator's ``predict`` takes
-        Paths of files, samples of shape (n_samples,), features of shape (n_frames, n_bands), or
-        feature maps of shape (n_steps, n_channels).
+        Paths of files, samples of shape (n_samples,), elements of an audio column of a Hugging Face
+        data set, features of shape (n_frames, n_bands), or feature maps of shape (n_steps,
+        n_channels).
 
     Returns
     -------
@@ -46,6 +47,7 @@ def clip_durations(estimator: Any, X: Any) -> list[float]:
         If a file cannot be read, or the estimator has no such parameter.
     """
     from ..audio import audio_duration, check_clips
+    from ..audio.clips import load_clip
 
     if not isinstance(X, np.ndarray) or X.ndim != 3:  # features are no audio to check
         X = check_clips(X)
@@ -54,6 +56,9 @@ def clip_durations(estimator: Any, X: Any) -> list[float]:
     def seconds(clip: Any, index: int) -> float:
         if isinstance(clip, (str, os.PathLike)):
             return audio_duration(clip)
+        if isinstance(clip, Mapping) or hasattr(clip, "get_all_samples"):
+            rate = round(_owner_and_value(params, "sample_rate", index)[1])
+            return len(load_clip(clip, rate, f"clip {index}")) / rate
         shape = np.shape(clip)
         if len(shape) == 1:
             return shape[0] / _owner_and_value(params, "sample_rate", index)[1]

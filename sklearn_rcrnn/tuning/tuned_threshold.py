@@ -182,6 +182,8 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         labels = labels_of(true)
         if not labels:
             raise ValueError("y has no event in any clip: there is nothing to choose for")
+        if self.max_false_alarms_per_hour is not None:
+            clip_durations(innermost(self.estimator), X)  # raises now, not after all fits
         if isinstance(self.cv, str):
             check_is_fitted(detector_in(self.estimator))
             fitted = self.estimator

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import soundfile
@@ -12,6 +14,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.pipeline import make_pipeline
 
 from sklearn_rcrnn import CRNNPretrainer, Event, RCRNNDetector, TunedThresholdDetectorCV
+from sklearn_rcrnn.evaluation import detection_summary, scores_by_group, threshold_curves
 from sklearn_rcrnn.metrics import (
     counts_by_clip,
     error_rate_scorer,
@@ -225,8 +228,28 @@ def test_false_alarm_scorer_measures_the_clips(tmp_path):
         assert clip_durations(tuned, maps) == pytest.approx([40, 40])
     before = CRNNPretrainer(frame_shift=0.1)
     assert clip_durations(make_pipeline(before, detector), frames) == pytest.approx([5, 5])
+    elements = [{"array": np.zeros(2000), "sampling_rate": 500}, {"path": str(paths[0])}]
+    assert clip_durations(Constant(sample_rate=1000), elements) == pytest.approx([4, 2])
     with pytest.raises(ValueError, match="no parameter sample_rate"):
         false_alarm_scorer(RCRNNDetector(), samples, y)
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        event_based_error_rate,
+        event_based_f_score,
+        event_counts,
+        partial(false_alarms_per_hour, durations=[9.0]),
+        partial(scores_by_group, groups=[1]),
+        detection_summary,
+        threshold_curves,
+    ],
+)
+def test_a_label_is_no_list_of_labels(score):
+    """Its letters were labels that never occur: no event, and no false alarm."""
+    with pytest.raises(TypeError, match=r"labels must be a list of labels.*Use \['dog'\]"):
+        score([[]], [[(1.0, 2.0, "dog")]], labels="dog")
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,9 @@ class TestTuning:
             TunedThresholdDetectorCV(estimator, cv=2).fit(X, y)
         with pytest.raises(ValueError, match="between 0 and 1"):
             TunedThresholdDetectorCV(RCRNNDetector(), thresholds=[2.0]).fit(X, y)
+        pipe = make_pipeline(FunctionTransformer(), RCRNNDetector())
+        with pytest.raises(ValueError, match="length of clip 0 is not known"):
+            TunedThresholdDetectorCV(pipe, max_false_alarms_per_hour=1).fit([np.zeros(9)], y[:1])
 
     def test_tags_and_routing(self, fitted, features):
         X, y = features
