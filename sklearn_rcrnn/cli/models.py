@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ._common import app, fail
+from ._common import Log, app, fail
 
 # A line of the list names this many labels; the model card names all.
 _MOST_LABELS = 8
@@ -29,6 +29,7 @@ def models(
     """
     from ..models.shipped import list_pretrained, model_card, model_facts
 
+    Log(quiet=False, as_json=False)  # for warnings
     if name is not None:
         try:
             typer.echo(model_card(name), nl=False)

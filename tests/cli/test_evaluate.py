@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import numpy as np
 import pytest
 import soundfile
-from small_runs import rcrnn
+from small_runs import RCRNN, rcrnn
 
 from sklearn_rcrnn import Event
 from sklearn_rcrnn.annotations.tables import write_events
@@ -129,6 +130,17 @@ def test_events_behind_the_end_of_a_recording(tmp_path):
     late = {"a.wav": [Event(30.0, 31.0, "dog", 0.9)]}
     assert evaluate(late, {"a.wav": []}, tmp_path, "--json")["unmatched"]["behind_end"] == ["a.wav"]
     assert "1 recording with events that begin after its end" in evaluate(late, {}, tmp_path)[-1]
+
+
+def test_warnings_are_sentences(tmp_path):
+    """Python's own form names a file of the package and shows a line of its code."""
+    write_events({"a.wav": [Event(1, 2, "dog")] * 2}, tmp_path / "true.csv")
+    command = [RCRNN, "evaluate", tmp_path / "true.csv", tmp_path / "true.csv"]
+    out = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert out.stderr.splitlines() == [
+        f"rcrnn: warning: {tmp_path}/true.csv: 1 row(s) repeat an earlier row in all values; each "
+        "counts"
+    ]
 
 
 def test_a_label_called_all(tmp_path):
