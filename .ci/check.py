@@ -18,8 +18,11 @@ QUICK = {
     "types": [*PYTHON, "mypy"],
 }
 DOCS = [*PYTHON, "sphinx", "-W", "-q", "-b", "html", "docs", "docs/_build/html"]
-# Files of tests side by side; a test that hangs fails instead of holding up the rest.
-TESTS = [*PYTHON, "pytest", "-q", "-n", "auto", "--dist", "loadfile", "--timeout", "600"]
+# Files of tests side by side; a test that hangs fails instead of holding up the rest. In the order
+# of their names, in which the short doctests come last: else the files with the fewest tests
+# would, and those take the longest.
+TESTS = [*PYTHON, "pytest", "-q", "-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"]
+TESTS += ["--timeout", "600"]
 # Each process computes in one thread: several that wait for each other's cores are slower.
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
 
@@ -36,9 +39,6 @@ def run(name: str, command: list[str]) -> int:
 
 
 def main() -> int:
-    for name, command in QUICK.items():
-        if code := run(name, command):
-            return code
     # API pages are written anew, so that a name that is gone leaves no page behind.
     shutil.rmtree(ROOT / "docs" / "api", ignore_errors=True)
     # The docs keep one core busy, and are done long before the tests are.
@@ -46,13 +46,16 @@ def main() -> int:
     with tempfile.TemporaryFile("w+") as text:
         docs = subprocess.Popen(DOCS, cwd=ROOT, env=ENVIRONMENT, stdout=text, stderr=text)
         try:
+            for name, command in QUICK.items():
+                if code := run(name, command):
+                    return code
             code = run("tests", TESTS)
             docs_code = docs.wait()
         finally:
             docs.kill()
         text.seek(0)
         print("== docs", text.read(), sep="\n", end="", flush=True)
-    return ended("docs and tests", code or docs_code, started)
+    return ended("docs and all else", code or docs_code, started)
 
 
 if __name__ == "__main__":
