@@ -16,14 +16,14 @@ from sklearn_rcrnn.training.device import bfloat16_supported
 
 pytestmark = pytest.mark.slow
 
-# Loud events in half the time resolution's worth of clips: enough to learn in a minute.
+# Loud events: enough to learn in half a minute.
 SETTINGS = {"duration": 4.0, "sample_rate": 44100, "ebr": (10, 20), "event_presence_prob": 0.9}
 
 
 @pytest.fixture(scope="module")
 def sets():
     lfbe = LFBETransformer(n_jobs=2)
-    X, y = make_rare_events(400, random_state=0, **SETTINGS)
+    X, y = make_rare_events(200, random_state=0, **SETTINGS)
     X_test, y_test = make_rare_events(80, random_state=1, **SETTINGS)
     return lfbe.transform(X), y, lfbe.transform(X_test), y_test
 
@@ -33,8 +33,8 @@ def learnt(sets):
     X, y, *_ = sets
     detector = RCRNNDetector(
         lr=1e-3,
-        batch_size=8,
-        max_epochs=15,
+        batch_size=4,
+        max_epochs=12,
         random_state=0,
     )
     return detector.fit(X, y)
