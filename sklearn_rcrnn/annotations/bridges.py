@@ -75,6 +75,11 @@ def _read_textgrid(text: str, columns: Given) -> Iterator[Row]:
             annotation = grid.to_annot(round_times=False)
         except Exception as error:  # of any type: the parser does not validate its input
             raise ValueError(f"it is no TextGrid: {type(error).__name__}: {error}") from error
+    if '"TextTier"' in text:
+        told = "which have no length, and events need an offset"
+        if '"IntervalTier"' not in text:
+            raise ValueError(f"it has only points, {told}")
+        warnings.warn(f"A TextGrid has points, {told}: they are left out", stacklevel=5)
     for i, event in enumerate(events_from_crowsetta(annotation), 1):
         yield Row(i, None, event[:3])
 
@@ -96,7 +101,8 @@ def events_from_soundevent(
     ----------
     annotations : soundevent.data.AnnotationSet or soundevent.data.PredictionSet
     term : str, default=None
-        Name of the term whose value is the label; by default the term of the first tag.
+        Name of the term whose value is the label; by default the term of the first tag. Of
+        several tags of this term, the one with the highest score counts, or else the first.
 
     Returns
     -------
@@ -200,12 +206,19 @@ def _recording(path: str | os.PathLike[str]) -> soundevent.data.Recording:
 
 
 def _label(tags: Sequence[Any], term: str | None) -> tuple[str | None, float]:
-    """Find the label among the tags, and its score; (None, 0) if there is none."""
+    """Find the label among the tags, and its score; (None, 0) if there is none.
+
+    A prediction has a tag for each label that it may be of: the one with the highest score counts.
+    """
+    best: tuple[str | None, float] = None, 0.0
     for tag in tags:
         inner = getattr(tag, "tag", tag)
-        if term is None or term in (inner.term.name, inner.term.label):
-            return inner.value, float(getattr(tag, "score", 1.0))
-    return None, 0.0
+        if term is None:
+            term = inner.term.name
+        score = float(getattr(tag, "score", 1.0))
+        if term in (inner.term.name, inner.term.label) and (best[0] is None or score > best[1]):
+            best = inner.value, score
+    return best
 
 
 def _span(geometry: Any) -> tuple[float, float] | None:

@@ -104,6 +104,7 @@ def _read_jams(text: str, columns: Given) -> Iterator[Row]:
         raise ValueError("it is no JAMS: an object was expected")
     try:
         content = jams.load(io.StringIO(text), validate=False, fmt="jams")
+        kinds = [annotation.namespace for annotation in content.annotations]
         observations = [
             observation
             for annotation in content.annotations
@@ -114,6 +115,11 @@ def _read_jams(text: str, columns: Given) -> Iterator[Row]:
         raise ValueError("its brackets are nested too deep") from error
     except Exception as error:
         raise ValueError(f"it is no JAMS: {type(error).__name__}: {error}") from error
+    if kinds and not set(kinds) & set(_JAMS_NAMESPACES):
+        raise ValueError(
+            f"its annotations are of the namespace {', '.join(sorted(set(kinds)))}, and events are "
+            f"read of {', '.join(_JAMS_NAMESPACES)}"
+        )
     for i, (time, duration, value, confidence) in enumerate(observations, 1):
         if isinstance(value, Mapping):  # from Scaper, which lists backgrounds as events
             if value.get("role") == "background":

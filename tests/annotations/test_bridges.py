@@ -61,6 +61,24 @@ def test_textgrid_without_crowsetta_names_the_extra(tmp_path, monkeypatch):
         read_events(tmp_path / "a.TextGrid")
 
 
+def test_points_of_a_textgrid(tmp_path):
+    """They were a recording without events."""
+    pytest.importorskip("crowsetta")
+    points = 'class = "TextTier"\nname = "clicks"\nxmin = 0\nxmax = 5\npoints: size = 1\n'
+    points += 'points [1]:\nnumber = 1.5\nmark = "click"\n'
+    calls = 'class = "IntervalTier"\nname = "calls"\nxmin = 0\nxmax = 5\nintervals: size = 1\n'
+    calls += 'intervals [1]:\nxmin = 1\nxmax = 2.5\ntext = "dog"\n'
+    head = 'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax = 5\n'
+    head += "tiers? <exists>\nsize = {}\nitem []:\nitem [1]:\n"
+    path = tmp_path / "a.TextGrid"
+    path.write_text(head.format(1) + points)
+    with pytest.raises(ValueError, match="it has only points, which have no length"):
+        read_events(path)
+    path.write_text(f"{head.format(2)}{calls}item [2]:\n{points}")
+    with pytest.warns(UserWarning, match=r"TextGrid has points, .*: they are left out"):
+        assert read_events(path) == {"a": [DOG]}
+
+
 @pytest.mark.parametrize(
     "name", ["spinetail.txt", "marron1", "Recording1", "AVO-maea-basic", "bird1.csv", "gy6or6"]
 )
@@ -128,3 +146,16 @@ def test_soundevent_and_back(tmp_path):
             data.AnnotationSet(clip_annotations=[annotated]), term="species"
         )
     assert found == {str(path): [DOG] * 3}
+
+    scores = {"cat": 0.2, "dog": 0.7, "fox": 0.1}
+    event = data.SoundEvent(recording=recording, geometry=shapes[0])
+    of_each = [
+        data.PredictedTag(tag=data.Tag(term=kind, value=value), score=score)
+        for value, score in scores.items()
+    ]
+    predicted = data.ClipPrediction(
+        clip=annotated.clip,
+        sound_events=[data.SoundEventPrediction(sound_event=event, score=1, tags=of_each)],
+    )
+    found = events_from_soundevent(data.PredictionSet(clip_predictions=[predicted]))
+    assert found == {str(path): [DOG._replace(score=0.7)]}

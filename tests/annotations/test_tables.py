@@ -214,6 +214,18 @@ def test_a_folder_of_tables(tmp_path):
         read_events(tmp_path / "empty")
 
 
+def test_jams_of_what_is_no_event(tmp_path):
+    """The parts of a song were a recording without events."""
+    jams = pytest.importorskip("jams")
+    content = jams.JAMS()
+    parts = jams.Annotation("segment_salami_function")
+    parts.append(time=1, duration=2, value="verse", confidence=1)
+    content.annotations.append(parts)
+    (tmp_path / "a.jams").write_text(content.dumps())
+    with pytest.raises(ValueError, match=r"a\.jams .* of the namespace segment_salami_function"):
+        read_events(tmp_path / "a.jams")
+
+
 def test_foregrounds_of_scaper(tmp_path):
     jams = pytest.importorskip("jams")
     content = jams.JAMS()
