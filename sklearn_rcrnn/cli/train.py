@@ -268,13 +268,20 @@ def _choose_and_score(
         default = pipe[-1].score_threshold
         log.say("warning", f"no event was held out: the threshold stays at {default}, no scores")
         return {}
-    labels = pipe[-1].classes_.tolist()
-    candidates = pipe[-1].predict_candidates(pipe[:-1].transform(X))
+    detector = pipe[-1]
+    labels = detector.classes_.tolist()
+    candidates = detector.predict_candidates(pipe[:-1].transform(X))
     mixed, true = held_out_mixtures(pipe, clips, held, length, seed)
-    named = choose_thresholds([*y, *true], [*candidates, *mixed], labels)
-    pipe[-1].thresholds_ = named
-    pipe[-1].set_params(score_threshold=named["balanced"])
-    found = select_events(candidates, named["balanced"], None)
+    named = choose_thresholds(
+        [*y, *true],
+        [*candidates, *mixed],
+        labels,
+        max_events=detector.max_events_per_clip,
+        rules=detector._rules(),
+    )
+    detector.thresholds_ = named
+    detector.set_params(score_threshold=named["balanced"])
+    found = detector._finished(select_events(candidates, named["balanced"]))
     summary = detection_summary(y, found, labels=labels)
     kept = ("error_rate", "f_score")
     scores = {

@@ -70,14 +70,13 @@ def threshold_curves(
     true = check_event_lists(y_true, name="y_true")
     candidates = check_event_lists(y_candidates, n_clips=len(true), name="y_candidates")
     labels = chosen_labels(labels, true)
-    rules = rules or EventRules()
-
-    def found_at(threshold: float) -> list[list[Event]]:
-        joined = apply_rules(select_events(candidates, threshold), rules)
-        return select_events(joined, 0.0, max_events)
-
     counts = np.array(
-        [event_counts(true, found_at(t), labels=labels, **criteria) for t in thresholds]
+        [
+            event_counts(
+                true, events_at(t, candidates, rules, max_events), labels=labels, **criteria
+            )
+            for t in thresholds
+        ]
     )
     by_label = counts.swapaxes(0, 1)
     curves = Bunch(thresholds=np.asarray(thresholds, float), labels=labels, **rates_of(by_label))
@@ -85,3 +84,14 @@ def threshold_curves(
         n_false = by_label[..., COUNTS.index("false")]
         curves.false_alarms_per_hour = n_false / total_hours(durations, len(true))
     return curves
+
+
+def events_at(
+    threshold: float,
+    candidates: Sequence[Sequence[Event]],
+    rules: EventRules | None,
+    max_events: int | None,
+) -> list[list[Event]]:
+    """The events that a detector with these rules finds at a threshold, out of its candidates."""
+    joined = apply_rules(select_events(candidates, threshold), rules or EventRules())
+    return select_events(joined, 0.0, max_events)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..evaluation.curves import THRESHOLDS
-from ..events import THRESHOLD_NAMES, Label, check_event_lists, select_events
+from ..evaluation.curves import THRESHOLDS, events_at
+from ..events import THRESHOLD_NAMES, Label, check_event_lists
 from ..metrics.counts import COUNTS, event_counts
+from ..postprocessing import EventRules
 
 # For each name, the cost of a false alarm in missed events, and the threshold that is used as long
 # as no event suggests another.
@@ -26,6 +27,7 @@ def choose_thresholds(
     labels: Sequence[Label],
     *,
     max_events: int | None = None,
+    rules: EventRules | None = None,
     prior_events: float = 5.0,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> dict[str, dict[Label, float]]:
@@ -46,6 +48,9 @@ def choose_thresholds(
         for all labels together.
     max_events : int, default=None
         Largest number of events of a clip.
+    rules : EventRules, default=None
+        Rules by which events above the threshold are joined and dropped, as `merge_gap`,
+        `min_duration` and `max_duration` of the detector.
     prior_events : float, default=5.0
         The errors over all labels together have the weight of this many events of each label,
         because two events alone could put a threshold anywhere. If there are few events in all,
@@ -78,7 +83,7 @@ def choose_thresholds(
     candidates = check_event_lists(y_candidates, n_clips=len(true), name="y_candidates")
     counts = np.array(
         [
-            event_counts(true, select_events(candidates, t, max_events), labels=list(labels))
+            event_counts(true, events_at(t, candidates, rules, max_events), labels=list(labels))
             for t in thresholds
         ],
         float,
@@ -87,7 +92,7 @@ def choose_thresholds(
     n_true, n_found, n_right = (counts[..., COUNTS.index(c)] for c in ("true", "found", "right"))
     missed, false = n_true - n_right, n_found - n_right
     every = max(n_true[0].sum(), 1.0)
-    shared = [prior_events * counts.sum(1, keepdims=True) / every for counts in (missed, false)]
+    shared = [prior_events * own.sum(1, keepdims=True) / every for own in (missed, false)]
     grid = np.asarray(thresholds, float)
     chosen: dict[str, dict[Label, float]] = {}
     lowest = np.zeros(len(labels))

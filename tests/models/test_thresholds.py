@@ -7,6 +7,7 @@ import pytest
 
 from sklearn_rcrnn import Event
 from sklearn_rcrnn.models.thresholds import choose_thresholds
+from sklearn_rcrnn.postprocessing import EventRules
 
 
 def clips(label, right, false):
@@ -48,3 +49,15 @@ def test_a_label_without_events_and_no_event_at_all():
     assert choose_thresholds(true, found, ["dog", "owl"])["balanced"]["owl"] == 0.5
     with pytest.raises(ValueError, match="no event in any clip"):
         choose_thresholds([[]], [[]], ["dog"])
+
+
+def test_what_the_rules_of_the_detector_drop_is_no_false_alarm():
+    """Short sounds pass for events up to a high score, unless the detector drops them anyway."""
+    true, found = clips("dog", [0.9] * 20, [0.8] * 20)
+    right, false = found[:20], found[20:]
+    short = [[event._replace(offset=event.onset + 0.1) for event in own] for own in false]
+    found = [*right, *short]
+    by_rule = choose_thresholds(true, found, ["dog"], rules=EventRules(min_duration=0.5))
+    assert choose_thresholds(true, found, ["dog"])["balanced"]["dog"] > 0.8
+    assert by_rule == choose_thresholds(true, [*right, *[[]] * 20], ["dog"])
+    assert by_rule["balanced"]["dog"] == 0.5
