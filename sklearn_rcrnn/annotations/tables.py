@@ -82,8 +82,8 @@ def read_events(
     -----
     UserWarning
         If rows are left out because they are malformed or were rejected, if events stand in
-        several tables or several times in one, if labels differ only by case, or if the times of
-        a table of Raven seem to run on over several recordings.
+        several tables or several times in one, if labels differ only by case or have quotes
+        around them, or if the times of a table of Raven seem to run on over several recordings.
 
     Examples
     --------
@@ -95,12 +95,23 @@ def read_events(
     path = Path(path)
     read = _read_folder if path.is_dir() else _read_table
     events = read(path, format, errors, columns or {})
-    if alike := alike_labels(event.label for own in events.values() for event in own):
+    labels = {event.label for own in events.values() for event in own}
+    if quoted := sorted(label for label in labels if _is_quoted(label)):
+        warnings.warn(
+            f"{path}: quotes are part of labels between tabs, but spreadsheets put them around "
+            f"text with commas: {some(quoted)}",
+            stacklevel=2,
+        )
+    if alike := alike_labels(labels):
         warnings.warn(
             f"{path}: labels differ only by case or form, and count as different: {some(alike)}",
             stacklevel=2,
         )
     return events
+
+
+def _is_quoted(label: Label) -> bool:
+    return isinstance(label, str) and len(label) > 1 and label[0] == label[-1] == '"'
 
 
 def _read_folder(

@@ -279,6 +279,21 @@ def recordings_in(paths: list[Path]) -> list[Path]:
     return files
 
 
+def compare_labels(true: list[Any], found: list[Any], log: Log) -> None:
+    """Warn of labels of true and found events that cannot be the same, but seem to be meant so."""
+    from .._utils.text import some
+    from ..annotations.rows import alike_labels
+
+    ours, theirs = ({str(e.label) for own in lists for e in own} for lists in (true, found))
+    apart = (ours ^ theirs) if ours and theirs else set()
+    if alike := [label for label in alike_labels(ours | theirs) if label in apart]:
+        text = f"labels of true and found events differ only by case or form: {some(alike)}"
+        log.say("warning", f"{text}. They count as different", labels=alike)
+    elif apart == ours | theirs and apart:
+        text = f"true and found events have no label in common: {some(sorted(ours))}, and "
+        log.say("warning", text + some(sorted(theirs)))
+
+
 def rate_text(rate: float | None, digits: int) -> str:
     """An error rate or F-score for people; a dash where there is none."""
     return "-" if rate is None else f"{rate:.{digits}f}"

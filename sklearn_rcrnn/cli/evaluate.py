@@ -11,7 +11,7 @@ import typer
 
 from .._utils.text import counted, some
 from ._columns import Columns, with_columns
-from ._common import Log, app, fail, rate_text, recordings_in
+from ._common import Log, app, compare_labels, fail, rate_text, recordings_in
 
 # The values that a row of the printed table shows, with the headings of their columns.
 _COUNTS = {
@@ -57,7 +57,7 @@ def evaluate(
     from ..annotations.tables import read_events
     from ..evaluation import detection_summary
 
-    Log(quiet=False, as_json=False)  # warnings are said as those of the other commands are
+    log = Log(quiet=False, as_json=False)
     try:
         reference = read_events(true, columns=table_columns)
         estimate = read_events(found)
@@ -68,6 +68,7 @@ def evaluate(
                 broken, list(zip(names, y_true, y_found, strict=True))
             )
             unmatched["no_truth"] = [name for name in unmatched["no_truth"] if name in names]
+        compare_labels(y_true, y_found, log)
         if durations is None:
             durations = _durations_where_they_lie(names, true)
         unmatched["behind_end"] = [

@@ -9,7 +9,18 @@ import typer
 
 from .._utils.text import counted
 from ._columns import Columns, with_columns
-from ._common import JsonLogs, Log, Model, Quiet, app, check_output, fail, load_model, recordings_in
+from ._common import (
+    JsonLogs,
+    Log,
+    Model,
+    Quiet,
+    app,
+    check_output,
+    compare_labels,
+    fail,
+    load_model,
+    recordings_in,
+)
 from ._following import Follower
 
 
@@ -74,6 +85,7 @@ def report(
                 for outcome in follower.followed(outcomes):
                     failed += outcome.error is not None
                     found.append(outcome.events or [])
+        compare_labels(true or [], found, log)
         write_report(
             paths,
             found,

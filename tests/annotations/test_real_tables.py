@@ -207,6 +207,12 @@ class TestQuotes:
         events = read(tmp_path, header + "".join(rows), "a.txt")
         assert [event.label for event in events["a"]] == labels
 
+    def test_around_a_label_are_told_of(self, tmp_path):
+        """As spreadsheets write a label with a comma in text that is separated by tabs."""
+        text = 'onset\toffset\tlabel\n1\t2.5\t"bark, loud"\n'
+        with pytest.warns(UserWarning, match=r'quotes are part of labels .*: "bark, loud"'):
+            assert read(tmp_path, text, "a.txt") == {"a": [Event(1, 2.5, '"bark, loud"')]}
+
     def test_one_that_is_not_closed_in_csv_is_an_error_with_its_row(self, tmp_path):
         text = 'file,onset,offset,label\na,1,2.5,dog\na,3,4,"cat\na,5,6,cow\n'
         with pytest.raises(ValueError, match=r"a\.csv, row 3: a quote is not closed"):

@@ -143,6 +143,24 @@ def test_warnings_are_sentences(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (("Dog", "dog"), "differ only by case or form: Dog, dog. They count as different"),
+        (("dog", "Canis"), "no label in common: dog, and Canis"),
+        (("dog", "dog"), ""),
+    ],
+)
+def test_labels_that_cannot_be_the_same(labels, told, tmp_path):
+    """All events were missed and all found ones false, without a word."""
+    for name, label in zip(("true", "found"), labels, strict=True):
+        write_events({"a.wav": [Event(1, 2, label)]}, tmp_path / f"{name}.csv")
+    out = rcrnn("evaluate", tmp_path / "true.csv", tmp_path / "found.csv")
+    assert out.exit_code == 0
+    assert out.stderr.removeprefix("rcrnn: warning: ").strip().endswith(told)
+    assert bool(out.stderr) == bool(told)
+
+
 def test_a_label_called_all(tmp_path):
     result = evaluate({"a.wav": [Event(1, 2, "all")]}, {"a.wav": []}, tmp_path, "--json")
     assert result["labels"]["all"]["n_missed"] == 1
