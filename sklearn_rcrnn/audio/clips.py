@@ -94,8 +94,9 @@ def load_clip(clip: Any, sample_rate: int, where: str) -> NDArray[np.float32]:
         raise ValueError(
             f"{where} must be a path or a 1-D array of samples; got shape {samples.shape}"
         )
-    if samples.dtype in _PCM_FULL_SCALE:
-        samples = samples / np.float32(_PCM_FULL_SCALE[samples.dtype])
+    full_scale = _PCM_FULL_SCALE.get(samples.dtype.newbyteorder("="))
+    if full_scale is not None:
+        samples = samples / np.float32(full_scale)
     elif samples.dtype.kind != "f":
         raise TypeError(
             f"{where} has samples of type {samples.dtype}; give floats between -1 and 1, "

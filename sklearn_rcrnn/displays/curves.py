@@ -81,7 +81,8 @@ class ThresholdDisplay(_OneAxesDisplay):
         y : list of lists of (onset, offset, label)
         ax : matplotlib axes, default=None
         **params
-            Parameters of :func:`sklearn_rcrnn.evaluation.threshold_curves`.
+            Parameters of :func:`sklearn_rcrnn.evaluation.threshold_curves`; by default `rules` and
+            `max_events` are those of the detector.
 
         Returns
         -------
@@ -99,7 +100,8 @@ class ThresholdDisplay(_OneAxesDisplay):
                 "moves their boundaries. Score predict(X) at each threshold instead"
             )
         candidates = detector.predict_candidates(steps.transform(X))
-        return cls.from_predictions(y, candidates, ax=ax, **params)
+        own = {"rules": detector._rules(), "max_events": detector.max_events_per_clip}
+        return cls.from_predictions(y, candidates, ax=ax, **own | params)
 
     @classmethod
     def from_predictions(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import librosa
 import matplotlib
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from sklearn.pipeline import Pipeline
 
 from sklearn_rcrnn import Event, make_rcrnn_pipeline
 from sklearn_rcrnn.displays import (
@@ -81,6 +84,18 @@ def test_curves(pipe, clips):
     other = EventPrecisionRecallDisplay(curves=display.curves).plot(ax=ax)
     assert other.ax_ is ax
     np.testing.assert_array_equal(ax.get_lines()[0].get_xdata(), display.curves.recall[0])
+
+
+def test_curves_are_those_of_the_rules_of_the_detector(pipe, clips):
+    X, y = clips
+    strict = Pipeline([pipe.steps[0], ("detector", copy.copy(pipe[-1]))])
+    strict.set_params(detector__min_duration=100.0)
+    for kind in (ThresholdDisplay, EventPrecisionRecallDisplay):
+        curves = kind.from_estimator(strict, X[:4], y[:4], thresholds=[0.1]).curves
+        assert (curves.recall == 0).all()
+        assert (curves.precision == 1).all()  # nothing was found
+        lenient = kind.from_estimator(strict, X[:4], y[:4], thresholds=[0.1], rules=None).curves
+        assert (lenient.precision < 1).any()
 
 
 def test_histogram_counts_every_pair():
