@@ -75,8 +75,11 @@ class Follower:
     def _write(self) -> None:
         if self.path is not None and self.summary is not None:
             text = json.dumps(self.summary.as_dict(), indent=1, ensure_ascii=False)
-            with complete(self.path) as partial:
-                partial.write_text(text + "\n", encoding="utf-8")
+            try:
+                with complete(self.path) as partial:
+                    partial.write_text(text + "\n", encoding="utf-8")
+            except OSError as error:  # must not cost the events of hours
+                self.log.say("error", f"--summary: {error}", error=str(error))
 
 
 def state(summary: RunStatistics) -> str:

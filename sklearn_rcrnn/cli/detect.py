@@ -166,8 +166,8 @@ def detect(
     elif not given:
         fail("no recordings: name some, or a folder of them, or --files-from a list")
     log = Log(quiet, as_json)
-    if summary is not None:
-        check_output(summary)
+    if summary is not None and summary.absolute().parent != (target.folder or _STDIN).absolute():
+        check_output(summary)  # the folder of the output is made later
     _check_together(
         given,
         divided=shard is not None or cluster is not None,

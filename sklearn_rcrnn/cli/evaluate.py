@@ -46,8 +46,8 @@ def evaluate(
     A true event is found right, found but misplaced by more than the tolerance, or missed. A
     found event that is neither right nor misplaced is false.
 
-    Recordings are those of the true table. One without an event belongs into it, too, in a
-    row with its name alone: else nobody knows that what was found there is false. With
+    Recordings are those of the true table. One without an event belongs in it, too, in a
+    row with its name alone: otherwise nobody knows that what was found there is false. With
     --recordings, all that can be read in the folder count. Columns are named for the true table.
 
     \b

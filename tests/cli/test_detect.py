@@ -174,6 +174,21 @@ def test_a_summary_that_cannot_be_written_costs_no_work(model, recordings, tmp_p
     assert out.exit_code == 2
     assert "no such folder" in out.stderr
     assert "05.wav" not in out.stderr
+    made = tmp_path / "made"  # by the command
+    out = rcrnn("detect", recordings, "-m", model, "-o", made, "--summary", made / "state.json")
+    assert out.exit_code == 1
+    assert json.loads((made / "state.json").read_text())["n_done"] == 2
+
+
+def test_a_summary_that_fails_later_costs_no_events(model, recordings, tmp_path, monkeypatch):
+    def full(path):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("sklearn_rcrnn.cli._following.complete", full)
+    table = tmp_path / "x.csv"
+    out = rcrnn("detect", recordings, "-m", model, "-o", table, "--summary", tmp_path / "s.json")
+    assert "--summary: [Errno 28] No space left" in out.stderr
+    assert len(read_events(table)) == 2
 
 
 @pytest.mark.parametrize(
