@@ -98,6 +98,8 @@ def columns_of(header: Sequence[str], given: Given | None = None) -> dict[str, l
                 f"{', '.join(header)}"
             )
         found[meaning] = [name if name in header else by_name[normalized(name)]] if name else []
+    if (given or {}).get("duration") and not (given or {}).get("offset"):
+        found["offset"] = []  # the named duration counts
     if (given or {}).keys() & {"onset", "offset", "duration"}:
         found["file_offset"] = []
     return {meaning: names for meaning, names in found.items() if names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -122,14 +123,7 @@ def read_clips(
         log.say("warning", f"no recording for the events of {some(absent)}", files=absent)
     unnamed = [p.name for p, n, own in zip(usable, matched, y, strict=True) if not (n or own)]
     _say_unnamed(unnamed, table, log)
-    log.say(
-        "read",
-        f"{counted(len(usable), 'recording')}, {counted(n_events, 'event')}, "
-        f"{counted(len(X), 'clip')}",
-        n_recordings=len(usable),
-        n_events=n_events,
-        n_clips=len(X),
-    )
+    _say_read(y, len(X), log)
     return Clips(X, clips, groups, recordings=usable, events=y, undecided=undecided)
 
 
@@ -137,6 +131,22 @@ def _say_unnamed(names: list[str], table: Path, log: Log) -> None:
     if names:
         text = f"{counted(len(names), 'recording')} without a row in {table}, taken for recordings "
         log.say("warning", f"{text}without events: {some(names)}", files=names)
+
+
+def _say_read(y: list[list[Event]], n_clips: int, log: Log) -> None:
+    """Say how much was read; the labels show whether a wrong column was taken for them."""
+    by_label = Counter(str(event.label) for own in y for event in own)
+    n_events = by_label.total()
+    labels = some([f"{label} {n}" for label, n in sorted(by_label.items())], 10)
+    log.say(
+        "read",
+        f"{counted(len(y), 'recording')}, {counted(n_events, 'event')} ({labels}), "
+        f"{counted(n_clips, 'clip')}",
+        n_recordings=len(y),
+        n_events=n_events,
+        n_clips=n_clips,
+        events=dict(sorted(by_label.items())),
+    )
 
 
 def _usable(paths: list[Path], log: Log) -> dict[Path, float]:

@@ -74,6 +74,9 @@ class TestHeaders:
         assert read(tmp_path, text, columns=names) == {"a.wav": [DOG]}
         text = '"rec";"t1";"t2";"what"\n"a.wav";"1,0";"2,5";"dog"\n'
         assert read(tmp_path, text, columns=names) == {"a.wav": [DOG]}
+        # A duration that was named was passed over where there was an end, in other units perhaps.
+        text = "file,start,end,seconds,label\na.wav,1,2500,1.5,dog\n"
+        assert read(tmp_path, text, columns={"duration": "seconds"}) == {"a.wav": [DOG]}
         text = "file,onset,offset,label,kind\na.wav,1,2.5,x,dog\n"
         assert read(tmp_path, text, columns={"label": "kind"}) == {"a.wav": [DOG]}
         with pytest.raises(

@@ -75,9 +75,10 @@ def test_times_in_milliseconds_are_no_cut(folder, tmp_path):
 
 def test_recordings_without_a_row_are_named(folder, tmp_path, capsys):
     """A recording that nobody has listened to was background, without a word."""
-    read(folder, ["whole.wav,3,4,dog"], tmp_path)
+    read(folder, ["whole.wav,3,4,dog"], tmp_path, quiet=False)
     told = capsys.readouterr().err
     assert "1 recording without a row in" in told
     assert "taken for recordings without events: cut.wav" in told
+    assert "2 recordings, 1 event (dog 1), " in told
     read(folder, ["whole.wav,3,4,dog", "cut.wav,,,"], tmp_path)
     assert "without a row" not in capsys.readouterr().err
