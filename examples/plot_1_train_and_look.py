@@ -16,7 +16,7 @@ from sklearn_rcrnn import make_rcrnn_pipeline
 from sklearn_rcrnn.datasets import make_rare_events
 
 settings = {"duration": 4.0, "sample_rate": 16000, "ebr": (10, 20), "max_events": 2}
-X, y = make_rare_events(300, random_state=0, **settings)
+X, y = make_rare_events(200, random_state=0, **settings)
 X_test, y_test = make_rare_events(80, random_state=1, **settings)
 print(*y[:3], sep="\n")
 
@@ -35,8 +35,8 @@ pipe = make_rcrnn_pipeline(
     gru_units=24,
     dense_units=64,
     lr=2e-3,
-    batch_size=8,
-    max_epochs=10,
+    batch_size=4,
+    max_epochs=8,
     random_state=0,
 )
 pipe.fit(X, y)

@@ -1,11 +1,17 @@
-"""What many tests share: a tiny pipeline, recordings for it, and the commands."""
+"""What many tests share: a tiny pipeline, recordings for it, the commands, and scripts."""
 
 from __future__ import annotations
 
+import io
+import os
+import runpy
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
 
 import soundfile
+import torch
 from typer.testing import CliRunner
 
 from sklearn_rcrnn import make_rcrnn_pipeline
@@ -21,6 +27,29 @@ def rcrnn(*args, data=None):
     """Run a command in this process; an exception that it does not turn into an exit code is
     raised."""
     return CliRunner().invoke(app, [str(arg) for arg in args], input=data, catch_exceptions=False)
+
+
+def run_script(path, *arguments):
+    """Run a script in this process as ``python path ...`` would, and return what it prints.
+
+    A new process takes seconds to import PyTorch; what a script changes of this one is undone.
+    """
+    command = [str(path), *map(str, arguments)]
+    threads, printed = torch.get_num_threads(), io.StringIO()
+    try:
+        with (
+            patch.object(sys, "argv", command),
+            patch.object(sys, "path", [str(Path(path).parent), *sys.path]),
+            patch.dict(os.environ),
+            redirect_stdout(printed),
+        ):
+            runpy.run_path(command[0], run_name="__main__")
+    except SystemExit as end:
+        if end.code:
+            raise AssertionError(f"{path} ended with {end.code}: {printed.getvalue()}") from end
+    finally:
+        torch.set_num_threads(threads)
+    return printed.getvalue()
 
 
 def unfitted_pipeline(**params):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.pipeline import make_pipeline
 from small_corpus import RATE, write_subset
+from small_runs import run_script
 
 from sklearn_rcrnn import LFBETransformer, RCRNNDetector, save
 from sklearn_rcrnn.models.shipped import model_card, model_facts
@@ -40,10 +39,7 @@ def root(tmp_path_factory):
 
 
 def run(script, *arguments):
-    command = [sys.executable, REPOSITORY / script, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return run_script(REPOSITORY / script, *arguments)
 
 
 def test_training_on_a_corpus_and_its_held_out_rates(root, tmp_path):
