@@ -121,7 +121,8 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         if isinstance(self.augmentation, Settings):
             self.augmentation.check()
         # If this fit fails, the results of an earlier one must not be taken for its own.
-        for name in ("net_", "_loaded", "thresholds_", "provenance_", "pretrainer_"):
+        stale = ("net_", "history_", "_loaded", "thresholds_", "provenance_", "pretrainer_")
+        for name in stale:
             self.__dict__.pop(name, None)
         # One for all processes that train together, also where it is no integer.
         rng = of_first_process(check_random_state(self.random_state))

@@ -175,6 +175,9 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
             If a fold lacks a label, or if all thresholds have more false alarms than allowed.
         """
         self._validate_params()
+        # What an earlier fit found must not be taken for the result of this one, if it fails.
+        for name in [own for own in vars(self) if own.endswith("_")]:
+            delattr(self, name)
         check_detector_inside(self.estimator)
         _check_thresholds(self.thresholds)
         # From here on `y` is not used: it may be one that can be read only once.

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
 from sklearn.pipeline import make_pipeline
@@ -193,6 +194,16 @@ class TestTuning:
             TunedThresholdDetectorCV(
                 fitted, cv="prefit", thresholds=[0.0], max_false_alarms_per_hour=0
             ).fit(X, y)
+
+    def test_nothing_is_left_of_an_earlier_fit(self, fitted, features):
+        X, y = features
+        tuned = TunedThresholdDetectorCV(fitted, cv="prefit", max_false_alarms_per_hour=100)
+        tuned.fit(X, y).set_params(max_false_alarms_per_hour=None).fit(X, y)
+        assert not hasattr(tuned, "false_alarms_per_hour_")
+        with pytest.raises(ValueError, match="no event in any clip"):
+            tuned.fit(X, [[] for _ in y])
+        with pytest.raises(NotFittedError):
+            tuned.predict(X)
 
     def test_wrong_use(self, fitted, features):
         X, y = features
