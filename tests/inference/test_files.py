@@ -97,37 +97,6 @@ class TestWhatIsDone:
         with pytest.raises(ValueError, match="another recording of this name"):
             detect_files(pipe, [moved], output_dir=out)
 
-    @pytest.mark.parametrize("format", ["csv", "parquet"])
-    def test_is_not_that_of_a_recorder_on_the_same_schedule(self, pipe, folder, format):
-        """Its files have the same names, sizes and times, and were passed over as done."""
-        first, second = (folder / site / "20240501_050000.WAV" for site in ("north", "south"))
-        for path, source in zip((first, second), paths_in(folder), strict=False):
-            path.parent.mkdir()
-            samples, _ = soundfile.read(source)
-            soundfile.write(path, samples[:RATE], RATE)
-            os.utime(path, (1714539900, 1714539900))
-        options = {"output_dir": folder / "out", "format": format}
-        list(detect_files(pipe, [first], root=first.parent, **options))
-        with pytest.raises(ValueError, match=r"is another recording of|about another recording of"):
-            detect_files(pipe, [second], root=second.parent, **options)
-        (again,) = detect_files(pipe, [first], root=first.parent, **options)
-        assert again.events is None
-
-    def test_is_not_written_over_where_a_person_corrected_it(self, pipe, folder):
-        """A recording that was merely copied back took the corrections with it."""
-        paths, out = paths_in(folder)[:1], folder / "out"
-        for _ in range(2):  # a table that nobody changed is written anew
-            os.utime(paths[0])
-            list(detect_files(pipe, paths, output_dir=out))
-        table = out / "00.wav.csv"
-        table.write_text("file,onset,offset,label,score\n00.wav,1,2,corrected,1\n")
-        assert [o.events for o in detect_files(pipe, paths, output_dir=out)] == [None]
-        os.utime(paths[0])
-        with pytest.raises(ValueError, match="was changed after it was written"):
-            detect_files(pipe, paths, output_dir=out)
-        assert "corrected" in table.read_text()
-        assert next(detect_files(pipe, paths, output_dir=out, overwrite=True)).events
-
     def test_is_not_a_table_of_unknown_origin(self, pipe, folder):
         (folder / "out").mkdir()
         (folder / "out" / "00.wav.csv").write_text("corrected by hand")

@@ -1,0 +1,59 @@
+"""Recordings that only seem to be done, and tables that are no longer as they were written."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import soundfile
+from small_runs import RATE, tiny_pipeline, write_recordings
+
+from sklearn_rcrnn import detect_files
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return tiny_pipeline().set_params(detector__score_threshold=0.0)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_recordings(tmp_path / "in")
+    return tmp_path
+
+
+def paths_in(folder):
+    return sorted((folder / "in").iterdir())
+
+
+@pytest.mark.parametrize("format", ["csv", "parquet"])
+def test_a_recording_is_not_that_of_a_recorder_on_the_same_schedule(pipe, folder, format):
+    """Its files have the same names, sizes and times, and were passed over as done."""
+    first, second = (folder / site / "20240501_050000.WAV" for site in ("north", "south"))
+    for path, source in zip((first, second), paths_in(folder), strict=False):
+        path.parent.mkdir()
+        samples, _ = soundfile.read(source)
+        soundfile.write(path, samples[:RATE], RATE)
+        os.utime(path, (1714539900, 1714539900))
+    options = {"output_dir": folder / "out", "format": format}
+    list(detect_files(pipe, [first], root=first.parent, **options))
+    with pytest.raises(ValueError, match=r"is another recording of|about another recording of"):
+        detect_files(pipe, [second], root=second.parent, **options)
+    (again,) = detect_files(pipe, [first], root=first.parent, **options)
+    assert again.events is None
+
+
+def test_a_table_is_not_written_over_where_a_person_corrected_it(pipe, folder):
+    """A recording that was merely copied back took the corrections with it."""
+    paths, out = paths_in(folder)[:1], folder / "out"
+    for _ in range(2):  # a table that nobody changed is written anew
+        os.utime(paths[0])
+        list(detect_files(pipe, paths, output_dir=out))
+    table = out / "00.wav.csv"
+    table.write_text("file,onset,offset,label,score\n00.wav,1,2,corrected,1\n")
+    assert [o.events for o in detect_files(pipe, paths, output_dir=out)] == [None]
+    os.utime(paths[0])
+    with pytest.raises(ValueError, match="was changed after it was written"):
+        detect_files(pipe, paths, output_dir=out)
+    assert "corrected" in table.read_text()
+    assert next(detect_files(pipe, paths, output_dir=out, overwrite=True)).events
