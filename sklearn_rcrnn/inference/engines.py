@@ -16,6 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from pathlib import Path
 from typing import Any, Protocol
 
+from .._utils.heap import ONE_HEAP
 from .transport import packed
 from .work import Job, Result, work, work_elsewhere
 from .worker_process import become_worker, work_here
@@ -136,7 +137,7 @@ class Processes:
                     1,
                     initializer=become_worker,
                     initargs=(self.model, worker, n_threads, os.getpid()),
-                    env={"OMP_NUM_THREADS": str(n_threads)},
+                    env={"OMP_NUM_THREADS": str(n_threads), **ONE_HEAP},
                 )
             try:
                 return self._workers[worker].submit(work_here, job)

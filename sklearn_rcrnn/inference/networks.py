@@ -40,6 +40,8 @@ class WindowedNetwork:
         IoU above which the weaker of two events of a label is dropped.
     n_threads : int
         Number of threads that may work on chunks side by side.
+    at_once : int
+        Number of windows that go through the recurrence together.
     """
 
     before = after = 0
@@ -55,6 +57,7 @@ class WindowedNetwork:
         step: float,
         nms_threshold: float,
         n_threads: int,
+        at_once: int,
     ):
         self.network = network
         self.inference = inference
@@ -63,14 +66,18 @@ class WindowedNetwork:
         self.step = step
         self.nms_threshold = nms_threshold
         self.n_threads = n_threads
+        self.at_once = at_once
 
     def rows(self, chunk: Chunk) -> Tensor:
         """The features themselves."""
         return torch.from_numpy(chunk.features[chunk.start :][: chunk.n_frames])
 
-    def events(self, rows: Tensor, n_frames: int) -> list[list[Event]]:
-        """Scored events of windows (n_windows, n_frames, n_bands)."""
-        return self.events_of_batch({"features": rows.to(self.device)})
+    def events(self, rows: Tensor, n_frames: Sequence[int]) -> list[list[Event]]:
+        """Scored events of windows (n_windows, max_frames, n_bands) of so many frames."""
+        batch = {"features": rows.to(self.device)}
+        if min(n_frames) < rows.shape[1]:
+            batch["lengths"] = torch.tensor(n_frames, device=self.device)
+        return self.events_of_batch(batch)
 
     def events_of_clip(self, features: NDArray[np.float32]) -> list[Event]:
         """Scored events of a clip (n_frames, n_bands)."""
@@ -118,8 +125,10 @@ class SharedConvolutions(WindowedNetwork):
         # A copy, so that the memory of the surrounding steps is freed.
         return maps[0, skipped : skipped + n_steps(chunk.n_frames)].clone()
 
-    def events(self, rows: Tensor, n_frames: int) -> list[list[Event]]:
-        """Scored events of windows (n_windows, n_steps, n) of the convolutions' output."""
-        lengths = torch.full((len(rows),), n_frames, device=rows.device)
+    def events(self, rows: Tensor, n_frames: Sequence[int]) -> list[list[Event]]:
+        """Scored events of windows (n_windows, max_steps, n) of the convolutions' output."""
+        lengths = torch.tensor(n_frames)
+        steps = n_steps(lengths) if min(n_frames) < max(n_frames) else None
         with self.inference():
-            return self._to_events(self.network.detect(self.crnn.recur(rows), lengths))
+            feature_map = self.crnn.recur(rows, steps)
+            return self._to_events(self.network.detect(feature_map, lengths.to(rows.device)))

@@ -9,7 +9,7 @@ feature map, several at a time.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import NamedTuple, Protocol
 
@@ -17,13 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from .._utils.threads import in_order, one_core
 from ..events import Event
 from .windows import Window, Windows
-
-# Number of windows of a recording that are collected to go through the recurrence together.
-WINDOWS_AT_ONCE = 8
 
 
 class Chunk(NamedTuple):
@@ -54,18 +52,22 @@ class Network(Protocol):
     frames_per_row : int
     n_threads : int
         Threads that may work on chunks side by side.
+    at_once : int
+        Windows that go through the recurrence together. With 1, each does so as soon as its
+        frames, and those after it that they are normalized by, are there.
     """
 
     before: int
     after: int
     frames_per_row: int
     n_threads: int
+    at_once: int
 
     def rows(self, chunk: Chunk) -> Tensor:
         """What windows are cut from: a row for each `frames_per_row` frames of a chunk."""
 
-    def events(self, rows: Tensor, n_frames: int) -> list[list[Event]]:
-        """Scored events of windows (n_windows, n_rows, n) of `n_frames` frames each."""
+    def events(self, rows: Tensor, n_frames: Sequence[int]) -> list[list[Event]]:
+        """Scored events of windows (n_windows, n_rows, n), of so many frames and padded."""
 
     def events_of_clip(self, features: NDArray[np.float32]) -> list[Event]:
         """Scored events of a clip that needs no windows."""
@@ -75,8 +77,6 @@ def detect_recording(
     blocks: Iterable[NDArray[np.float32]],
     windows: Windows,
     network: Network,
-    *,
-    at_once: int = WINDOWS_AT_ONCE,
 ) -> Iterator[tuple[Window, list[Event]]]:
     """The events of each window of a recording that belong to it, window by window.
 
@@ -86,9 +86,6 @@ def detect_recording(
         Joined, the features of the recording.
     windows : Windows
     network : Network
-    at_once : int, default=8
-        Windows that go through the recurrence together. 1: each as soon as its frames, and
-        those after it that they are normalized by, are there.
 
     Yields
     ------
@@ -96,7 +93,7 @@ def detect_recording(
     events : list of Event
         Scored, in the time of the recording.
     """
-    found = _detect(Frames(blocks), windows, network, at_once)
+    found = _detect(Frames(blocks), windows, network)
     while True:
         # If other threads compute as well, this one must not use several cores.
         with one_core() if network.n_threads > 1 else nullcontext():
@@ -107,13 +104,13 @@ def detect_recording(
 
 
 def _detect(
-    frames: Frames, windows: Windows, network: Network, at_once: int
+    frames: Frames, windows: Windows, network: Network
 ) -> Iterator[tuple[Window, list[Event]]]:
     if not frames.read_to(windows.length + 1):
         whole = Window(0, frames.stop, 0.0, frames.stop * windows.frame_shift)
         yield whole, network.events_of_clip(frames[0 : frames.stop])
         return
-    length = windows.hop if at_once == 1 else windows.length
+    length = windows.hop if network.at_once == 1 else windows.length
     chunks = chunks_with_context(
         frames,
         windows.length,
@@ -123,10 +120,10 @@ def _detect(
         unit=network.frames_per_row,
     )
     cut = _cut(_with_rows(chunks, network), windows, network.frames_per_row)
-    for group in _groups(cut, at_once):
-        rows = torch.stack([rows for _, rows in group])
-        first = group[0][0]
-        found = network.events(rows, first.stop - first.start)
+    for group in _groups(cut, network.at_once):
+        # Only the last window of a recording may be shorter than the others.
+        rows = pad_sequence([rows for _, rows in group], batch_first=True)
+        found = network.events(rows, [window.stop - window.start for window, _ in group])
         for (window, _), events in zip(group, found, strict=True):
             yield window, windows.own_events(window, events)
 
@@ -193,13 +190,10 @@ def _cut(
 def _groups(
     cut: Iterable[tuple[Window, Tensor]], size: int
 ) -> Iterator[list[tuple[Window, Tensor]]]:
-    """Yield groups of windows of equal length."""
+    """Yield groups of at most `size` windows."""
     group: list[tuple[Window, Tensor]] = []
-    for window, rows in cut:
-        if group and len(rows) != len(group[0][1]):
-            yield group
-            group = []
-        group.append((window, rows))
+    for window_and_rows in cut:
+        group.append(window_and_rows)
         if len(group) == size:
             yield group
             group = []

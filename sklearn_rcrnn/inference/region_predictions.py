@@ -35,6 +35,9 @@ from .recordings import detect_recording
 from .trained_network import TrainedNetwork, mapped_stream, stacked
 from .windows import MARGIN, WINDOW, Windows
 
+# A processor gains nothing by more windows at once, and each takes memory.
+_WINDOWS_ON_PROCESSOR = 4
+
 
 class RegionPredictions(CheckedArguments, TrainedNetwork):
     """Predictions of :class:`RCRNNDetector`, which declares and stores the parameters."""
@@ -219,20 +222,30 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
     def _windows(self, window: float = WINDOW, margin: float = MARGIN) -> Windows:
         return Windows(self.frame_shift, window, margin, frames_per_step(self.extractor))
 
-    def _network(self, longest: int = 0, n_threads: int | None = None) -> WindowedNetwork:
-        """The network, ready to predict on up to `longest` frames in one piece."""
+    def _network(self, longest: int = 1, side_by_side: bool = True) -> WindowedNetwork:
+        """The network, ready to predict on up to `longest` frames in one piece.
+
+        With `side_by_side`, several threads compute and several windows go through together.
+        """
+        device = self._prediction_device()
         with self._inference() as network:
             params: dict[str, Any] = {
                 "inference": self._precision,
-                "device": self._prediction_device(),
+                "device": device,
                 "labels": self.classes_.tolist(),
                 "step": self._step_seconds(),
                 "nms_threshold": self.nms_threshold,
-                "n_threads": n_threads or prediction_threads(self._prediction_device()),
+                "n_threads": prediction_threads(device) if side_by_side else 1,
+                "at_once": self._windows_at_once(device, longest) if side_by_side else 1,
             }
             if type(network.extractor).forward is CRNN.forward:
                 return SharedConvolutions(network, longest, **params)
             return WindowedNetwork(network, **params)
+
+    def _windows_at_once(self, device: str, length: int) -> int:
+        """Number of windows of `length` frames that go through the network in a batch."""
+        size = self._batch_size(length)
+        return size if torch.device(device).type != "cpu" else min(size, _WINDOWS_ON_PROCESSOR)
 
     def _feature_maps(self, clips: Clips) -> list[NDArray[np.float32]]:
         if self.extractor == PRECOMPUTED:

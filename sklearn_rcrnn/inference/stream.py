@@ -23,7 +23,7 @@ from ..events import Event, select_events
 from ..postprocessing import EventJoiner, EventRules
 from .feature_blocks import check_block_features, feature_blocks
 from .merging import UnsettledEvents
-from .recordings import WINDOWS_AT_ONCE, detect_recording
+from .recordings import detect_recording
 from .windows import MARGIN, NEVER, WINDOW, Windows
 
 
@@ -172,17 +172,16 @@ def detect_blocks(
     of them. With `side_by_side`, reading, features and network run in threads of their own, and
     several windows go through the recurrent layer together.
     """
-    network = detector._network(windows.length, None if side_by_side else 1)
+    network = detector._network(windows.length, side_by_side)
     found = UnsettledEvents(detector.nms_threshold)
     joiner = EventJoiner(rules or EventRules())
     thresholds = detector._thresholds()
-    at_once = WINDOWS_AT_ONCE if side_by_side else 1
     if network.n_threads > 1:
         blocks = read_ahead(blocks)
     frames = feature_blocks(features, blocks)
     if network.n_threads > 1:
         frames = read_ahead(frames)
-    for window, events in detect_recording(frames, windows, network, at_once=at_once):
+    for window, events in detect_recording(frames, windows, network):
         found.add(select_events([events], thresholds)[0])
         earliest = windows.earliest_after(window)
         settled = found.settle(earliest)

@@ -95,10 +95,13 @@ class TrainedNetwork(TrainingParameters):
         order = np.argsort([-len(clip) for clip in clips], kind="stable")
         start = 0
         while start < len(order):
-            longest = len(clips[order[start]])
-            size = max(1, min(self.batch_size, self.batch_size * _FRAMES_PER_CLIP // longest))
+            size = self._batch_size(longest=len(clips[order[start]]))
             yield order[start : start + size]
             start += size
+
+    def _batch_size(self, longest: int) -> int:
+        """Number of clips in a batch whose longest clip has so many frames."""
+        return max(1, min(self.batch_size, self.batch_size * _FRAMES_PER_CLIP // longest))
 
     def _batch(self, clips: Clips, places: NDArray[np.int64]) -> dict[str, torch.Tensor]:
         device = self._prediction_device()

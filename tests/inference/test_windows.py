@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_rcrnn import Event
+from sklearn_rcrnn import Event, RCRNNDetector
 from sklearn_rcrnn.inference.merging import UnsettledEvents, merge
 from sklearn_rcrnn.inference.recordings import Frames, chunks_with_context, detect_recording
 from sklearn_rcrnn.inference.windows import NEVER, Windows
@@ -90,9 +90,10 @@ def test_merge_keeps_the_best_of_each_label():
 class Perfect:
     """A network that finds whatever lies inside the frames, which hold their own numbers."""
 
-    def __init__(self, true, n_threads=1, before=0, after=0, frames_per_row=8):
+    def __init__(self, true, n_threads=1, at_once=8, before=0, after=0, frames_per_row=8):
         self.true = true
         self.n_threads = n_threads
+        self.at_once = at_once
         self.before = before
         self.after = after
         self.frames_per_row = frames_per_row
@@ -107,7 +108,9 @@ class Perfect:
         return torch.from_numpy(own)
 
     def events(self, rows, n_frames):
-        return [self.events_between(int(row[0, 0]), n_frames) for row in rows]
+        assert rows.shape[1] == -(-max(n_frames) // self.frames_per_row)
+        first = rows[:, 0, 0].int().tolist()
+        return [self.events_between(*pair) for pair in zip(first, n_frames, strict=True)]
 
     def events_of_clip(self, features):
         return self.events_between(int(features[0, 0]), len(features))
@@ -124,11 +127,11 @@ class Perfect:
 N_FRAMES = 14_000
 
 
-def in_windows(network, n_frames, at_once=8, block=1000):
+def in_windows(network, n_frames, block=1000):
     """Events of the frames that hold their own numbers."""
     frames = np.arange(n_frames, dtype=np.float32)[:, None]
     blocks = [frames[i : i + block] for i in range(0, n_frames, block)]
-    parts = list(detect_recording(blocks, Windows(FRAME), network, at_once=at_once))
+    parts = list(detect_recording(blocks, Windows(FRAME), network))
     assert [window for window, _ in parts] == list(Windows(FRAME).of_recording(n_frames))
     return merge([event for _, events in parts for event in events], 0.5)
 
@@ -150,9 +153,17 @@ def test_events_do_not_depend_on_the_borders(seed, shift):
 def test_chunks_groups_and_threads_leave_no_trace(n_threads, at_once, block):
     onsets = np.arange(3.0, 320.0, 7.0).tolist()
     true = [Event(t, t + 2.0, "x", 0.5 + t / 1000) for t in onsets]
-    network = Perfect(true, n_threads, before=431, after=271, frames_per_row=8)
-    found = in_windows(network, N_FRAMES, at_once, block)
+    network = Perfect(true, n_threads, at_once, before=431, after=271, frames_per_row=8)
+    found = in_windows(network, N_FRAMES, block)
     np.testing.assert_allclose([e[:2] for e in found], [e[:2] for e in true], atol=1e-6)
+
+
+def test_a_batch_of_windows_holds_as_much_as_one_of_clips():
+    length = Windows(FRAME).length
+    at_once = [RCRNNDetector(batch_size=n)._windows_at_once("cuda", length) for n in (1, 4, 16, 64)]
+    assert at_once == [1, 2, 8, 32]
+    assert RCRNNDetector(batch_size=64)._windows_at_once("cpu", length) == 4
+    assert RCRNNDetector(batch_size=4)._windows_at_once("cpu", length) == 2
 
 
 @given(st.integers(1, N_FRAMES), st.integers(0, 300), st.integers(0, 300))
