@@ -94,7 +94,7 @@ def test_the_conditions_of_a_model(root, tmp_path):
 @pytest.mark.slow
 def test_how_many_examples_it_takes(root, tmp_path):
     sizes = ["--examples", 1, "--clips", 2, "--starts", "none", "--work", tmp_path]
-    options = "--epochs 1 --final-epochs 0 --clip-length 2 --gru-units 4 --dense-units 8 --jobs 1"
+    options = "--epochs 1 --final-epochs 0 --clip-length 1 --gru-units 4 --dense-units 8 --jobs 1"
     settings = ["--root", root, "--train", "devtrain", "--test", "devtest", "--options", options]
     for form in ("files", "mixtures"):
         printed = run("benchmarks/accuracy/few_examples.py", *sizes, *settings, "--form", form)
