@@ -195,6 +195,7 @@ def detect(
     run = DetectionRun(pipe, target, log, Follower(log, summary))
     with ends_by_signal():
         if given == [_STDIN]:
+            check_table(target, given)
             run.standard_input(overwrite)
             return
         root = given[0] if len(given) == 1 and given[0].is_dir() else None

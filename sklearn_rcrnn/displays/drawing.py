@@ -16,7 +16,9 @@ from .._utils.optional import need
 from .._utils.pipelines import split_pipeline
 from ..events import Label
 
-_ROUND_HERTZ = (500, 1000, 2000, 4000, 8000, 16000, 32000)
+_ROUND_HERTZ = (500, 1000, 2000, 4000, 8000, 16000, 32000, 64000)
+# For recordings of which no band reaches the former, such as those of whales.
+_LOW_HERTZ = (10, 20, 50, 100, 200)
 
 
 def new_axes(ax: Any, n_rows: int = 1, **settings: Any) -> tuple[Any, Any]:
@@ -61,7 +63,10 @@ def hertz_ticks(band_frequencies: NDArray[np.floating]) -> list[tuple[float, str
     >>> hertz_ticks(np.array([300.0, 500.0, 1500.0]))
     [(1.5, '0.5 kHz'), (2.0, '1 kHz')]
     """
-    shown = [f for f in _ROUND_HERTZ if band_frequencies[0] <= f <= band_frequencies[-1]]
+    low, high = band_frequencies[0], band_frequencies[-1]
+    shown = [f for f in _ROUND_HERTZ if low <= f <= high] or [
+        f for f in _LOW_HERTZ if low <= f <= high
+    ]
     heights = np.interp(shown, band_frequencies, np.arange(len(band_frequencies)) + 0.5)
     return [(float(y), f"{f / 1000:g} kHz") for y, f in zip(heights, shown, strict=True)]
 

@@ -157,8 +157,8 @@ class EventsDisplay:
         if self.band_frequencies is None:
             top.set(ylabel="band")
         else:
-            heights, names = zip(*hertz_ticks(self.band_frequencies), strict=True)
-            top.set(yticks=heights, yticklabels=names)
+            ticks = hertz_ticks(self.band_frequencies)
+            top.set(yticks=[at for at, _ in ticks], yticklabels=[name for _, name in ticks])
         labels = labels_of(
             [[e for e in events if e.label != _NO_LABEL] for events in self.lanes.values()]
         )

@@ -42,7 +42,7 @@ def write_report(
     clicked, can be filtered and sorted, kept, rejected, given another label, moved at their
     borders or added, by keyboard and mouse. Decisions stay in the browser until they are
     exported as a table, which ``rcrnn train ... --corrections`` learns from. The page needs no
-    server and no other file.
+    server and no other file. Pictures and sound reach up to 22 kHz, whatever the recordings have.
 
     Parameters
     ----------

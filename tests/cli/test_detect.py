@@ -206,6 +206,14 @@ def test_options_that_would_have_no_effect(options, message, model):
     assert message in out.stderr
 
 
+def test_standard_input_into_a_folder_that_is_not_there(model, tmp_path):
+    """It was noticed when the stream had ended, and the stream was lost."""
+    out = rcrnn("detect", "-", "-m", model, "-o", tmp_path / "nothing" / "x.csv", data=b"no audio")
+    assert out.exit_code == 2
+    assert "no such folder" in out.stderr
+    assert "stdin" not in out.stderr
+
+
 def test_standard_input_into_a_folder_again(model, recordings, tmp_path):
     """The error advised --overwrite, which had no effect."""
     args = ("detect", "-", "-m", model, "-o", tmp_path / "found")

@@ -50,6 +50,21 @@ def test_events_stand_where_they_are():
     assert display.ax_[0].get_xlim()[1] == pytest.approx(200 * 1024 / 44100)
 
 
+@pytest.mark.parametrize(
+    ("highest", "names"),
+    [(240, ["0.01 kHz", "0.02 kHz", "0.05 kHz", "0.1 kHz", "0.2 kHz"]), (9, [])],
+)
+def test_bands_of_whales(highest, names):
+    """Without a round frequency in their range there was no picture, but an error."""
+    display = EventsDisplay(
+        features=np.zeros((200, 64)),
+        frame_shift=0.5,
+        lanes={"found": []},
+        band_frequencies=np.linspace(5, highest, 64),
+    ).plot()
+    assert [text.get_text() for text in display.ax_[0].get_yticklabels()] == names
+
+
 def test_the_strongest_of_overlapping_events_lies_on_top():
     lanes = {"found": [Event(1.0, 2.0, "dog", 0.9), Event(1.1, 2.1, "dog", 0.2)]}
     display = EventsDisplay(features=np.zeros((200, 64)), frame_shift=0.023, lanes=lanes).plot()
