@@ -28,6 +28,9 @@ class ClipStream(ABC):
         All labels that may occur.
     n_jobs : int or None
         Processes that make clips beside the training; None makes them in between.
+    sample_rate : int or None
+        Sample rate of the clips in Hz, if they are samples and it is known: features of another
+        rate are then refused.
 
     See Also
     --------
@@ -55,6 +58,7 @@ class ClipStream(ABC):
 
     labels: Sequence[Label]
     n_jobs: int | None = None
+    sample_rate: int | None = None
     # Of this stream and those that it is made from.
     _n_augmentations = 0
 
@@ -145,6 +149,7 @@ class _Mapped(ClipStream):
 class _Augmented(_Mapped):
     def __init__(self, stream: ClipStream, function: Callable[[Any], Any]):
         super().__init__(stream, function)
+        self.sample_rate = stream.sample_rate
         self._n_augmentations += 1
 
     def draw(self, epoch: int, index: int) -> tuple[Any, list[tuple[float, float, Label]]]:

@@ -159,11 +159,18 @@ class LFBETransformer(
         FileNotFoundError
             If a file is not there.
         ValueError
-            If a file cannot be read, or a clip is empty or not finite; names the clip.
+            If a file cannot be read, or a clip is empty or not finite; names the clip. If the
+            clips of a stream have another sample rate.
         """
         self._check()
         filters = self._filters()
         if isinstance(X, ClipStream):
+            if X.sample_rate not in (None, self.sample_rate):
+                raise ValueError(
+                    f"the clips of the stream are at {X.sample_rate} Hz, and the features are of "
+                    f"{self.sample_rate} Hz: all times and frequencies would be wrong. Resample "
+                    "the clips, stream.map(function), or take features of the same rate"
+                )
             return X.map(partial(self._clocked_clip, window=filters[0], mel=filters[1]))
         clips = check_clips(X)
         # File dates are taken before the files are read, so that a change in between is noticed.

@@ -67,7 +67,8 @@ def load_clip(clip: Any, sample_rate: int, where: str) -> NDArray[np.float32]:
     ----------
     clip : path, 1-D array, or element of an audio column of a Hugging Face data set
         Files are read, averaged over channels and resampled. Arrays must already have the
-        right sample rate; 16- and 32-bit integers are scaled to between -1 and 1.
+        right sample rate, unless they know theirs as ``sample_rate``; 16- and 32-bit integers are
+        scaled to between -1 and 1.
     sample_rate : int
         Sample rate of the result in Hz.
     where : str
@@ -83,6 +84,12 @@ def load_clip(clip: Any, sample_rate: int, where: str) -> NDArray[np.float32]:
         return _of_a_data_set(clip, sample_rate, where)
     if isinstance(clip, bytes):
         raise TypeError(f"{where} is bytes; give a path or an array of samples")
+    rate = getattr(clip, "sample_rate", None)  # of an excerpt of a recording, for example
+    if isinstance(rate, int) and rate < sample_rate:
+        raise ValueError(
+            f"{where} is at {rate} Hz, and {sample_rate} Hz are needed: give its sample_rate where "
+            "it is cut, as in cut_recordings(..., sample_rate=...)"
+        )
     samples = np.asarray(clip)
     if samples.ndim == 2 and 0 < min(samples.shape) <= _CHANNELS:
         axis = int(np.argmin(samples.shape))
@@ -104,7 +111,8 @@ def load_clip(clip: Any, sample_rate: int, where: str) -> NDArray[np.float32]:
         )
     if not len(samples):
         raise ValueError(f"{where} is empty: it has 0 samples")
-    return as_float32(samples, where)
+    samples = as_float32(samples, where)
+    return resample(samples, rate, sample_rate) if isinstance(rate, int) else samples
 
 
 def as_float32(samples: NDArray[Any], where: str) -> NDArray[np.float32]:

@@ -33,6 +33,7 @@ class MixtureStream(ClipStream):
     """
 
     labels: list[Any]
+    sample_rate = SAMPLE_RATE
 
     def __init__(
         self,

@@ -272,7 +272,7 @@ def _filled(samples: NDArray[np.float32], size: int) -> NDArray[np.float32]:
 def _duration(clip: Any) -> float:
     if isinstance(clip, (str, os.PathLike)):
         return audio_duration(clip)
-    return len(np.asarray(clip)) / SAMPLE_RATE
+    return len(np.asarray(clip)) / getattr(clip, "sample_rate", SAMPLE_RATE)
 
 
 def _overlapping(event: Event, parts: Sequence[tuple[float, float]]) -> bool:

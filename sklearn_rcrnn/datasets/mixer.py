@@ -234,6 +234,8 @@ class Mixture:
     (1323000,)
     """
 
+    sample_rate = SAMPLE_RATE
+
     def __init__(
         self, root: str | PathLike[str], recipe: Mapping[str, Any], mixture_length: float = 30.0
     ):

@@ -61,7 +61,8 @@ def clip_durations(estimator: Any, X: Any) -> list[float]:
             return len(load_clip(clip, rate, f"clip {index}")) / rate
         shape = np.shape(clip)
         if len(shape) == 1:
-            return shape[0] / _owner_and_value(params, "sample_rate", index)[1]
+            own = getattr(clip, "sample_rate", None)  # of an excerpt of a recording, for example
+            return shape[0] / (own or _owner_and_value(params, "sample_rate", index)[1])
         owner, frame_shift = _owner_and_value(params, "frame_shift", index)
         # Rows of feature maps are further apart than the frames that the maps were made of.
         row_seconds = getattr(owner, "_frame_seconds", lambda: frame_shift)

@@ -8,6 +8,7 @@ import soundfile
 
 from sklearn_rcrnn import Event, LFBETransformer
 from sklearn_rcrnn.datasets import Excerpt, cut_recordings
+from sklearn_rcrnn.metrics.durations import clip_durations
 
 RATE = 8000
 
@@ -50,6 +51,17 @@ def test_an_event_over_a_cut_is_in_both_clips(paths):
 def test_resampled(paths):
     X, _, _ = cut_recordings(paths[:1], [[]], clip_length=3)
     assert np.asarray(X[1]).shape == (3 * 44100,)
+
+
+def test_features_of_another_rate(paths):
+    """Samples at 44.1 kHz were taken for samples at the rate of the features, without a word."""
+    X, _, _ = cut_recordings(paths, [[], [], []], clip_length=3)
+    settings = {"n_fft": 256, "hop_length": 128, "n_mels": 8}
+    lfbe = LFBETransformer(sample_rate=RATE, **settings)
+    assert [len(clip) for clip in lfbe.transform(X)[:3]] == [188, 188, 188]
+    assert clip_durations(lfbe, X)[:3] == pytest.approx([3.0, 3.0, 3.0])
+    with pytest.raises(ValueError, match=r"clip 0 is at 44100 Hz, and 96000 Hz are needed"):
+        LFBETransformer(sample_rate=96000, **settings).transform(X)
 
 
 def test_few_clips_without_events(paths):

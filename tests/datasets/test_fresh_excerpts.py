@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from small_corpus import RATE
 
+from sklearn_rcrnn import LFBETransformer
 from sklearn_rcrnn.datasets import FreshExcerpts, fresh_excerpts
 
 PLAIN = {
@@ -150,6 +151,16 @@ def test_unknown_parts_are_never_heard():
         heard = 12 * samples / (1 if found else 0.2)
         assert not np.any((heard > 4.01) & (heard < 5.99))
         assert all(label == "dog" for *_, label in found)
+
+
+def test_features_of_another_rate_are_refused(few):
+    """A training at 192 kHz, of bats for example, went through with all times and bands wrong."""
+    stream = FreshExcerpts(*few)
+    lfbe = LFBETransformer(sample_rate=192000)
+    for own in (stream, stream.augment(np.negative)):
+        with pytest.raises(ValueError, match="are at 44100 Hz, and the features are of 192000 Hz"):
+            lfbe.transform(own)
+    assert len(lfbe.transform(stream.map(np.negative))) == len(stream)  # it may have resampled
 
 
 def test_nothing_to_learn(few):
