@@ -14,6 +14,12 @@ from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_s
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback, EarlyStopping, EpochScoring
+from small_trainings import (
+    KINDS,
+    assert_same_weights,
+    noisy_clips,
+    tiny,
+)
 
 from sklearn_rcrnn import (
     CRNNPretrainer,
@@ -27,43 +33,10 @@ from sklearn_rcrnn import (
 from sklearn_rcrnn.metrics import error_rate_scorer
 from sklearn_rcrnn.nn.losses import Targets
 
-N_FRAMES = 60
-SECONDS = N_FRAMES * 1024 / 44100
-
 
 @pytest.fixture(scope="module")
 def data():
-    """Twelve clips of 1.4 s of noise, each with an event that is louder in some bands."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(12, N_FRAMES, 16)).astype(np.float32)
-    y = []
-    for i, clip in enumerate(X):
-        start, label = int(rng.integers(5, 30)), "ab"[i % 2]
-        clip[start : start + 20, 4 * (i % 2) : 4 * (i % 2) + 8] += 3
-        y.append([(start * 1024 / 44100, (start + 20) * 1024 / 44100, label)])
-    return X, y
-
-
-def tiny(kind, **params):
-    params = {"max_epochs": 2, "batch_size": 4, "precision": "float32", "random_state": 0} | params
-    if kind is FrameDetector:
-        return FrameDetector("mlp", **params)
-    if kind is RCRNNDetector:
-        params = {"dense_units": 8, "score_threshold": 0.0} | params
-    return kind(gru_units=4, **params)
-
-
-KINDS = pytest.mark.parametrize("kind", [RCRNNDetector, CRNNPretrainer, FrameDetector])
-
-
-def weights(estimator):
-    return estimator.net_.module_.state_dict()
-
-
-def assert_same_weights(first, second):
-    theirs = weights(second)
-    for name, value in weights(first).items():
-        assert torch.equal(value, theirs[name]), name
+    return noisy_clips()
 
 
 class RaiseInEpoch(Callback):
@@ -178,32 +151,6 @@ def test_a_callback_that_monitors_what_is_not_recorded(data):
 def test_no_epochs(data):
     with pytest.raises(ValueError, match="max_epochs must be 1 or more; got 0"):
         tiny(RCRNNDetector, net_params={"max_epochs": 0}).fit(*data)
-
-
-class Learnt(Callback):
-    """Remembers the labels of the clips that are trained on, and the number of others."""
-
-    def on_train_begin(self, net, X=None, **kwargs):
-        self.labels = {event.label for clip in X.y for event in clip}
-        self.n_clips = len(X)
-
-
-class TestSplit:
-    @pytest.mark.parametrize("seed", range(3))
-    def test_the_only_clip_with_a_label_is_learnt_from(self, data, seed):
-        X, y = data
-        rare = [*y[:-1], [(0.1, 0.5, "c"), (0.6, 0.9, "a")]]
-        learnt = Learnt()
-        detector = tiny(FrameDetector, max_epochs=1, random_state=seed)
-        detector.set_params(callbacks=[learnt]).fit(X, rare)
-        assert learnt.labels == set(detector.classes_) == {"a", "b", "c"}
-        assert learnt.n_clips == 11
-
-    def test_all_clips_are_the_only_ones_with_a_label(self, data):
-        X, _ = data
-        odd = [[(0.1, 0.5, f"label {i}")] for i in range(12)]
-        with pytest.warns(UserWarning, match="Each clip is the only one with one of its labels"):
-            tiny(FrameDetector, max_epochs=1).fit(X, odd)
 
 
 @KINDS
@@ -364,54 +311,6 @@ class TestAugmentation:
 
         with pytest.raises(ValueError, match="augmentation must return features of 4 clips"):
             tiny(RCRNNDetector, augmentation=half).fit(*data)
-
-
-class TestWeights:
-    @KINDS
-    def test_equal_weights_change_nothing(self, kind, data):
-        X, y = data
-        plain = tiny(kind, max_epochs=1).fit(X, y)
-        weighted = tiny(kind, max_epochs=1, class_weight={"a": 1.0}).fit(
-            X, y, sample_weight=np.full(12, 1.0)
-        )
-        for one, other in zip(plain.history_, weighted.history_, strict=True):
-            assert one["train_loss"] == pytest.approx(other["train_loss"], rel=1e-4)
-            assert one["valid_loss"] == pytest.approx(other["valid_loss"], rel=1e-4)
-
-    @KINDS
-    def test_a_clip_of_weight_0_is_as_if_it_were_not_there(self, kind, data):
-        """Neither in the losses nor in the split, the statistics, the labels or the counts."""
-        X, y = data
-        weight = np.r_[np.ones(10), 0.0, 0.0]
-        odd = [*y[:10], [(0.1, 0.2, "c")], y[11]]
-        detector = tiny(kind, class_weight="balanced")
-        weighted = clone(detector).fit(X, odd, sample_weight=weight)
-        assert weighted.classes_.tolist() == ["a", "b"]
-        assert_same_weights(weighted, detector.fit(X[:10], y[:10], sample_weight=weight[:10]))
-        assert_same_weights(weighted, clone(detector).fit(list(X), odd, sample_weight=weight))
-
-    def test_class_weight(self, data):
-        X, y = data
-        rare = [clip if i % 4 else [] for i, clip in enumerate(y)]  # a: 3 events, b: 6
-        known = tiny(FrameDetector, class_weight={"a": 1.5, "b": 0.75}).fit(X, rare)
-        balanced = tiny(FrameDetector, class_weight="balanced").fit(X, rare)
-        assert_same_weights(known, balanced)
-        plain = tiny(FrameDetector).fit(X, rare)
-        shares = [one.predict_frame_proba(X)[..., 0].mean() for one in (plain, balanced)]
-        assert shares[1] > shares[0]
-
-    @pytest.mark.parametrize(
-        ("params", "given", "match"),
-        [
-            ({"class_weight": {"c": 2.0}}, {}, r"class_weight has the labels \['c'\]"),
-            ({"class_weight": {"a": -1.0}}, {}, "positive"),
-            ({}, {"sample_weight": np.ones(3)}, r"one weight for each of the 12 clips"),
-            ({}, {"sample_weight": np.full(12, np.nan)}, "finite"),
-        ],
-    )
-    def test_errors(self, params, given, match, data):
-        with pytest.raises(ValueError, match=match):
-            tiny(RCRNNDetector, **params).fit(*data, **given)
 
 
 def test_an_own_augmentation_is_not_saved(data, tmp_path):

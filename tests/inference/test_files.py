@@ -70,11 +70,8 @@ class TestWhatIsDone:
             pipe.set_params(detector__batch_size=3, lfbe__n_jobs=2, detector__verbose=1)
             pipe.set_params(detector__score_threshold=np.float32(0), lfbe__hop_length=np.int64(128))
             assert settings_of(pipe) == before
-            pipe.set_params(detector__merge_gap={np.int64(3): np.float32(0.5)})
-            assert settings_of(pipe) == {**before, "merge_gap": {"3": 0.5}}
         finally:
             pipe.set_params(detector__batch_size=batch_size, lfbe__n_jobs=None, detector__verbose=0)
-            pipe.set_params(detector__merge_gap=None)
         weights = pipe[-1].net_.module_.state_dict()
         first = next(iter(weights.values()))
         first += 1
