@@ -181,7 +181,13 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         if self.normalization == "training":
             return None
         seconds = _CONTEXT if self.normalization == "auto" else self.normalization
-        return max(1, round(seconds / self.frame_shift))
+        n_frames = max(1, round(seconds / self.frame_shift))
+        if n_frames < 2 and self.normalization != "auto":
+            raise ValueError(
+                f"normalization={seconds} s is less than two frames of {self.frame_shift:.3g} s: "
+                "each would be normalized by itself, to 0"
+            )
+        return n_frames
 
     def _build_net(
         self, data: TrainingData | None = None, network: torch.nn.Module | None = None

@@ -16,10 +16,11 @@ from ._base import EventDetector
 from ._utils.shared_parameters import stores_parameters_of
 from .events import THRESHOLD_NAMES, Label
 from .inference.region_predictions import RegionPredictions
-from .nn.crnn import EXTRACTORS, MIN_BANDS, PRECOMPUTED
+from .nn.crnn import EXTRACTORS, MIN_BANDS, PRECOMPUTED, n_steps
 from .nn.heads import HEADS
 from .nn.rcrnn import RCRNN
 from .nn.recipe import RECIPES, Recipe
+from .nn.rpn import check_some_anchor_fits
 from .postprocessing import Seconds
 from .pretraining import CRNNPretrainer
 from .training.augmentation import Augmentation
@@ -378,6 +379,8 @@ default="crnn_bigru"
         }
 
     def _first_weights(self, network: RCRNN, data: TrainingData) -> None:
+        longest = max(map(len, data.clips))
+        check_some_anchor_fits(self.anchor_sizes, n_steps(longest, network.frames_per_step))
         self.pretrainer_ = fit_pretrainer(self, data)
         if self.pretrainer_ is not None:
             copy_weights(network, self.pretrainer_, self.classes_.tolist())

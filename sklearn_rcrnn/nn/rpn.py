@@ -50,6 +50,18 @@ def anchors(
     return (centers + torch.cat([-half, half], 1)).view(-1, 2)
 
 
+def check_some_anchor_fits(sizes: Sequence[float], longest: int) -> None:
+    """Raise ValueError if all anchors are wider than the longest clip, of `longest` steps.
+
+    Training ignores anchors that reach over an end of their clip: nothing would be learnt.
+    """
+    if min(sizes) > longest:
+        raise ValueError(
+            f"The narrowest of anchor_sizes has {min(sizes)} steps, the longest clip {longest}: "
+            "proposals are learnt from anchors inside the clips alone, and there would be none"
+        )
+
+
 class Proposals(NamedTuple):
     """Intervals that may hold an event, whatever its label, by falling objectness.
 
