@@ -78,7 +78,9 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
             A Pipeline does not transform `X_val`: give ``pipe[:-1].transform(X_val)``.
         sample_weight : array of shape (n_clips,), default=None
             Weight of each clip of `X` in the losses. A clip of weight 0 is as if it were not
-            there. A stream takes none.
+            there. As in PyTorch, losses are weighted means over a batch: a clip counts by its
+            weight relative to the others of its batch, and in batches of one clip all count
+            alike. A stream takes none.
         checkpoint : str or PathLike, default=None
             Folder for the state of the training after each epoch. Where a training of the
             same parameters and data was killed, it goes on after its last complete epoch,
