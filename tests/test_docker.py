@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -34,6 +35,8 @@ def test_image(tmp_path):
     assert docker("run", "--rm", image, "--version") == f"rcrnn {__version__}\n"
     noise = 0.01 * np.random.default_rng(0).normal(size=3 * 44100)
     soundfile.write(tmp_path / "a.wav", noise, 44100)
-    tmp_path.chmod(0o777)  # the container works as a user of its own
-    docker("run", "--rm", "-v", f"{tmp_path}:/data", image, "detect", "/data", "-o", "/data/out")
+    tmp_path.chmod(0o777)  # rootless Docker has other numbers for users
+    user = ["--user", f"{os.getuid()}:{os.getgid()}"]  # as whom the container writes
+    mount = ["-v", f"{tmp_path}:/data"]
+    docker("run", "--rm", *user, *mount, image, "detect", "/data", "-o", "/data/out")
     assert list(read_events(tmp_path / "out")) == ["a.wav"]
