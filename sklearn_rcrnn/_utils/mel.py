@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -53,12 +54,29 @@ def mel_filters(
     Returns
     -------
     float32 array of shape (1 + n_fft // 2, n_mels)
+        It cannot be written to, as later calls return it again.
 
     Warns
     -----
     UserWarning
         If bands lie between the bins of the spectrum: they are always empty.
     """
+    filters, n_empty = _filters(sample_rate, n_fft, n_mels, f_min, f_max)
+    if n_empty:
+        warnings.warn(
+            f"{n_empty} of {n_mels} mel bands are always empty, since the spectrum has "
+            f"no bin inside them: use a larger n_fft than {n_fft} or fewer than {n_mels} bands",
+            stacklevel=2,
+        )
+    return filters
+
+
+# To make them takes a twentieth of the time of a recording of a few seconds.
+@lru_cache(maxsize=4)
+def _filters(
+    sample_rate: int, n_fft: int, n_mels: int, f_min: float, f_max: float
+) -> tuple[NDArray[np.float32], int]:
+    """Compute the filters, and how many of them are always empty."""
     edges = mel_edges(n_mels, f_min, f_max)
     bins = np.fft.rfftfreq(n_fft, 1 / sample_rate)[:, None]
     widths = np.diff(edges)
@@ -67,13 +85,8 @@ def mel_filters(
     filters = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
     filters *= 2 / (edges[2:] - edges[:-2])
     empty = (filters.max(0) == 0) & (edges[:-2] > 0)
-    if empty.any():
-        warnings.warn(
-            f"{int(empty.sum())} of {n_mels} mel bands are always empty, since the spectrum has "
-            f"no bin inside them: use a larger n_fft than {n_fft} or fewer than {n_mels} bands",
-            stacklevel=2,
-        )
-    return filters
+    filters.flags.writeable = False
+    return filters, int(empty.sum())
 
 
 def band_groups(filters: NDArray[np.float32]) -> list[BandGroup]:

@@ -31,7 +31,7 @@ with open("/proc/self/status") as status:
     torch.version.cuda is not None or torch.version.hip is not None,
     reason="PyTorch for graphics cards takes hundreds of MB more",
 )
-@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("n_threads", [2])
 def test_ten_minutes(tmp_path, n_threads):
     minute = (0.01 * np.random.default_rng(0).normal(size=60 * RATE)).astype(np.float32)
     with soundfile.SoundFile(tmp_path / "long.wav", "w", RATE, 1) as file:
