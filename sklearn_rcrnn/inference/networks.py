@@ -127,8 +127,8 @@ class SharedConvolutions(WindowedNetwork):
 
     def events(self, rows: Tensor, n_frames: Sequence[int]) -> list[list[Event]]:
         """Scored events of windows (n_windows, max_steps, n) of the convolutions' output."""
-        lengths = torch.tensor(n_frames)
+        lengths = torch.tensor(n_frames, device=rows.device)
         steps = n_steps(lengths) if min(n_frames) < max(n_frames) else None
         with self.inference():
             feature_map = self.crnn.recur(rows, steps)
-            return self._to_events(self.network.detect(feature_map, lengths.to(rows.device)))
+            return self._to_events(self.network.detect(feature_map, lengths))
