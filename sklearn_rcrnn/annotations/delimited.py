@@ -127,7 +127,7 @@ def _rows(table: Iterator[Fields], given: Given, comma: bool) -> Iterator[Row]:
     header: list[str] | None = None
     columns: dict[str, list[str]] = {}
     views = Views()
-    begins: dict[str, list[float]] = {}
+    spans: dict[str, tuple[float, float]] = {}
     for line, fields, problem in table:
         if problem is None and not any(map(_says, fields)):
             continue
@@ -150,20 +150,23 @@ def _rows(table: Iterator[Fields], given: Given, comma: bool) -> Iterator[Row]:
         if views.is_new(row, values, columns):
             yield row
             if row.file and row.values and _cell(values, columns, "file_offset") == "":
-                begins.setdefault(row.file, []).append(row.values[0])
+                onset, offset = row.values[:2]
+                first, last = spans.get(row.file, (onset, offset))
+                spans[row.file] = min(first, onset), max(last, offset)
     if "selection" in columns and "onset" not in given:
-        _warn_of_sequence(begins)
+        _warn_of_sequence(spans)
 
 
-def _warn_of_sequence(begins: Mapping[str, Sequence[float]]) -> None:
+def _warn_of_sequence(spans: Mapping[str, tuple[float, float]]) -> None:
     """Warn if the times of several recordings never overlap, as in a sequence of sounds in Raven.
 
-    `begins` has the onsets in each recording whose rows do not say the time in the file.
+    `spans` has the first onset and the last offset in each recording whose rows do not say the
+    time in the file.
     """
-    spans = sorted((min(own), max(own)) for own in begins.values())
-    if len(spans) > 1 and all(last < first for (_, last), (first, _) in pairwise(spans)):
+    in_order = sorted(spans.values())
+    if len(spans) > 1 and all(last < first for (_, last), (first, _) in pairwise(in_order)):
         warnings.warn(
-            f"the times of {some(list(begins))} in a table of Raven follow one another. If these "
+            f"the times of {some(list(spans))} in a table of Raven follow one another. If these "
             "sounds were opened as one sequence, the times count from the start of the first: save "
             "the table again with the column File Offset (s), which is the time in each",
             stacklevel=5,

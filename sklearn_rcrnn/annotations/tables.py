@@ -98,8 +98,8 @@ def read_events(
     labels = {event.label for own in events.values() for event in own}
     if quoted := sorted(label for label in labels if _is_quoted(label)):
         warnings.warn(
-            f"{path}: quotes are part of labels between tabs, but spreadsheets put them around "
-            f"text with commas: {some(quoted)}",
+            f"{path}: quotes around labels are taken for a part of them: {some(quoted)}. Remove "
+            "them if a spreadsheet has put them there",
             stacklevel=2,
         )
     if alike := alike_labels(labels):
@@ -209,11 +209,12 @@ def _check_named(events: dict[str | None, list[Event]], first: str, errors: str)
 
     In a spreadsheet, people write a name once over several rows.
     """
-    if len(events) < 2 or not events.get(None):
+    if len(events) < 2:
         return 0
-    if errors == "raise":
+    unnamed = events.pop(None, [])
+    if unnamed and errors == "raise":
         raise _BadRow(f"{first}: the file is missing, which other rows name: repeat it in each row")
-    return len(events.pop(None))
+    return len(unnamed)
 
 
 class _BadRow(ValueError):

@@ -164,6 +164,13 @@ class TestAsATableOfEvents:
         with pytest.warns(UserWarning, match=r"corrections\.csv: left out 2 row\(s\) that were"):
             assert read_events(path) == self.left
 
+    def test_a_rejected_row_without_a_recording_takes_nothing_away(self, tmp_path):
+        """It was taken for a recording of the table's own name, whose events it replaced."""
+        path = tmp_path / "a.csv"
+        path.write_text("\n".join([HEADER, "a,1,2,dog,0.9,keep,,,", ",3,4,dog,0.8,reject,,,"]))
+        with pytest.warns(UserWarning, match="left out 1 row"):
+            assert read_events(path) == {"a": [Event(1, 2, "dog", 0.9)]}
+
     def test_in_a_frame(self, tmp_path):
         pandas = pytest.importorskip("pandas")
         text = "\n".join([HEADER, *self.rows])

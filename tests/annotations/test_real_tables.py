@@ -156,6 +156,10 @@ class TestRaven:
             read(tmp_path, text, "all.txt")
         more = text + "3" + row.format(1, 2.5, "b.wav")  # joined tables of single recordings
         assert read(tmp_path, more, "all.txt")["a.wav"] == [DOG]
+        # One event in each of several short clips, which begin at different times.
+        rows = ("1" + row.format(1, 2.5, "a.wav"), "2" + row.format(1.2, 2.7, "b.wav"))
+        text = f"{RAVEN}\tBegin File\tAnnotation\n{''.join(rows)}"
+        assert len(read(tmp_path, text, "all.txt")) == 2
 
     def test_labels_in_a_column_of_its_own(self, tmp_path):
         text = f"{RAVEN}\tCall\n1\tWaveform 1\t1\t1\t2.5\t0\t9000\tdog\n"
@@ -213,7 +217,7 @@ class TestQuotes:
     def test_around_a_label_are_told_of(self, tmp_path):
         """As spreadsheets write a label with a comma in text that is separated by tabs."""
         text = 'onset\toffset\tlabel\n1\t2.5\t"bark, loud"\n'
-        with pytest.warns(UserWarning, match=r'quotes are part of labels .*: "bark, loud"'):
+        with pytest.warns(UserWarning, match=r'quotes around labels .*: "bark, loud"'):
             assert read(tmp_path, text, "a.txt") == {"a": [Event(1, 2.5, '"bark, loud"')]}
 
     def test_one_that_is_not_closed_in_csv_is_an_error_with_its_row(self, tmp_path):
