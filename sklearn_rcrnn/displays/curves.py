@@ -93,6 +93,8 @@ class ThresholdDisplay(_OneAxesDisplay):
         TypeError
             If the estimator is not a pipeline, or its detector judges frame by frame.
         """
+        from ..tuning.wrapped import detector_in
+
         steps, detector = parts_of(estimator)
         if not hasattr(detector, "predict_candidates"):
             raise TypeError(
@@ -100,7 +102,8 @@ class ThresholdDisplay(_OneAxesDisplay):
                 "moves their boundaries. Score predict(X) at each threshold instead"
             )
         candidates = detector.predict_candidates(steps.transform(X))
-        own = {"rules": detector._rules(), "max_events": detector.max_events_per_clip}
+        inner = detector_in(detector)
+        own = {"rules": inner._rules(), "max_events": inner.max_events_per_clip}
         return cls.from_predictions(y, candidates, ax=ax, **own | params)
 
     @classmethod

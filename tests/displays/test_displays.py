@@ -13,7 +13,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from sklearn.pipeline import Pipeline
 
-from sklearn_rcrnn import Event, make_rcrnn_pipeline
+from sklearn_rcrnn import Event, TunedThresholdDetectorCV, make_rcrnn_pipeline
 from sklearn_rcrnn.displays import (
     EventPrecisionRecallDisplay,
     EventsDisplay,
@@ -111,6 +111,11 @@ def test_curves_are_those_of_the_rules_of_the_detector(pipe, clips):
         assert (curves.precision == 1).all()  # nothing was found
         lenient = kind.from_estimator(strict, X[:4], y[:4], thresholds=[0.1], rules=None).curves
         assert (lenient.precision < 1).any()
+    tuned = TunedThresholdDetectorCV(strict[-1], cv="prefit", thresholds=[0.1])
+    tuned.fit(strict[:-1].transform(X[:4]), y[:4])
+    inside = Pipeline([pipe.steps[0], ("detector", tuned)])
+    curves = ThresholdDisplay.from_estimator(inside, X[:4], y[:4], thresholds=[0.1]).curves
+    assert (curves.recall == 0).all()
 
 
 def test_histogram_counts_every_pair():
