@@ -45,9 +45,12 @@ class Recording(NamedTuple):
         change.
         """
         there = line.get("path")
-        if there is None or there == os.fspath(self.path.absolute()) or not os.path.exists(there):
+        if there is None or there == os.fspath(self.path.absolute()):
             return False
-        return not os.path.samefile(there, self.path)
+        try:
+            return not os.path.samefile(there, self.path)
+        except OSError:  # it lies there no longer
+            return False
 
 
 class Found(NamedTuple):
