@@ -185,8 +185,10 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         labels = labels_of(true)
         if not labels:
             raise ValueError("y has no event in any clip: there is nothing to choose for")
+        durations = None
         if self.max_false_alarms_per_hour is not None:
-            clip_durations(innermost(self.estimator), X)  # raises now, not after all fits
+            # Before the fits, so that what cannot be read is found out now.
+            durations = clip_durations(innermost(self.estimator), X)
         if isinstance(self.cv, str):
             check_is_fitted(detector_in(self.estimator))
             fitted = self.estimator
@@ -206,10 +208,12 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
             own = _check_method_params(X, routed.estimator.fit)
             fitted = clone(self.estimator).fit(X, true, **own)
         self.estimator_ = with_own_detector(fitted)
-        self._choose(X, true, candidates, labels)
+        self._choose(true, candidates, labels, durations)
         return self
 
-    def _choose(self, X: Any, true: Any, candidates: Any, labels: list[Any]) -> None:
+    def _choose(
+        self, true: Any, candidates: Any, labels: list[Any], durations: list[float] | None
+    ) -> None:
         """Choose the thresholds of ``estimator_``, and set the attributes that describe them."""
         detector = detector_in(self.estimator_)
         self.classes_ = detector.classes_
@@ -221,7 +225,7 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
             labels=labels,
             max_events=detector.max_events_per_clip,
             rules=detector._rules(),
-            durations=None if limit is None else clip_durations(innermost(self.estimator_), X),
+            durations=durations,
         )
         self.best_threshold_, self.best_score_ = {}, {}
         if limit is not None:
