@@ -173,8 +173,10 @@ def detect(
     elif not given:
         fail("no recordings: name some, or a folder of them, or --files-from a list")
     log = Log(quiet, as_json)
-    if summary is not None and summary.absolute().parent != (target.folder or _STDIN).absolute():
-        check_output(summary)  # the folder of the output is made later
+    # The folder of the output is made later, and need not be there yet.
+    made = None if target.folder is None else target.folder.absolute()
+    if summary is not None and summary.absolute().parent != made:
+        check_output(summary)
     _check_together(
         given,
         divided=shard is not None or cluster is not None,

@@ -67,7 +67,7 @@ def evaluate(
             names, y_true, y_found = _readable(
                 broken, list(zip(names, y_true, y_found, strict=True))
             )
-            unmatched["no_truth"] = [name for name in unmatched["no_truth"] if name in names]
+            unmatched["no_truth"] = [name for name in unmatched["no_truth"] if name not in broken]
         compare_labels(y_true, y_found, log)
         if durations is None:
             durations = _durations_where_they_lie(names, true)
