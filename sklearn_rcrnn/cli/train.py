@@ -22,6 +22,7 @@ from ._clips import (
     Seed,
     Start,
     Table,
+    check_rate,
     new_pipeline,
     read_clips,
     say_start,
@@ -131,6 +132,7 @@ def train(
         # Parameters come first, so that a wrong one is reported before the recordings are read.
         pipe = new_pipeline(epochs, seed, jobs, start, **sizes)
         set_params(pipe, _checked(param or [], held_out), lr)
+        check_rate(pipe)
         clips = read_clips(
             recordings,
             events,
@@ -176,7 +178,7 @@ def train(
 
 
 def _checked(texts: list[str], held_out: float) -> list[str]:
-    """The parameters; ValueError for those that the command sets itself, and would say wrong."""
+    """The parameters; ValueError for those that the command itself sets to other values."""
     instead = {"max_epochs": "give --epochs", "random_state": "give --seed"}
     if held_out:
         instead["score_threshold"] = (

@@ -163,6 +163,7 @@ def test_errors_come_before_the_training(material, tmp_path):
         ("max_epochs=3", "give --epochs"),
         ("detector__random_state=3", "give --seed"),
         ("score_threshold=0.7", "chosen on what is held out"),
+        ("lfbe__sample_rate=16000", "this command makes clips at 44100 Hz"),
     ],
 )
 def test_parameters_that_the_command_sets_itself(param, instead, tmp_path):
