@@ -45,8 +45,8 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
     they may extend `_check_together` and `_first_weights`.
     """
 
-    # Parameters that the network is built from. Whatever they are set to after ``fit``, the network
-    # stays what it is until the next one, and is saved with those that it has.
+    # Parameters that the network is built from. If they change after ``fit``, the network stays
+    # as it is until the next fit, so it is saved with the values that it was built from.
     _of_network: tuple[str, ...]
     _built_from: dict[str, Any]
 

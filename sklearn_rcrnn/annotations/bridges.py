@@ -76,10 +76,10 @@ def _read_textgrid(text: str, columns: Given) -> Iterator[Row]:
         except Exception as error:  # of any type: the parser does not validate its input
             raise ValueError(f"it is no TextGrid: {type(error).__name__}: {error}") from error
     if '"TextTier"' in text:
-        told = "which have no length, and events need an offset"
+        told = "they have no length, and events need an offset"
         if '"IntervalTier"' not in text:
-            raise ValueError(f"it has only points, {told}")
-        warnings.warn(f"A TextGrid has points, {told}: they are left out", stacklevel=5)
+            raise ValueError(f"it has only points: {told}")
+        warnings.warn(f"the points of a TextGrid are left out: {told}", stacklevel=5)
     for i, event in enumerate(events_from_crowsetta(annotation), 1):
         yield Row(i, None, event[:3])
 

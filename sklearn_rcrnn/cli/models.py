@@ -29,7 +29,8 @@ def models(
     """
     from ..models.shipped import list_pretrained, model_card, model_facts
 
-    Log(quiet=False, as_json=False)  # for warnings
+    # Warnings are then printed as sentences, as by the other commands.
+    Log(quiet=False, as_json=False)
     if name is not None:
         try:
             typer.echo(model_card(name), nl=False)

@@ -72,10 +72,10 @@ def test_points_of_a_textgrid(tmp_path):
     head += "tiers? <exists>\nsize = {}\nitem []:\nitem [1]:\n"
     path = tmp_path / "a.TextGrid"
     path.write_text(head.format(1) + points)
-    with pytest.raises(ValueError, match="it has only points, which have no length"):
+    with pytest.raises(ValueError, match="it has only points: they have no length"):
         read_events(path)
     path.write_text(f"{head.format(2)}{calls}item [2]:\n{points}")
-    with pytest.warns(UserWarning, match=r"TextGrid has points, .*: they are left out"):
+    with pytest.warns(UserWarning, match=r"points of a TextGrid are left out"):
         assert read_events(path) == {"a": [DOG]}
 
 
