@@ -16,7 +16,7 @@ from .._utils.text import counted
 from ..events import Event, Label, check_event_lists, labels_of
 from ..features import LFBETransformer
 from .drawing import hertz_ticks
-from .report_sections import Part, parts_of, section_of
+from .report_sections import ENDED, Part, parts_of, section_of
 
 _TEMPLATES = Path(__file__).with_name("templates")
 # Colors on which black text is readable, and which color-blind people can distinguish.
@@ -169,29 +169,33 @@ def _contents(
     for i, (name, clip) in enumerate(zip(names, recordings, strict=True)):
         lanes = {"found": found[i]} | ({"true": true[i]} if true is not None else {})
         verdicts = {} if true is None else _verdicts(true[i], found[i])
+        n_behind_end = 0
         for part in parts_of(name, clip, lanes, around):
             number = len(sections)
             section = section_of(part, audio) | {"number": number}
-            _warn_of_late(part, section)
+            n_behind_end += _n_behind_end(part, section)
             sections.append(section | {"file": part.file, "start": part.start})
             for lane, own in part.lanes.items():
                 for event in own:
                     verdict = verdicts.get((lane, event))
                     row = {"id": f"e{len(events)}", "section": number, "lane": lane}
                     events.append(row | _plain(event) | {"verdict": verdict})
+        if n_behind_end:
+            warnings.warn(
+                f"{name} ends before {counted(n_behind_end, 'event')} would begin: is the table "
+                "of another recording?",
+                stacklevel=3,
+            )
     return sections, events
 
 
-def _warn_of_late(part: Part, section: Mapping[str, Any]) -> None:
-    """Warn of events behind the end of a recording, which have no place in its picture."""
+def _n_behind_end(part: Part, section: Mapping[str, Any]) -> int:
+    """Count the events behind the end of a recording, which have no place in its picture."""
+    onsets = [event.onset for own in part.lanes.values() for event in own]
+    if "error" in section:
+        return len(onsets) if section["error"] == ENDED else 0
     end = part.start + section["duration"]
-    late = [event for own in part.lanes.values() for event in own if event.onset >= end]
-    if late and "error" not in section:
-        warnings.warn(
-            f"{part.name} ends at {end:.2f} s, and {counted(len(late), 'event')} would begin after "
-            "that: is the table of another recording?",
-            stacklevel=4,
-        )
+    return sum(onset >= end for onset in onsets)
 
 
 def _plain(event: Event) -> dict[str, Any]:

@@ -24,7 +24,7 @@ _MOST_TICKS = 30
 # With around="auto", recordings longer than this many seconds show only the parts around events.
 _LONG = 600.0
 _AROUND = 5.0
-_ENDED = "The recording ends before this event: is the table of another recording?"
+ENDED = "The recording ends before this event: is the table of another recording?"
 
 
 class Part(NamedTuple):
@@ -108,12 +108,12 @@ def _duration(clip: Any) -> float | None:
 def _samples(part: Part, rate: int) -> NDArray[np.floating]:
     if isinstance(part.clip, (str, os.PathLike)):
         if part.start and part.start >= audio_duration(part.clip):
-            raise ValueError(_ENDED)
+            raise ValueError(ENDED)
         return read_audio(part.clip, rate, start=part.start, stop=part.stop)
     stop = None if part.stop is None else round(part.stop * rate)
     samples = load_clip(part.clip, rate, part.name)[round(part.start * rate) : stop]
     if not len(samples):
-        raise ValueError(_ENDED)
+        raise ValueError(ENDED)
     return samples
 
 

@@ -140,17 +140,20 @@ def test_around_an_event_after_the_end(tmp_path):
     soundfile.write(path, samples, 44100)
     found = [Event(1.0, 2.0, "dog", 0.9), Event(100.0, 101.0, "dog", 0.9)]
     for clip in (path, samples):
-        out = write_report([clip], [found], tmp_path / "x.html", names=["short"], around=1.0)
+        with pytest.warns(UserWarning, match="short ends before"):
+            out = write_report([clip], [found], tmp_path / "x.html", names=["short"], around=1.0)
         text = out.read_text()
         assert text.count("data:image/png") == 1
         assert "short, 1:39 to 1:42</h2>" in text
         assert "The recording ends before this event" in text
 
 
-def test_the_table_of_another_recording_is_noticed_where_all_is_shown(tmp_path):
+@pytest.mark.parametrize("around", [None, 1.0])
+def test_the_table_of_another_recording_is_noticed(tmp_path, around):
     found = [Event(1.0, 2.0, "dog", 0.9), Event(100.0, 101.0, "dog", 0.9)]
-    with pytest.warns(UserWarning, match="short ends at 3.00 s, and 1 event would begin"):
-        write_report([np.zeros(3 * 44100)], [found], tmp_path / "x.html", names=["short"])
+    samples, options = np.zeros(3 * 44100), {"names": ["short"], "around": around}
+    with pytest.warns(UserWarning, match="short ends before 1 event would begin"):
+        write_report([samples], [found], tmp_path / "x.html", **options)
 
 
 def test_around_names_what_cannot_be_read(tmp_path):
