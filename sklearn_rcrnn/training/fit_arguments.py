@@ -136,7 +136,7 @@ class CheckedArguments(TrainingParameters):
         # Otherwise they would be measured, or split off, and make up all of the validation.
         places = np.flatnonzero(weights)
         if len(places) < len(clips):
-            clips = [clips[i] for i in places] if isinstance(clips, list) else clips[places]
+            clips = [clips[i] for i in places]  # no copy, as an array may be larger than memory
         return clips, [events[i] for i in places], weights[places]
 
     def _validation_clips(
