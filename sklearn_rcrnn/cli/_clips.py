@@ -233,18 +233,6 @@ def new_pipeline(epochs: int, seed: int, jobs: int, start: str, **params: Any) -
     return make_rcrnn_pipeline(start=start, n_jobs=jobs, **{**settings, **params})
 
 
-def check_rate(pipe: Any) -> None:
-    """Raise ValueError if the features are of another rate than the clips of the command."""
-    from ..datasets.mixer import SAMPLE_RATE
-
-    if pipe[0].sample_rate != SAMPLE_RATE:
-        raise ValueError(
-            f"the features are of {pipe[0].sample_rate} Hz, and this command makes clips at "
-            f"{SAMPLE_RATE} Hz: in Python, cut_recordings(..., sample_rate={pipe[0].sample_rate}) "
-            "makes clips for them"
-        )
-
-
 def say_start(pipe: Any, start: str, log: Log) -> None:
     """Say what a training starts from, and under which license that puts the new model."""
     from ..models.provenance import provenance_of

@@ -137,7 +137,10 @@ def parameter_name(pipe: Any, name: str) -> str:
 
 
 def set_params(pipe: Any, texts: list[str], lr: float | None) -> None:
-    """Set parameters of a pipeline from texts like ``gru_units=50``."""
+    """Set parameters of a pipeline from texts like ``gru_units=50``.
+
+    Afterwards its features must be of the sample rate of the clips that the command makes.
+    """
     if lr is not None:
         texts = [*texts, f"lr={lr}"]
     for text in texts:
@@ -147,6 +150,19 @@ def set_params(pipe: Any, texts: list[str], lr: float | None) -> None:
                 f"--param {text!r} has {len(values)} values: give one, or a list in brackets"
             )
         pipe.set_params(**{parameter_name(pipe, name): values[0]})
+    _check_rate(pipe)
+
+
+def _check_rate(pipe: Any) -> None:
+    """Raise ValueError if the features are of another rate than the clips of the command."""
+    from ..datasets.mixer import SAMPLE_RATE
+
+    if pipe[0].sample_rate != SAMPLE_RATE:
+        raise ValueError(
+            f"the features are of {pipe[0].sample_rate} Hz, and this command makes clips at "
+            f"{SAMPLE_RATE} Hz: in Python, cut_recordings(..., sample_rate={pipe[0].sample_rate}) "
+            "makes clips for them"
+        )
 
 
 class Workplace:

@@ -22,7 +22,6 @@ from ._clips import (
     Seed,
     Start,
     Table,
-    check_rate,
     new_pipeline,
     read_clips,
     say_start,
@@ -132,7 +131,6 @@ def train(
         # Parameters come first, so that a wrong one is reported before the recordings are read.
         pipe = new_pipeline(epochs, seed, jobs, start, **sizes)
         set_params(pipe, _checked(param or [], held_out), lr)
-        check_rate(pipe)
         clips = read_clips(
             recordings,
             events,

@@ -22,7 +22,6 @@ from ._clips import (
     Seed,
     Start,
     Table,
-    check_rate,
     new_pipeline,
     read_clips,
     say_start,
@@ -104,7 +103,6 @@ def tune(
         )
         pipe = new_pipeline(epochs, seed, 1, start)
         set_params(pipe, [], lr)
-        check_rate(pipe)
         grid = _grid(param, pipe)
         _check_grid(grid, pipe, start)
         say_start(pipe, start, log)
