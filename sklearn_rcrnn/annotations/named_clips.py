@@ -55,7 +55,8 @@ def _matched(
 ) -> list[list[Event]]:
     how = f"{name} = sklearn_rcrnn.annotations.match_files({name}, paths)"
     names = matching_names(events, paths)
-    if unknown := [own for own in events if own not in set(names)]:
+    known = set(names)
+    if unknown := [own for own in events if own not in known]:
         raise ValueError(
             f"{name} has rows of {some(unknown)}, and X no such recording. {how} passes over them"
         )

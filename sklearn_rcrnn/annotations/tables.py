@@ -130,8 +130,8 @@ def _read_folder(
         beside = table.parent.relative_to(path)
         for given, own in _read_table(table, format, errors, columns).items():
             name = given if beside == Path() else (beside / given).as_posix()
-            known = {place for event in joined.get(name, []) for place in _places(event)}
-            new = [event for event in own if _milliseconds(event) not in known]
+            known = set(map(_milliseconds, joined.get(name, [])))
+            new = [event for event in own if known.isdisjoint(_places(event))]
             n_repeated += len(own) - len(new)
             joined[name] = sorted([*joined.get(name, []), *new], key=order)
     if not n_read:

@@ -104,14 +104,14 @@ def _aligned(
     in_found = matching_names(estimate, names)
     y_true = [[] if name is None else reference[name] for name in in_truth]
     y_found = [[] if name is None else estimate[name] for name in in_found]
+    used, scored = set(in_found), set(in_truth)
     unmatched = {
         "only_true": [name for name, own in zip(names, in_found, strict=True) if own is None],
-        "only_found": [name for name in estimate if name not in set(in_found)],
-        "no_recording": [name for name in reference if name not in set(in_truth)],
+        # A recording without events in either table has no effect on the scores.
+        "only_found": [name for name, own in estimate.items() if own and name not in used],
+        "no_recording": [name for name in reference if name not in scored],
         "no_truth": [name for name, own in zip(names, in_truth, strict=True) if own is None],
     }
-    # A recording without events in either table has no effect on the scores.
-    unmatched["only_found"] = [name for name in unmatched["only_found"] if estimate[name]]
     return names, y_true, y_found, unmatched
 
 
