@@ -40,8 +40,8 @@ _STDIN = Path("-")
 # Seconds that a stream has for a window and its margins by default.
 _WINDOW, _MARGIN = 60.0, 10.0
 _ONE_TABLE = (
-    "{table} gets only the recordings of shard {shard}: give each shard a table of its own name, "
-    "or all of them the same folder, -o tables/"
+    "{table} has only the recordings of shard {shard}, and another shard that writes to it would "
+    "replace it: each needs a table of its own name, or all of them the same folder, -o tables/"
 )
 
 # The formats of tables, and Parquet, whose files hold many recordings.
