@@ -83,5 +83,10 @@ def write_recordings(folder):
     return sorted(folder.iterdir())
 
 
+def paths_in(folder):
+    """The recordings that :func:`write_recordings` wrote into the folder `in` of a folder."""
+    return sorted((folder / "in").iterdir())
+
+
 def found_by(outcomes):
     return {outcome.path.name: outcome.events for outcome in outcomes}

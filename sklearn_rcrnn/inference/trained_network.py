@@ -76,7 +76,7 @@ class TrainedNetwork(TrainingParameters):
         return frames_in_windows(rows_of, clips, self.frame_shift, frames_per_row=frames_per_row)
 
     def _rows_in_one_piece(
-        self, clips: Clips, compute: Callable[..., torch.Tensor], frames_per_row: int = 1
+        self, clips: Clips, compute: Callable[..., torch.Tensor], frames_per_row: int
     ) -> list[NDArray[np.float32]]:
         rows: list[Any] = [None] * len(clips)
         with self._inference() as network:

@@ -16,7 +16,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import soundfile
-from small_runs import RATE, found_by, tiny_pipeline, write_recordings
+from small_runs import RATE, found_by, paths_in, tiny_pipeline
 
 from sklearn_rcrnn import LFBETransformer, detect_file, detect_files
 from sklearn_rcrnn.annotations import read_events
@@ -33,16 +33,6 @@ def pipe():
 def threshold(pipe):
     """Tests change it."""
     pipe.set_params(detector__score_threshold=0.0)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    write_recordings(tmp_path / "in")
-    return tmp_path
-
-
-def paths_in(folder):
-    return sorted((folder / "in").iterdir())
 
 
 @pytest.fixture

@@ -6,24 +6,14 @@ import os
 
 import pytest
 import soundfile
-from small_runs import RATE, tiny_pipeline, write_recordings
+from small_runs import RATE, paths_in, tiny_pipeline
 
 from sklearn_rcrnn import detect_files
 
 
 @pytest.fixture(scope="module")
 def pipe():
-    return tiny_pipeline().set_params(detector__score_threshold=0.0)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    write_recordings(tmp_path / "in")
-    return tmp_path
-
-
-def paths_in(folder):
-    return sorted((folder / "in").iterdir())
+    return tiny_pipeline()
 
 
 @pytest.mark.parametrize("format", ["csv", "parquet"])
