@@ -168,7 +168,7 @@ def chosen_labels(labels: Sequence[Label] | None, clips: Iterable[Iterable[Event
     Raises
     ------
     TypeError
-        For a text, whose letters would else be taken for labels that never occur.
+        For a text, whose letters would otherwise be taken for labels that never occur.
     """
     if isinstance(labels, (str, bytes)):
         raise TypeError(f"labels must be a list of labels; got {labels!r}. Use [{labels!r}]")

@@ -17,7 +17,7 @@ from .._utils.pipelines import split_pipeline
 from ..events import Label
 
 _ROUND_HERTZ = (500, 1000, 2000, 4000, 8000, 16000, 32000, 64000)
-# For recordings of which no band reaches the former, such as those of whales.
+# For features whose bands all lie below 500 Hz, as for the calls of whales.
 _LOW_HERTZ = (10, 20, 50, 100, 200)
 
 
