@@ -166,7 +166,7 @@ class TestEstimator:
         long = np.concatenate(list(X) * (1 + 8000 // (len(X) * X.shape[1])))[:8000]
         clips = [long, X[0], long[:2584]]
         for clip, row in zip(clips, rival.predict_frame_proba(clips), strict=True):
-            (whole,) = rival._rows_in_one_piece([clip], torch.nn.Module.__call__)
+            (whole,) = rival._rows_in_one_piece([clip], torch.nn.Module.__call__, frames_per_row=1)
             np.testing.assert_allclose(row, whole, atol=1e-5)
 
     def test_grid_search_and_files(self, rival, features, tmp_path):
