@@ -267,7 +267,7 @@ def set_rules(pipe: Any, **given: list[str] | None) -> None:
 
 
 def recordings_in(paths: list[Path]) -> list[Path]:
-    """Files, and the recordings in folders, however deep, but for hidden ones."""
+    """Files, and the recordings in folders, however deep, but for hidden ones; each once."""
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
@@ -276,7 +276,7 @@ def recordings_in(paths: list[Path]) -> list[Path]:
             files.append(path)
     if not files:
         fail(f"no recordings in {', '.join(map(str, paths))} (looked for {' '.join(AUDIO)})")
-    return files
+    return list(dict.fromkeys(files))
 
 
 def compare_labels(true: list[Any], found: list[Any], log: Log) -> None:

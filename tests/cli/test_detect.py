@@ -100,8 +100,10 @@ class TestRecordings:
         (tmp_path / "list").write_text("\n")
         assert "the list is empty" in rcrnn(*args, tmp_path / "list").stderr
         (tmp_path / "list").write_text("\n".join([*names, str(recordings)]))
-        out = rcrnn(*args, tmp_path / "list")
+        out = rcrnn(*args, tmp_path / "list", "--json")
         assert out.exit_code == 1
+        # Those that are named and lie in the folder, too, are detected once.
+        assert sum(row["event"] == "detected" for row in said(out)) == 2
         assert rcrnn(*args, tmp_path / "nothing").exit_code == 2
 
     def test_in_shards(self, model, recordings, tmp_path):

@@ -226,6 +226,12 @@ SCRIPT = """
   await drag(document.querySelector('.event[data-id="e0"] i:last-child'), 2.0, 2.5);
   await drag(lane, 5.0, 5.5);
   out.table = table();
+  // A key says what shall be, however often; a second press of the button takes it back.
+  show(events()[0]); press("y"); out.keptAgain = events()[0].decision; press("u");
+  // The first event is the current one, but the player of the second recording was moved last.
+  audio[1].closest("section").querySelector(".strip img").dispatchEvent(new MouseEvent("click",
+    {bubbles: true, clientX: all(".strip img")[1].getBoundingClientRect().left + 1}));
+  await wait(50); press("a"); out.addedTo = events().at(-1).section; press("u");
   press("u"); out.undone = events().filter(e => e.added).length; out.undoneTo = currentId;
   press("u"); out.undoneOffset = events()[0].offset;
   out.stored = JSON.parse(localStorage.getItem(storageKey)).changes.e1.decision;
@@ -236,10 +242,10 @@ SCRIPT = """
 """
 
 
-def shown_in_a_browser(page, width, tmp_path):
+def shown_in_a_browser(page, width, tmp_path, script=SCRIPT):
     """What the script finds on the page: it puts it into the title."""
     tested = tmp_path / "tested.html"
-    tested.write_text(page.read_text().replace("</body>", SCRIPT + "</body>"))
+    tested.write_text(page.read_text().replace("</body>", script + "</body>"))
     command = [
         CHROMIUM,
         "--headless",
@@ -277,6 +283,7 @@ def test_in_a_browser(page, width, tmp_path):
     assert out["byScore"] == ["e0", "e3", "e1"]
     # The threshold is 0.5: 0.4 is the least sure, then 0.8, then 0.9.
     assert out["unsure"] == ["e1", "e3", "e0"]
+    assert (out["keptAgain"], out["addedTo"]) == ("keep", 1)
     assert (out["next"], out["rejectedIsOn"], out["decided"]) == ("e1", "true", "3")
     rows = list(csv.reader(io.StringIO(out["table"])))
     assert rows[0][:6] == ["file", "onset", "offset", "label", "score", "decision"]
@@ -304,3 +311,21 @@ def test_in_a_browser(page, width, tmp_path):
     assert [c.decision for c in corrections[files[0]]] == ["keep", "reject", "add"]
     assert corrections[files[2]][0].was == Event(3.0, 3.2, "кошка", 0.8)
     assert not out["sideways"]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+def test_events_are_added_where_none_was_found(tmp_path):
+    clip = np.zeros(4 * 44100, np.float32)
+    page = write_report([clip], [[]], tmp_path / "x.html", names=["quiet.wav"], audio=False)
+    script = """<script>
+      window.prompt = () => "dog";
+      add(0, 1, 2.5);
+      let text = ""; URL.createObjectURL = () => "";
+      window.Blob = function (parts) { text = parts.join(""); };
+      HTMLAnchorElement.prototype.click = () => {};
+      get("export").click();
+      document.title = JSON.stringify({text, drawn: all(".lane.found .event").length});
+    </script>"""
+    out = shown_in_a_browser(page, 1200, tmp_path, script)
+    assert out["text"].splitlines()[1:] == ["quiet.wav,1,2.5,dog,1,add,,,"]
+    assert out["drawn"] == 1

@@ -7,6 +7,7 @@ const get = id => document.getElementById(id);
 const storageKey = "rcrnn-report-" + data.key;
 const SMALLEST = 0.02, NUDGE = 0.05, ADDED = 0.5;
 let work = {changes: {}, added: []}, history = [], currentId = null, stopAt = null;
+let lastPlayer = null;  // the player that was started or moved last
 try { work = JSON.parse(localStorage.getItem(storageKey)) ?? work; } catch { /* a private window */ }
 
 // All events as they are now: those found, with their changes, and those added.
@@ -53,7 +54,7 @@ function thresholdOf(label) { return data.thresholds[label] ?? data.threshold; }
 // Events of the found lane in the order in which j and k go through them.
 function ordered() {
   const list = events().filter(event => event.lane === "found" && isShown(event));
-  const order = get("order")?.value ?? "time";
+  const order = get("order").value;
   const byTime = (a, b) => a.section - b.section || a.onset - b.onset;
   const doubt = event => (event.decision ? 10 : 0) + Math.abs(event.score - thresholdOf(event.label));
   if (order === "score") return list.sort((a, b) => b.score - a.score || byTime(a, b));
@@ -124,7 +125,6 @@ function draw() {
     section.querySelector("table").classList.toggle("hidden", !some);
     section.querySelector(".none").classList.toggle("hidden", some);
   }
-  if (!get("order")) return;
   const found = list.filter(event => event.lane === "found");
   get("shown").textContent = byOrder.length;
   get("total").textContent = found.length;
@@ -222,6 +222,7 @@ function play(event) {
   show(event);
   const audio = audioOf(event);
   if (!audio) return;
+  lastPlayer = audio;
   all("audio").forEach(other => { if (other !== audio) other.pause(); });
   audio.currentTime = Math.max(0, event.onset - startOf(event));
   stopAt = {audio, time: event.offset - startOf(event)};
@@ -238,22 +239,23 @@ function decideAndGoOn(decision) {
   if (!current()) { step(1); return; }
   // The order may change with the decision, so the next event is chosen before.
   const list = ordered(), next = list[list.findIndex(event => event.id === currentId) + 1];
-  decide(currentId, decision);
+  // A key says what shall be; only the button of a decision takes it back when pressed again.
+  edit(currentId, {decision});
   if (next) play(events().find(event => event.id === next.id));
 }
 
 function playOrPause() {
-  const audio = current() ? audioOf(current()) : document.querySelector("audio");
+  const audio = lastPlayer ?? document.querySelector("audio");
   if (!audio) return;
   stopAt = null;
   if (audio.paused) audio.play().catch(() => {}); else audio.pause();
 }
 
 function addAtPlayer() {
-  const section = current() ? sectionOf(current()) : document.querySelector("section .strip")?.closest("section");
-  const audio = section?.querySelector("audio");
+  const audio = lastPlayer ?? document.querySelector("audio");
   if (!audio) return;
-  const number = Number(section.dataset.number), time = data.sections[number].start + audio.currentTime;
+  const number = Number(audio.closest("section").dataset.number);
+  const time = data.sections[number].start + audio.currentTime;
   add(number, time, time + ADDED);
 }
 
@@ -346,6 +348,7 @@ all("section").forEach(section => {
     }
     if (!audio.paused) requestAnimationFrame(follow);
   }
+  for (const kind of ["play", "seeking"]) audio.addEventListener(kind, () => { lastPlayer = audio; });
   audio.addEventListener("play", follow);
   audio.addEventListener("seeked", follow);
   section.querySelector(".strip img").addEventListener("click", click => {
@@ -359,8 +362,8 @@ all(".bar input, .bar select").forEach(input => input.addEventListener("input", 
   get("least").textContent = Number(get("score").value).toFixed(2);
   draw();
 }));
-get("undo")?.addEventListener("click", undo);
-get("export")?.addEventListener("click", () => {
+get("undo").addEventListener("click", undo);
+get("export").addEventListener("click", () => {
   const url = URL.createObjectURL(new Blob([table()], {type: "text/csv"}));
   make("a", {href: url, download: "corrections.csv"}).click();
   setTimeout(() => URL.revokeObjectURL(url), 1000);
