@@ -141,8 +141,21 @@ def _lock(partial: Path) -> int:
         os.close(descriptor)
 
 
+# Where file servers and Windows keep what was deleted, earlier versions and thumbnails.
+_SERVERS_OWN = {
+    "#recycle",
+    "#snapshot",
+    "@eaDir",
+    "@Recycle",
+    "@Recently-Snapshot",
+    "$RECYCLE.BIN",
+    "System Volume Information",
+    "lost+found",
+}
+
+
 def files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """Files that end so, however deep, sorted; hidden ones are none of the user's.
+    """Files that end so, however deep, sorted; what is hidden or a server's is none of the user's.
 
     Folders behind symbolic links count, each once: links that lead in a circle do no harm.
 
@@ -159,7 +172,9 @@ def files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and name not in _SERVERS_OWN
+        )
         found += [
             Path(place, name)
             for name in names

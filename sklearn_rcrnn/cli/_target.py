@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 from ._common import TableFormat, check_output, fail
+
+# What could be the ending of a file, unlike that of a folder "site.12" or "v1.2b".
+_ENDING = re.compile(r"\.[A-Za-z]{3,5}")
 
 
 class Target(NamedTuple):
@@ -36,9 +40,21 @@ def target_of(output: str, format: str | None, safe_csv: bool) -> Target:
     name = _safe(name, safe_csv)
     written = [ending for own in FORMATS.values() if own.write for ending in own.suffixes]
     is_table = lowered.endswith((*written, ".json"))
-    if name == "parquet" or output.endswith("/") or Path(output).is_dir() or not is_table:
-        return Target(Path(output), "", name)
-    return Target(None, output, name)
+    if is_table and name != "parquet" and not output.endswith("/") and not Path(output).is_dir():
+        return Target(None, output, name)
+    _check_folder(output, name, written)
+    return Target(Path(output), "", name)
+
+
+def _check_folder(output: str, name: str, known: list[str]) -> None:
+    """Refuse a folder whose name looks like that of a table in a format that is not written."""
+    ending = Path(output).suffix
+    meant = name == "parquet" or output.endswith("/") or Path(output).is_dir()
+    if not meant and _ENDING.fullmatch(ending):
+        fail(
+            f"{output}: no tables end with {ending}; take {' '.join(known)}, or {output}/ for a "
+            "folder of this name"
+        )
 
 
 def check_table(target: Target, paths: list[Path]) -> None:

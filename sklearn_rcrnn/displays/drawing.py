@@ -61,14 +61,15 @@ def hertz_ticks(band_frequencies: NDArray[np.floating]) -> list[tuple[float, str
     Examples
     --------
     >>> hertz_ticks(np.array([300.0, 500.0, 1500.0]))
-    [(1.5, '0.5 kHz'), (2.0, '1 kHz')]
+    [(1.5, '500 Hz'), (2.0, '1 kHz')]
     """
     low, high = band_frequencies[0], band_frequencies[-1]
     shown = [f for f in _ROUND_HERTZ if low <= f <= high] or [
         f for f in _LOW_HERTZ if low <= f <= high
     ]
     heights = np.interp(shown, band_frequencies, np.arange(len(band_frequencies)) + 0.5)
-    return [(float(y), f"{f / 1000:g} kHz") for y, f in zip(heights, shown, strict=True)]
+    texts = [f"{f:g} Hz" if f < 1000 else f"{f / 1000:g} kHz" for f in shown]
+    return [(float(y), text) for y, text in zip(heights, texts, strict=True)]
 
 
 def mp3_text(samples: NDArray[np.float32], rate: int) -> str:

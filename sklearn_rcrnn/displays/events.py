@@ -34,7 +34,7 @@ class EventsDisplay:
         The events of each lane by its name. Scores below 1 are written next to events where
         there is room.
     band_frequencies : array of shape (n_bands,), default=None
-        Center of each band in Hz, for an axis in kHz. None: the axis numbers the bands.
+        Center of each band in Hz, for an axis in Hz and kHz. None: the axis numbers the bands.
     clip : path or array of shape (n_samples,), default=None
         The recording. With it the display shows a player in a notebook.
     sample_rate : int, default=44100

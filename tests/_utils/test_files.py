@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from sklearn_rcrnn import Event, RCRNNDetector
-from sklearn_rcrnn._utils.files import complete, is_partial
+from sklearn_rcrnn._utils.files import complete, files_in, is_partial
 from sklearn_rcrnn.annotations import write_events
 from sklearn_rcrnn.datasets import write_event_clips
 
@@ -129,3 +129,11 @@ class TestNoRoom:
 def test_a_full_device_is_named():
     with pytest.raises(OSError, match=r"No space left on device: '/dev/full'"):
         write_events({"a.wav": []}, "/dev/full")
+
+
+def test_what_a_server_keeps_is_not_the_users(tmp_path):
+    for folder in ("site", "@eaDir/site", "#recycle", "$RECYCLE.BIN/x", ".hidden", "#1"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "night.wav").touch()
+    found = [str(path.relative_to(tmp_path)) for path in files_in(tmp_path, (".wav",))]
+    assert found == ["#1/night.wav", "site/night.wav"]

@@ -71,6 +71,18 @@ class TestOutput:
         rcrnn("detect", recordings, "-m", model, "-o", tmp_path / "found.csv")
         assert (tmp_path / "found.csv" / "04.wav.csv").is_file()
 
+    def test_of_an_unknown_ending_is_no_folder(self, model, recordings, tmp_path):
+        args = ("detect", recordings, "-m", model, "-o")
+        out = rcrnn(*args, tmp_path / "found.xlsx")
+        assert out.exit_code == 2
+        assert "no tables end with .xlsx" in out.stderr
+        assert "found.xlsx/" in " ".join(out.stderr.split())
+        assert not (tmp_path / "found.xlsx").exists()
+        rcrnn(*args, f"{tmp_path / 'found.xlsx'}/")
+        rcrnn(*args, tmp_path / "site.12")
+        assert (tmp_path / "found.xlsx" / "04.wav.csv").is_file()
+        assert (tmp_path / "site.12" / "04.wav.csv").is_file()
+
     def test_is_parquet_by_name(self, model, recordings, tmp_path):
         parquet = pytest.importorskip("pyarrow.parquet")
         rcrnn("detect", recordings, "-m", model, "-o", tmp_path / "all.parquet")
