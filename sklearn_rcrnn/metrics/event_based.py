@@ -199,8 +199,13 @@ def matched_by_sed_eval(
     names = {label: f"{type(label).__name__}:{label}" for label in wanted}
     if not names:
         return None, names
+    # sed_eval takes nothing but floats, and no collar of 0, for which the smallest float stands.
     metrics = _sed_eval().sound_event.EventBasedMetrics(
-        event_label_list=list(names.values()), **criteria._asdict()
+        event_label_list=list(names.values()),
+        evaluate_onset=criteria.evaluate_onset,
+        evaluate_offset=criteria.evaluate_offset,
+        t_collar=max(float(criteria.t_collar), np.finfo(float).tiny),
+        percentage_of_length=float(criteria.percentage_of_length),
     )
     for reference, estimate in zip(true, found, strict=True):
         for ours, theirs in parts_apart(reference, estimate, criteria):

@@ -25,13 +25,15 @@ class Criteria(NamedTuple):
     percentage_of_length: float = 0.5
 
     def check(self) -> None:
-        """Raise ValueError for a tolerance that cannot be."""
+        """Raise ValueError for a tolerance that cannot be, or if nothing has to match."""
         if not self.t_collar >= 0:
             raise ValueError(f"t_collar must be 0 or more seconds; got {self.t_collar!r}")
         if not 0 <= self.percentage_of_length <= 1:
             raise ValueError(
                 f"percentage_of_length must be between 0 and 1; got {self.percentage_of_length!r}"
             )
+        if not (self.evaluate_onset or self.evaluate_offset):
+            raise ValueError("evaluate_onset and evaluate_offset cannot both be False")
 
 
 class Pairs(NamedTuple):
@@ -93,8 +95,7 @@ def parts_apart(
         Places of the true and the found events of each part, in their order.
     """
     whole = list(range(len(true))), list(range(len(found)))
-    anywhere = not (criteria.evaluate_onset or criteria.evaluate_offset)
-    if len(true) + len(found) <= _FEW or anywhere:
+    if len(true) + len(found) <= _FEW:
         return [whole]
     ours, theirs = (_times(own).reshape(-1, 2) for own in (true, found))
     slack = np.full(len(ours), float(criteria.t_collar))

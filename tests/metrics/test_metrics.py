@@ -122,6 +122,16 @@ def test_collar_is_inclusive():
     assert event_based_error_rate([[(1.0, 2.0, "a")]], [[(1.51, 2.0, "a")]]) == pytest.approx(2)
 
 
+@pytest.mark.parametrize("t_collar", [0, 0.0, 1, np.float32(0.5)])
+def test_collars_that_sed_eval_does_not_take(t_collar):
+    y_true, y_pred = [[(1, 2, "a"), (5, 6, "a")]], [[(1, 2, "a"), (5.25, 6, "a")]]
+    expected = 1 if t_collar == 0 else 2
+    criteria = {"t_collar": t_collar, "percentage_of_length": 1}
+    assert event_counts(y_true, y_pred, **criteria)[0, 2] == expected
+    error_rate = event_based_error_rate(y_true, y_pred, **criteria)
+    assert error_rate == pytest.approx(2 - expected, abs=1e-9)
+
+
 def test_labels_restrict_and_order():
     y_true, y_pred = [[(1, 2, 7), (3, 4, 8)]], [[(1, 2, 7)]]
     assert event_based_f_score(y_true, y_pred, labels=[7]) == one
@@ -171,6 +181,12 @@ def test_false_alarms_without_true_events():
 def test_tolerances_that_cannot_be(function, t_collar):
     with pytest.raises(ValueError, match="t_collar must be 0 or more"):
         function([[(1, 2, "a")]], [[(1, 2, "a")]], t_collar=t_collar)
+
+
+@pytest.mark.parametrize("function", [event_counts, event_based_error_rate])
+def test_something_has_to_match(function):
+    with pytest.raises(ValueError, match="cannot both be False"):
+        function([[(1, 2, "a")]], [[(1, 2, "a")]], evaluate_onset=False)
 
 
 def test_what_cannot_be_compared():
