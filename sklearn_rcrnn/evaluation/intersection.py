@@ -9,6 +9,7 @@ import numpy as np
 
 from .._utils.optional import need
 from ..events import check_event_lists, labels_of
+from ..postprocessing import EventRules, apply_rules
 
 
 def psds(
@@ -26,6 +27,7 @@ def psds(
     """Compute the polyphonic sound detection score over all thresholds.
 
     An event counts as found if it intersects a true one far enough; its onset does not matter.
+    True events of one label that overlap or touch count as one, as detections of them do.
     The score is computed by ``sed_scores_eval``, which the extra ``psds`` installs from source:
     ``pip install 'sklearn-rcrnn[psds]'`` needs a C compiler.
 
@@ -42,7 +44,8 @@ def psds(
     Returns
     -------
     float
-        Between 0 and 1.
+        Between 0 and 1; NaN without true events. The mean is over the labels that have true
+        events, so that candidates of other labels do not count.
 
     Raises
     ------
@@ -63,14 +66,18 @@ def psds(
     from sed_scores_eval import intersection_based
     from sed_scores_eval.base_modules.scores import create_score_dataframe
 
-    true = check_event_lists(y_true, durations=durations, name="y_true")
+    given = check_event_lists(y_true, durations=durations, name="y_true")
+    true = apply_rules(given, EventRules(merge_gap=0.0))
     found = check_event_lists(y_candidates, n_clips=len(true), name="y_candidates")
-    labels = labels_of([*true, *found])
+    labels = labels_of(true)
+    if not labels:
+        return np.nan
     names = [str(label) for label in labels]
     scores, reference, lengths = {}, {}, {}
     for i, (events, candidates, duration) in enumerate(zip(true, found, durations, strict=True)):
         # Between two edges of events the score is constant: the highest of the events that cover
         # it.
+        candidates = [event for event in candidates if event.label in labels]
         edges = {0.0, duration, *(t for e in candidates for t in e[:2] if t < duration)}
         times = np.array(sorted(edges))
         rows = np.zeros((len(times) - 1, len(labels)))

@@ -180,5 +180,11 @@ def test_psds_of_the_truth_and_of_nothing(scored):
     sure = [[event._replace(score=0.9) for event in clip] for clip in apart]
     assert psds(apart, sure, durations) == pytest.approx(1.0)
     assert psds(apart, [[] for _ in true], durations) == pytest.approx(0.0)
+    touching = [[(1.0, 2.0, "dog"), (2.0, 3.0, "dog")]]
+    assert psds(touching, [[Event(1.0, 3.0, "dog", 0.9)]], [5.0]) == pytest.approx(1.0)
+    # Candidates of a label that is never true were an error.
+    other = [[*sure[0], Event(5.0, 6.0, "elk", 0.1)], *sure[1:]]
+    assert psds(apart, other, durations) == pytest.approx(1.0)
+    assert np.isnan(psds([[] for _ in true], other, durations))
     late = [[e._replace(onset=e.onset + 3, offset=e.offset + 3) for e in c] for c in sure]
     assert psds(apart, late, [20.0] * len(true)) < 0.1
