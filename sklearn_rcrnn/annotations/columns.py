@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 # The column that the caller names for each meaning; None says that no column has it.
@@ -55,13 +56,14 @@ _MISSING = ("", "NA", "NaN", "nan", "<NA>")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
+@lru_cache(maxsize=1000)
 def normalized(name: str) -> str:
     """Return a column's name in lower case, without its unit if that is seconds.
 
-    >>> normalized("Begin Time (s)"), normalized("start_time_seconds"), normalized("Onset [ms]")
-    ('begin time', 'start time', 'onset [ms]')
+    >>> normalized("Begin Time (s)"), normalized("Begin.Time..s."), normalized("Onset [ms]")
+    ('begin time', 'begin time', 'onset [ms]')
     """
-    return _UNIT.sub("", re.sub(r"[\s_.]+", " ", name.strip().lstrip("#").strip().lower()))
+    return _UNIT.sub("", re.sub(r"[\s_.]+", " ", name.strip().lstrip("#").lower()).strip())
 
 
 def columns_of(header: Sequence[str], given: Given | None = None) -> dict[str, list[str]]:
@@ -85,8 +87,6 @@ def columns_of(header: Sequence[str], given: Given | None = None) -> dict[str, l
     }
     if by_name.keys() >= _KALEIDOSCOPE and not found["onset"]:
         found["onset"], found["offset"] = found["offset"], []
-    elif "in file" not in by_name:
-        found["folder"] = []
     if "audiofilename" not in by_name:
         found["label"] = [name for name in found["label"] if normalized(name) != "q"]
     for meaning, name in (given or {}).items():
@@ -103,6 +103,31 @@ def columns_of(header: Sequence[str], given: Given | None = None) -> dict[str, l
     if (given or {}).keys() & {"onset", "offset", "duration"}:
         found["file_offset"] = []
     return {meaning: names for meaning, names in found.items() if names}
+
+
+def check_each_once(
+    columns: Mapping[str, Sequence[str]], header: Sequence[str], given: Given | None = None
+) -> None:
+    """Raise ValueError if it is not clear which of several columns has a meaning.
+
+    Names that differ only by case, by spaces or by the unit of seconds are the same.
+    """
+    for meaning, own in columns.items():
+        for name in own:
+            exactly = meaning in (given or {})
+            same = [
+                other
+                for other in header
+                if other == name or (not exactly and normalized(other) == normalized(name))
+            ]
+            if len(same) > 1:
+                first, *others = dict.fromkeys(same)
+                told = (
+                    f"the columns {first!r} and {others[0]!r} have one name"
+                    if others
+                    else (f"the column {name!r} is there {len(same)} times")
+                )
+                raise ValueError(f"{told}: rename the others, so that it is clear which is meant")
 
 
 def has_times(columns: Mapping[str, Any]) -> bool:

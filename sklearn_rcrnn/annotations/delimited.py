@@ -18,6 +18,7 @@ from .columns import (
     MEANINGS,
     Given,
     check_columns,
+    check_each_once,
     columns_of,
     has_times,
     is_missing,
@@ -126,8 +127,8 @@ def records_of(text: str) -> tuple[list[str], str, Iterator[Record]]:
 def _rows(table: Iterator[Fields], given: Given, comma: bool) -> Iterator[Row]:
     header: list[str] | None = None
     columns: dict[str, list[str]] = {}
+    empty: set[str] = set()  # columns without a value so far
     views = Views()
-    spans: dict[str, tuple[float, float]] = {}
     for line, fields, problem in table:
         if problem is None and not any(map(_says, fields)):
             continue
@@ -137,40 +138,24 @@ def _rows(table: Iterator[Fields], given: Given, comma: bool) -> Iterator[Row]:
             header = [name.strip() for name in fields]
             columns = columns_of(header, given)
             check_columns(columns, header)
-            _check_each_once(columns, header)
+            check_each_once(columns, header, given)
+            empty = set(header)
             continue
         problem = problem or _surplus(fields, header)
         if problem is not None:
             yield Row(line, None, None, problem)
             continue
         values = dict(zip(header, (field.strip() for field in fields), strict=False))
-        if "file" not in columns and "file" not in given:
-            columns["file"] = _names_of_recordings(values)
+        if empty and "file" not in columns and "file" not in given:
+            filled = {name: values[name] for name in header if name in empty and values.get(name)}
+            if named := _names_of_recordings(filled, columns):
+                columns["file"] = named
+            empty -= filled.keys()
         row = row_of(line, values, columns, comma)
         if views.is_new(row, values, columns):
             yield row
-            if row.file and row.values and _cell(values, columns, "file_offset") == "":
-                onset, offset = row.values[:2]
-                first, last = spans.get(row.file, (onset, offset))
-                spans[row.file] = min(first, onset), max(last, offset)
-    if "selection" in columns and "onset" not in given:
-        _warn_of_sequence(spans)
-
-
-def _warn_of_sequence(spans: Mapping[str, tuple[float, float]]) -> None:
-    """Warn if the times of several recordings never overlap, as in a sequence of sounds in Raven.
-
-    `spans` has the first onset and the last offset in each recording whose rows do not say the
-    time in the file.
-    """
-    in_order = sorted(spans.values())
-    if len(spans) > 1 and all(last < first for (_, last), (first, _) in pairwise(in_order)):
-        warnings.warn(
-            f"the times of {some(list(spans))} in a table of Raven follow one another. If these "
-            "sounds were opened as one sequence, the times count from the start of the first: save "
-            "the table again with the column File Offset (s), which is the time in each",
-            stacklevel=5,
-        )
+    if "onset" not in given:
+        views.warn_of_sequence()
 
 
 def _surplus(fields: Sequence[str], header: Sequence[str]) -> str | None:
@@ -183,38 +168,53 @@ def _surplus(fields: Sequence[str], header: Sequence[str]) -> str | None:
     )
 
 
-def _check_each_once(columns: Mapping[str, Sequence[str]], header: Sequence[str]) -> None:
-    twice = [name for own in columns.values() for name in own if header.count(name) > 1]
-    if twice:
-        raise ValueError(
-            f"the header names {twice[0]!r} {header.count(twice[0])} times: rename the other "
-            "columns, so that it is clear which one is meant"
-        )
-
-
 class Views:
     """Selections seen so far, as Raven writes each once for the waveform and the spectrogram."""
 
     def __init__(self) -> None:
         self._seen: set[tuple[Any, ...]] = set()
+        # The first onset and the last offset in each recording whose rows do not say the time in
+        # the file.
+        self._spans: dict[str, tuple[float, float]] = {}
 
     def is_new(
         self, row: Row, values: Mapping[str, Any], columns: Mapping[str, Sequence[str]]
     ) -> bool:
         """Tell whether the selection has not been seen in an earlier row, for another view."""
-        selection = _cell(values, columns, "selection")
+        selection = cell_of(values, columns, "selection")
         if selection == "" or row.values is None:
             return True
         key = (selection, row.file, *row.values[:3])
         is_new = key not in self._seen
         self._seen.add(key)
+        if row.file and cell_of(values, columns, "file_offset") == "":
+            onset, offset = row.values[:2]
+            first, last = self._spans.get(row.file, (onset, offset))
+            self._spans[row.file] = min(first, onset), max(last, offset)
         return is_new
 
+    def warn_of_sequence(self, stacklevel: int = 5) -> None:
+        """Warn if the times of several recordings never overlap, as in a sequence of sounds."""
+        in_order = sorted(self._spans.values())
+        if len(in_order) > 1 and all(last < first for (_, last), (first, _) in pairwise(in_order)):
+            warnings.warn(
+                f"the times of {some(list(self._spans))} in a table of Raven follow one another. "
+                "If these sounds were opened as one sequence, the times count from the start of "
+                "the first: save the table again with the column File Offset (s), which is the "
+                "time in each",
+                stacklevel=stacklevel,
+            )
 
-def _names_of_recordings(values: dict[str, str]) -> list[str]:
+
+def _names_of_recordings(
+    values: Mapping[str, str], columns: Mapping[str, Sequence[str]]
+) -> list[str]:
     """Find the column of a row whose value is the name of a recording, whatever its header."""
-    found = [name for name, value in values.items() if value.lower().endswith(MEDIA)]
-    if len(set(found)) > 1:
+    used = {name for own in columns.values() for name in own}
+    found = [
+        name for name, value in values.items() if name not in used and value.lower().endswith(MEDIA)
+    ]
+    if len(found) > 1:
         raise ValueError(
             f"the columns {', '.join(found)} name recordings: say which one to use by "
             "columns={'file': ...}, or --file-column on the command line"
@@ -222,10 +222,12 @@ def _names_of_recordings(values: dict[str, str]) -> list[str]:
     return found
 
 
-def _cell(values: Mapping[str, Any], columns: Mapping[str, Sequence[str]], meaning: str) -> Any:
-    """Return the value of a meaning in a row, from the preferred column that is not empty."""
-    cells = (values.get(name) for name in columns.get(meaning, ()))
-    return next((cell for cell in cells if cell is not None and cell != ""), "")
+def cell_of(values: Mapping[str, Any], columns: Mapping[str, Sequence[str]], meaning: str) -> Any:
+    """Return the value of a meaning in a row, from the preferred column that has one."""
+    cells = [cell for name in columns.get(meaning, ()) if (cell := values.get(name)) is not None]
+    # A text such as NA may be a name, but not where another column has a value.
+    there = (cell for cell in cells if not is_missing(cell))
+    return next(there, next((cell for cell in cells if cell != ""), ""))
 
 
 def row_of(
@@ -244,11 +246,11 @@ def row_of(
     comma : bool
         Whether numbers may have a decimal comma.
     """
-    cells = {meaning: _cell(values, columns, meaning) for meaning in (*MEANINGS, "folder")}
+    cells = {meaning: cell_of(values, columns, meaning) for meaning in (*MEANINGS, "folder")}
     file = str(cells["file"]) or None
-    if file and cells["folder"]:
+    if file and not is_missing(cells["folder"]) and not re.search(r"[/\\]", file):
         file = f"{cells['folder']}/{file}".replace("//", "/")
-    decision = str(_cell(values, columns, "decision")).strip().lower()
+    decision = str(cell_of(values, columns, "decision")).strip().lower()
     if decision == REJECTED:
         return Row(line, file, None, decision=decision)
     label = cells["label"]
@@ -256,7 +258,7 @@ def row_of(
     if all(map(is_missing, said)) or (label == _NO_EVENT and "selection" in columns):
         return Row(line, file, None)  # BirdNET writes such rows for recordings without events
     try:
-        times = _times(cells, _cell(values, columns, "file_offset"), comma)
+        times = _times(cells, cell_of(values, columns, "file_offset"), comma)
         score = None if is_missing(cells["score"]) else number(cells["score"], comma)
     except ValueError as error:
         problem = (
@@ -270,7 +272,7 @@ def row_of(
 def _times(cells: Mapping[str, Any], file_offset: Any, comma: bool) -> tuple[float, float]:
     """Compute onset and offset within the recording from the times that the table has."""
     begin = seconds(cells["onset"], comma)
-    if cells["offset"] != "":
+    if not is_missing(cells["offset"]) or is_missing(cells["duration"]):
         end = seconds(cells["offset"], comma)
     else:
         end = begin + seconds(cells["duration"], comma)

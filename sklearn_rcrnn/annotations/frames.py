@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .._utils.optional import need
 from .._utils.text import some
 from ..events import Event
-from .columns import columns_of
+from .columns import check_each_once, columns_of
 from .delimited import Views, row_of
 from .rows import HEADER, REJECTED, alike_labels, event_of, order
 
@@ -75,7 +75,8 @@ def events_from_frame(frame: pandas.DataFrame) -> dict[str, list[Event]]:
     Warns
     -----
     UserWarning
-        If rows are left out because they were rejected, or if labels differ only by case.
+        If rows are left out because they were rejected, if labels differ only by case, or if the
+        times of a table of Raven seem to run on over several recordings.
 
     Examples
     --------
@@ -95,11 +96,7 @@ def events_from_frame(frame: pandas.DataFrame) -> dict[str, list[Event]]:
             f"The frame lacks the column(s) {', '.join(missing)}; it has "
             f"{', '.join(map(str, frame.columns))}"
         )
-    if twice := [name for own in columns.values() for name in own if header.count(name) > 1]:
-        raise ValueError(
-            f"The frame has the column {twice[0]!r} {header.count(twice[0])} times: rename the "
-            "others"
-        )
+    check_each_once(columns, header)
     part = frame[[name for names in columns.values() for name in names]]
     present = part.astype(object).where(part.notna(), None)
     events: dict[str, list[Event]] = {}
@@ -117,6 +114,7 @@ def events_from_frame(frame: pandas.DataFrame) -> dict[str, list[Event]]:
         if row.values is not None and views.is_new(row, record, columns):
             onset, offset, label, *score = row.values
             own.append(event_of((onset, offset, _whole(label), *score), where))
+    views.warn_of_sequence(stacklevel=3)
     if rejected:
         warnings.warn(f"left out {rejected} row(s) of the frame that were rejected", stacklevel=2)
     if alike := alike_labels(event.label for own in events.values() for event in own):

@@ -9,30 +9,30 @@ from typing import Any, TextIO
 
 from .._utils.optional import need
 from ..events import Event
-from .columns import Given, check_columns, columns_of, number
+from .columns import Given, check_columns, check_each_once, columns_of, number
+from .delimited import Views, cell_of, row_of
 from .rows import REJECTED, Format, Row, lines_of
 
 _JAMS_NAMESPACES = ("tag_open", "segment_open", "tag_urbansound", "scaper", "sound_event")
 
 
 def _read_jsonl(text: str, columns: Given) -> Iterator[Row]:
-    if text.lstrip().startswith("["):
-        yield from _read_list(text, columns)
-        return
-    for i, line in enumerate(lines_of(text), 1):
-        if line.strip():
-            try:
-                yield _row(i, _parsed(line), columns)
-            except ValueError as error:
-                yield Row(i, None, None, str(error))
-
-
-def _read_list(text: str, columns: Given) -> Iterator[Row]:
-    for i, content in enumerate(_parsed(text), 1):
+    is_list = text.lstrip().startswith("[")
+    contents = _parsed(text) if is_list else lines_of(text)
+    views = Views()
+    for i, content in enumerate(contents, 1):
+        if not is_list and not content.strip():
+            continue
         try:
-            yield _row(i, content, columns)
+            values = content if is_list else _parsed(content)
+            row, meanings = _row(i, values, columns)
         except ValueError as error:
             yield Row(i, None, None, str(error))
+            continue
+        if views.is_new(row, values, meanings):
+            yield row
+    if "onset" not in columns:
+        views.warn_of_sequence()
 
 
 def _parsed(text: str) -> Any:
@@ -44,32 +44,35 @@ def _parsed(text: str) -> Any:
         raise ValueError(f"it is no JSON: {error}") from error
 
 
-def _row(i: int, content: Any, given: Given) -> Row:
+def _row(i: int, content: Any, given: Given) -> tuple[Row, dict[str, list[str]]]:
+    """The row of an object, and its names by their meaning."""
     if not isinstance(content, Mapping):
         raise ValueError(
             f"an object with onset, offset and label was expected; got {_short(content)}"
         )
     columns = columns_of(list(content), given)
-
-    def cell(meaning: str) -> Any:
-        values = (content[name] for name in columns.get(meaning, ()))
-        return next((value for value in values if value is not None), None)
-
-    file, label = cell("file"), cell("label")
-    if file is not None and not isinstance(file, str):
+    check_each_once(columns, list(content), given)
+    file, label = (cell_of(content, columns, meaning) for meaning in ("file", "label"))
+    if not isinstance(file, str):
         raise ValueError(f"the file must be a name; got {_short(file)}")
-    decision = str(cell("decision") or "").strip().lower()
-    if decision == REJECTED:
-        return Row(i, file, None, decision=decision)
-    if label is None and cell("onset") is None and (file is not None or not content):
-        return Row(i, file, None)
-    check_columns(columns, list(content))
+    row = row_of(i, content, columns, comma=False)
+    if row.problem is not None or row.decision == REJECTED:
+        return row, columns
+    if row.values is None and row.file is not None:
+        if parts := [name for name, value in content.items() if isinstance(value, (list, Mapping))]:
+            raise ValueError(
+                f"an object for each event was expected, with onset, offset and label; got one "
+                f"with several values in {parts[0]!r}"
+            )
+        return row, columns
+    if content:
+        check_columns(columns, list(content))
+    if row.values is None:
+        return row, columns
     if isinstance(label, bool) or not isinstance(label, (str, int)):
         raise ValueError(f"the label must be text; got {_short(label)}")
-    onset, score = number(cell("onset")), cell("score")
-    end = cell("offset")
-    offset = onset + number(cell("duration")) if end is None else number(end)
-    return Row(i, file, (onset, offset, str(label), None if score is None else number(score)))
+    onset, offset, _, score = row.values
+    return row._replace(values=(onset, offset, str(label), score)), columns
 
 
 def _short(value: Any) -> str:

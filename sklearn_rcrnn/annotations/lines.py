@@ -84,14 +84,26 @@ def _write_dcase(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
 def _is_dcase(name: str, text: str) -> bool:
     """Tell whether each row is the name of a file, either alone or with two times.
 
-    Without any times, all names must have a suffix of audio, as prose has none.
+    Without any times, all names must have a suffix of audio, as prose has none. ELAN writes
+    tiers, times and lengths before labels: they are not files, times and labels.
     """
     rows = [[field.strip() for field in fields] for _, fields in islice(_fields(text), _SEEN)]
     timed = [_are_times(row[1:3]) or (len(row) > 4 and _are_times(row[2:4])) for row in rows]
     alone = [not any(row[1:]) for row in rows]
     if not all(has or lone for has, lone in zip(timed, alone, strict=True)):
         return False
+    if any(timed) and all(_has_length(row) for row, has in zip(rows, timed, strict=True) if has):
+        return False
     return any(timed) or all(is_media_name(row[0]) for row in rows)
+
+
+def _has_length(fields: Sequence[str]) -> bool:
+    """Tell whether the length of the event, with decimals, stands where its label should."""
+    onset, offset, told = [*fields, ""][1:4] if _are_times(fields[1:3]) else fields[2:5]
+    if not _are_times([onset, told]) or told.isdecimal():
+        return False
+    length = number(offset, comma=True) - number(onset, comma=True)
+    return abs(length - number(told, comma=True)) < 0.0015
 
 
 def is_media_name(name: str) -> bool:

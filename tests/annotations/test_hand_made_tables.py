@@ -57,6 +57,44 @@ def test_missing_values_as_r_and_pandas_write_them(missing, tmp_path):
         read(tmp_path, [f"a.wav,{missing},2,dog"])
 
 
+def test_another_column_has_what_is_missing_in_one(tmp_path):
+    """NA was the label of what nobody has labeled by hand."""
+    header = "file,onset,offset,duration,manual_id,auto_id"
+    rows = ["a.wav,1,NA,1.5,NA,dog", "b.wav,1,2.5,NA,dog,cat"]
+    assert read(tmp_path, rows, header) == {"a.wav": [DOG], "b.wav": [DOG]}
+
+
+def test_folders_in_a_column_of_their_own(tmp_path):
+    """Recordings of one name in several folders were one recording."""
+    rows = ["mon,a.wav,1,2.5,dog", "tue,a.wav,1,2.5,dog", "tue,wed/a.wav,1,2.5,dog"]
+    events = read(tmp_path, rows, "folder,file,onset,offset,label")
+    assert events == {"mon/a.wav": [DOG], "tue/a.wav": [DOG], "wed/a.wav": [DOG]}
+
+
+def test_names_of_recordings_that_a_first_row_lacks(tmp_path):
+    """All events were taken for those of a recording of the table's own name."""
+    rows = ["a.wav,1,2.5,dog,good", ",1,2,cat,"]
+    with pytest.raises(ValueError, match="row 2: the file is missing, which other rows name"):
+        read(tmp_path, rows[::-1], "clip,onset,offset,label,notes")
+    with pytest.raises(ValueError, match="row 3: the file is missing, which other rows name"):
+        read(tmp_path, rows, "clip,onset,offset,label,-")
+    # What stands in another column later on does not make it one of recordings.
+    rows = ["1,2.5,dog,good", "3,4,x.wav,as in b.wav"]
+    events = read(tmp_path, rows, "onset,offset,label,notes")
+    assert events == {"t": [DOG, Event(3.0, 4.0, "x.wav")]}
+
+
+def test_lengths_are_no_labels(tmp_path):
+    """ELAN writes the tier, the speaker, onset, offset, length and label, without a header."""
+    for speaker in ("", "\t"):
+        text = f"birds{speaker}\t1.000\t2.500\t1.500\tdog\nbirds{speaker}\t3\t4.25\t1.250\tcat\n"
+        (tmp_path / "t.txt").write_text(text)
+        with pytest.raises(ValueError, match="its format is none of"):
+            read_events(tmp_path / "t.txt")
+    (tmp_path / "t.txt").write_text("a.wav\t1.0\t2.0\t1\n")
+    assert read_events(tmp_path / "t.txt") == {"a.wav": [Event(1.0, 2.0, "1")]}
+
+
 def test_a_comma_in_a_label_without_quotes(tmp_path):
     with pytest.raises(ValueError, match="row 3: it has 5 fields and the header 4"):
         read(tmp_path, ["a.wav,1,2.5,dog,,", "a.wav,1,2.5,dog, small"])
@@ -66,10 +104,15 @@ def test_a_comma_in_a_label_without_quotes(tmp_path):
 
 
 def test_two_columns_of_one_name(tmp_path):
-    with pytest.raises(ValueError, match="header names 'label' 2 times"):
+    with pytest.raises(ValueError, match="the column 'label' is there 2 times"):
         read(tmp_path, ["a.wav,1,2.5,dog,cat"], "file,onset,offset,label,label")
     # Those that mean nothing do no harm.
     assert read(tmp_path, ["a.wav,1,2.5,dog,,"], "file,onset,offset,label,,") == {"a.wav": [DOG]}
+    header = "file,onset,offset,Label,label"
+    with pytest.raises(ValueError, match="the columns 'Label' and 'label' have one name"):
+        read(tmp_path, ["a.wav,1,2.5,7,dog"], header)
+    events = read_events(tmp_path / "t.csv", columns={"label": "label"})
+    assert events == {"a.wav": [DOG]}
 
 
 def test_another_encoding_is_named_with_its_row(tmp_path):
@@ -92,7 +135,7 @@ def test_frames_alike():
     rows = [["a.wav", "0:00:01", 2.5, "dog"], ["a.wav", 3, 4, "Dog"]]
     with pytest.warns(UserWarning, match="differ only by case or form.*: Dog, dog"):
         assert events_from_frame(pandas.DataFrame(rows, columns=columns))["a.wav"][0] == DOG
-    with pytest.raises(ValueError, match="the column 'label' 2 times"):
+    with pytest.raises(ValueError, match="the column 'label' is there 2 times"):
         events_from_frame(pandas.DataFrame([[*rows[0], "cat"]], columns=[*columns, "label"]))
 
 

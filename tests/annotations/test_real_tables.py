@@ -284,6 +284,35 @@ class TestJSON:
         with pytest.warns(UserWarning, match="skipped 1 malformed"):
             assert read(tmp_path, text, "a.jsonl", errors="skip") == {"a": [DOG]}
 
+    def test_objects_are_read_as_rows_are(self, tmp_path):
+        """The times of a sequence counted from its start, and each view was an event."""
+        names = ("Selection", "View", "Begin Time (s)", "End Time (s)", "Begin File")
+        rows = [
+            dict(zip(names, values, strict=True)) | {"File Offset (s)": offset, "Species": label}
+            for *values, offset, label in (
+                (1, "Waveform 1", 1, 2.5, "a.wav", 1, "dog"),
+                (1, "Spectrogram 1", 1, 2.5, "a.wav", 1, "dog"),
+                (2, "Waveform 1", 30, 31, "b.wav", 10, "cat"),
+            )
+        ]
+        expected = {"a.wav": [DOG], "b.wav": [Event(10.0, 11.0, "cat")]}
+        assert read(tmp_path, json.dumps(rows), "a.json") == expected
+        rows = [{k: v for k, v in row.items() if "Offset" not in k} for row in rows]
+        with pytest.warns(UserWarning, match=r"times of a\.wav, b\.wav .* File Offset \(s\)"):
+            read(tmp_path, json.dumps(rows), "a.json")
+        pandas = pytest.importorskip("pandas")
+        with pytest.warns(UserWarning, match=r"times of a\.wav, b\.wav .* File Offset \(s\)"):
+            events_from_frame(pandas.DataFrame(rows))
+
+    def test_a_list_of_events_in_an_object_is_not_passed_over(self, tmp_path):
+        """Such a recording was one without events."""
+        event = {"onset": 1, "offset": 2.5, "label": "dog"}
+        for events in ([event], event):
+            text = json.dumps([{"file": "a.wav", "events": events}])
+            with pytest.raises(ValueError, match="row 1: an object for each event was expected"):
+                read(tmp_path, text, "a.json")
+        assert read(tmp_path, '{"file": "a.wav", "n": 0}', "a.json") == {"a.wav": []}
+
     @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '{"onset": 1' + "0" * 9000])
     def test_what_no_parser_takes(self, text, tmp_path):
         for name in ("a.jsonl", "a.jams"):
