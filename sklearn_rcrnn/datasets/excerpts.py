@@ -94,7 +94,7 @@ def cut_recordings(
         Read when they are needed.
     y : list of n_clips lists of Event
         In seconds from the start of the clip. An event that a cut goes through is in both
-        clips, if at least 0.1 s of it is.
+        clips, if at least 0.1 s or half of it is.
     groups : int array of shape (n_clips,)
         The recording of each clip, for :class:`sklearn.model_selection.GroupKFold`: clips
         of one recording must not be on both sides of a split.
@@ -119,7 +119,7 @@ def cut_recordings(
         edges = np.linspace(0, duration, math.ceil(duration / clip_length) + 1).tolist()
         for start, stop in pairwise(edges):
             X.append(Excerpt(path, start, stop, sample_rate))
-            events.append(_between(own, start, stop))
+            events.append(events_between(own, start, stop))
             groups.append(group)
     kept = _kept(events, empty_ratio, check_random_state(random_state))
     return [X[i] for i in kept], [events[i] for i in kept], np.array([groups[i] for i in kept])
@@ -136,12 +136,16 @@ def _check_ends(events: Sequence[Event], duration: float, path: str | os.PathLik
             )
 
 
-def _between(events: Sequence[Event], start: float, stop: float) -> list[Event]:
-    """Cut events to the part between two times, and count from the first of these."""
+def events_between(events: Sequence[Event], start: float, stop: float) -> list[Event]:
+    """Cut events to the part between two times, and count from the first of these.
+
+    Events of which less than 0.1 s, and less than half, lies there are left out.
+    """
     inside = []
     for event in events:
         onset, offset = max(event.onset, start), min(event.offset, stop)
-        if offset - onset >= min(_SHORTEST, event.offset - event.onset):
+        # Half of an event lies on one side of each cut at least, but for rounding.
+        if offset - onset >= min(_SHORTEST, (event.offset - event.onset) / 2) - 1e-9:
             inside.append(event._replace(onset=onset - start, offset=offset - start))
     return inside
 

@@ -76,6 +76,10 @@ class MixtureStream(ClipStream):
     def _segment(self, label: Any, rng: np.random.Generator) -> NDArray[np.float32]:
         """An event of the label, changed by the augmentation."""
 
+    def _labels_to_add(self) -> list[Any]:
+        """The labels that have events to add."""
+        return self.labels
+
     def __len__(self) -> int:
         return self.n_mixtures
 
@@ -105,8 +109,9 @@ class MixtureStream(ClipStream):
             piece = self._distractor(rng)
             _add(mixture, piece, int(rng.integers(len(mixture) - len(piece))), self._ratio(rng))
         events: list[tuple[float, float, Label]] = []
+        labels = self._labels_to_add()
         for _ in range(rng.choice(len(self.event_counts), p=self.event_counts)):
-            label = self.labels[int(rng.integers(len(self.labels)))]
+            label = labels[int(rng.integers(len(labels)))]
             event = self._event(label, rng)
             start = _free_start(events, len(event), len(mixture), rng)
             if start is None:

@@ -14,6 +14,7 @@ from ..audio import audio_duration, check_clips, load_clip, read_audio
 from ..events import Event, Label, check_event_lists, labels_of
 from .augmentation import EventAugmentation
 from .denoising import without_surroundings
+from .excerpts import events_between
 from .fresh import EVENT_AUGMENTATION, MixtureStream
 from .mixer import SAMPLE_RATE
 
@@ -36,7 +37,8 @@ class FreshExcerpts(MixtureStream):
     A network soon learns a dozen examples of a sound by heart. Here no clip comes twice. Some
     clips are excerpts of the recordings as they are, each from another place. For the others,
     events are cut out, changed, and added to other stretches of the recordings, as
-    :class:`FreshMixtures` does with isolated events. If the recordings hold nothing but events,
+    :class:`FreshMixtures` does with isolated events. Events during which one of another label
+    is heard are not cut out, and occur in excerpts only. If the recordings hold nothing but events,
     noise of many colors and silence are their background.
 
     Parameters
@@ -132,15 +134,21 @@ class FreshExcerpts(MixtureStream):
         self.labels = labels_of(self._events)
         if not self.labels:
             raise ValueError("y has no event in any recording: there is nothing to learn")
-        self._sources: list[Any] = list(clips)
-        if sum(self._durations) <= _KEPT_SECONDS:
-            self._sources = [
-                load_clip(clip, SAMPLE_RATE, f"X[{i}]") for i, clip in enumerate(clips)
-            ]
+        kept = sum(self._durations) <= _KEPT_SECONDS
+        self._sources: list[Any] = [
+            load_clip(clip, SAMPLE_RATE, f"X[{i}]")
+            if kept or isinstance(clip, np.ndarray)
+            else clip
+            for i, clip in enumerate(clips)
+        ]
         self._places: dict[Label, list[tuple[int, Event]]] = {label: [] for label in self.labels}
+        # The events that can be cut out: what else is heard during the others would have no label.
+        self._alone: dict[Label, list[tuple[int, Event]]] = {}
         for i, own in enumerate(self._events):
-            for event in own:
+            for event, alone in zip(own, _are_alone(own, mixture_length / 2), strict=True):
                 self._places[event.label].append((i, event))
+                if alone:
+                    self._alone.setdefault(event.label, []).append((i, event))
         self._stretches = [
             (i, start, stop)
             for i, own in enumerate(self._events)
@@ -164,7 +172,7 @@ class FreshExcerpts(MixtureStream):
             In seconds, by onset.
         """
         rng = np.random.default_rng([self.random_state, epoch, index])
-        if rng.random() < self.as_recorded:
+        if rng.random() < self.as_recorded or not self._alone:
             return self._excerpt(rng)
         return self._mixture(rng)
 
@@ -182,12 +190,8 @@ class FreshExcerpts(MixtureStream):
         start = event.onset - rng.uniform(0, room)
         start = min(max(start, first), max(last - length, first))
         stop = min(start + length, last)
-        inside = []
-        for other in self._events[i]:
-            onset, offset = max(other.onset, start), min(other.offset, stop)
-            if offset - onset >= min(0.1, other.offset - other.onset):
-                inside.append((onset - start, offset - start, other.label))
-        return self._samples(i, start, stop).copy(), sorted(inside)
+        inside = sorted(other[:3] for other in events_between(self._events[i], start, stop))
+        return self._samples(i, start, stop).copy(), inside
 
     def _known_around(self, i: int, event: Event) -> tuple[float, float]:
         """The part of a recording around an event that contains no undecided event."""
@@ -210,9 +214,10 @@ class FreshExcerpts(MixtureStream):
 
     def _samples(self, i: int, start: float, stop: float) -> NDArray[np.float32]:
         source = self._sources[i]
-        if isinstance(source, np.ndarray):
-            return source[round(start * SAMPLE_RATE) : round(stop * SAMPLE_RATE)]
-        return read_audio(source, SAMPLE_RATE, start=start, stop=stop).astype(np.float32)
+        if isinstance(source, (str, os.PathLike)):
+            return read_audio(source, SAMPLE_RATE, start=start, stop=stop).astype(np.float32)
+        samples = load_clip(source, SAMPLE_RATE, f"X[{i}]")
+        return samples[round(start * SAMPLE_RATE) : round(stop * SAMPLE_RATE)]
 
     def _stretch(self, rng: np.random.Generator) -> NDArray[np.float32]:
         """Draw a background: a stretch of a recording between its events, or a synthesized one."""
@@ -228,9 +233,12 @@ class FreshExcerpts(MixtureStream):
         samples = self._samples(i, begin, min(begin + self.mixture_length, stop))
         return _filled(samples, size)
 
+    def _labels_to_add(self) -> list[Any]:
+        return [label for label in self.labels if label in self._alone]
+
     def _segment(self, label: Label, rng: np.random.Generator) -> NDArray[np.float32]:
         """Cut an event out of its recording, and change it by the augmentation."""
-        places = self._places[label]
+        places = self._alone[label]
         i, event = places[int(rng.integers(len(places)))]
         offset = min(event.offset, event.onset + self.mixture_length / 2)
         piece = self._samples(i, event.onset, offset)
@@ -273,6 +281,18 @@ def _duration(clip: Any) -> float:
     if isinstance(clip, (str, os.PathLike)):
         return audio_duration(clip)
     return len(np.asarray(clip)) / getattr(clip, "sample_rate", SAMPLE_RATE)
+
+
+def _are_alone(events: Sequence[Event], longest: float) -> list[bool]:
+    """Tell for each event, or its beginning, if no event of another label is heard meanwhile."""
+    onsets, offsets = np.array([event[:2] for event in events]).reshape(-1, 2).T
+    alone = []
+    for event in events:
+        stop = min(event.offset, event.onset + longest)
+        near = np.flatnonzero((onsets < stop) & (offsets > event.onset))
+        heard = events_between([events[i] for i in near], event.onset, stop)
+        alone.append(all(other.label == event.label for other in heard))
+    return alone
 
 
 def _overlapping(event: Event, parts: Sequence[tuple[float, float]]) -> bool:

@@ -48,6 +48,13 @@ def test_an_event_over_a_cut_is_in_both_clips(paths):
     assert thirds == [[Event(2.0, 3.0, "a")], [Event(0.0, 1.0, "a")], []]
 
 
+def test_a_short_event_over_a_cut_is_not_lost(paths):
+    """Less than 0.1 s of it were on either side, and it was in no clip."""
+    y = [[(2.94, 3.08, "a"), (5.95, 6.05, "b")]]
+    _, events, _ = cut_recordings(paths[:1], y, clip_length=3, sample_rate=RATE)
+    assert [[e.label for e in own] for own in events] == [[], ["a", "b"], ["b"]]
+
+
 def test_resampled(paths):
     X, _, _ = cut_recordings(paths[:1], [[]], clip_length=3)
     assert np.asarray(X[1]).shape == (3 * 44100,)

@@ -10,7 +10,7 @@ import soundfile
 from small_corpus import RATE
 
 from sklearn_rcrnn import LFBETransformer
-from sklearn_rcrnn.datasets import FreshExcerpts, fresh_excerpts
+from sklearn_rcrnn.datasets import Excerpt, FreshExcerpts, fresh_excerpts
 
 PLAIN = {
     "distractors": 0.0,
@@ -151,6 +151,44 @@ def test_unknown_parts_are_never_heard():
         heard = 12 * samples / (1 if found else 0.2)
         assert not np.any((heard > 4.01) & (heard < 5.99))
         assert all(label == "dog" for *_, label in found)
+
+
+def test_events_in_which_another_label_is_heard_are_not_cut_out():
+    """A cry during which a tone is heard was added elsewhere with the label of the cry alone."""
+    samples, _ = recording(0, duration=20.0, onset=5.0, frequency=1000.0)
+    samples += recording(1, duration=20.0, onset=12.0, frequency=4000.0)[0]
+    y = [[(4.0, 7.0, "cry"), (5.0, 6.0, "tone"), (12.0, 13.0, "cry"), (6.95, 7.2, "click")]]
+    settings = {"mixture_length": 6.0, "event_counts": (0, 1), **PLAIN}
+    stream = FreshExcerpts([samples], y, as_recorded=0.0, **settings)
+    drawn = [stream.draw(1, i)[1] for i in range(20)]
+    assert {label for own in drawn for *_, label in own} == {"cry", "click"}
+    assert {round(offset - onset, 1) for own in drawn for onset, offset, _ in own} == {1.0, 0.2}
+    # Where none is alone, all clips are excerpts.
+    stream = FreshExcerpts([samples], [y[0][:2]], as_recorded=0.0, **settings)
+    assert {label for i in range(20) for *_, label in stream.draw(1, i)[1]} == {"cry", "tone"}
+
+
+def test_long_arrays_are_samples_like_short_ones(few, monkeypatch):
+    """Integers were mixed as they were, and excerpts of a recording were taken for paths."""
+    X, y = few
+    whole = [np.round(32767 * samples).astype(np.int16) for samples in X]
+    kept = FreshExcerpts(whole, y, mixture_length=3.0)
+    monkeypatch.setattr(fresh_excerpts, "_KEPT_SECONDS", 0.0)
+    long = FreshExcerpts(whole, y, mixture_length=3.0)
+    for index in range(4):
+        np.testing.assert_array_equal(kept.draw(0, index)[0], long.draw(0, index)[0])
+
+
+def test_excerpts_of_long_recordings(few, tmp_path, monkeypatch):
+    monkeypatch.setattr(fresh_excerpts, "_KEPT_SECONDS", 0.0)
+    soundfile.write(tmp_path / "a.wav", few[0][0], RATE, subtype="FLOAT")
+    stream = FreshExcerpts(
+        [Excerpt(tmp_path / "a.wav", 1.0, 4.0)], [[(1.0, 2.0, "a")]], mixture_length=3.0,
+        as_recorded=1.0,
+    )  # fmt: skip
+    samples, events = stream.draw(0, 0)
+    np.testing.assert_array_equal(samples, few[0][0][RATE : 4 * RATE])
+    assert events == [(1.0, 2.0, "a")]
 
 
 def test_features_of_another_rate_are_refused(few):
