@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
@@ -41,7 +42,7 @@ def split_by_recording(
     subset : str, default="devtrain"
     fraction : float, default=0.15
         Part of the recordings of each class, and of the backgrounds, for the second part;
-        at least one.
+        at least one. The only recording of a class stays in the first part.
     parts : (str, str), default=("fit", "hold")
         Names of the new subsets.
     random_state : int, default=0
@@ -51,10 +52,22 @@ def split_by_recording(
     pathlib.Path
         `output_dir`, for :func:`generate_mixture_recipes` and :class:`FreshMixtures`.
 
+    Raises
+    ------
+    ValueError
+        If all backgrounds are of one recording, if nothing of a class would be left in the first
+        part, or if `output_dir` has links to other audio.
+
+    Warns
+    -----
+    UserWarning
+        If a class has a single recording, so that the second part lacks the class.
+
     Notes
     -----
     As the challenge names its files, the name of an event file up to the last underscore is
     that of its recording, and the name of a background file up to the last underscore but one.
+    Events of several classes may be of one recording.
 
     Examples
     --------
@@ -65,7 +78,7 @@ def split_by_recording(
     folder = data_folder(root).resolve()
     events, backgrounds = read_cv_setup(folder, subset)
     rng = np.random.RandomState(random_state)
-    held = {label: _drawn(entries, fraction, rng) for label, entries in sorted(events.items())}
+    held = _drawn_of_each(events, fraction, rng)
     held_backgrounds = _drawn(backgrounds, fraction, rng)
     return _write_parts(
         folder,
@@ -73,7 +86,7 @@ def split_by_recording(
         parts,
         events,
         backgrounds,
-        is_held=lambda label, entry: recording_of(entry) in held[label],
+        is_held=lambda label, entry: recording_of(entry) in held,
         is_held_background=lambda entry: recording_of(entry) in held_backgrounds,
     )
 
@@ -248,9 +261,42 @@ def _provenance(folder: Path) -> Path:
 
 
 def _drawn(entries: list[dict[str, Any]], fraction: float, rng: np.random.RandomState) -> set[str]:
-    """Draw the recordings of the second part, at least one."""
+    """Draw the background recordings of the second part, at least one."""
     names = sorted({recording_of(entry) for entry in entries})
+    if len(names) < 2:
+        raise ValueError(
+            f"Each part needs backgrounds of a recording of its own; those to divide are of {names}"
+        )
     return set(rng.permutation(names)[: max(1, round(fraction * len(names)))])
+
+
+def _drawn_of_each(
+    events: dict[str, list[dict[str, Any]]], fraction: float, rng: np.random.RandomState
+) -> set[str]:
+    """Draw the recordings with events of the second part, for each class at least one."""
+    names = {
+        label: sorted({recording_of(entry) for entry in entries})
+        for label, entries in sorted(events.items())
+    }
+    # Without its only recording, a class could not be learnt.
+    kept = {own[0] for own in names.values() if len(own) == 1}
+    if single := [label for label, own in names.items() if len(own) == 1]:
+        warnings.warn(
+            f"The only recording of {some(single)} is in the first part, and none in the second",
+            stacklevel=3,
+        )
+    held: set[str] = set()
+    for own in names.values():
+        shuffled = [name for name in rng.permutation(own) if name not in held | kept]
+        # A recording with events of several classes may have been drawn already.
+        n_more = max(1, round(fraction * len(own))) - len(held.intersection(own))
+        held.update(shuffled[: max(0, n_more)])
+    if lost := [label for label, own in names.items() if held.issuperset(own)]:
+        raise ValueError(
+            f"All recordings of {some(lost)} would be in the second part: try another random_state "
+            "or a smaller fraction"
+        )
+    return held
 
 
 def _write_parts(
@@ -268,8 +314,11 @@ def _write_parts(
     setup = target / "cv_setup"
     setup.mkdir(parents=True, exist_ok=True)
     for name in ("events", "bgs"):
-        if not (target / name).exists():
-            (target / name).symlink_to(folder / "source_data" / name)
+        link, audio = target / name, folder / "source_data" / name
+        if not link.exists():
+            link.symlink_to(audio)
+        elif link.resolve() != audio.resolve():
+            raise ValueError(f"{link} has other audio than {audio}: give a new folder")
     for second, part in enumerate(parts):
         own = {
             label: kept

@@ -63,6 +63,55 @@ class TestSplitting:
         ]
         assert texts[0] == texts[1] != texts[2]
 
+    def write(self, root, **events):
+        setup = root / "source_data" / "cv_setup"
+        listed = {
+            label: [{"audio_filename": name, "segment": [0.0, 1.0]} for name in names]
+            for label, names in events.items()
+        }
+        (setup / "events_devtrain.yaml").write_text(yaml.safe_dump(listed))
+
+    def read(self, split, part):
+        text = (split / "source_data" / "cv_setup" / f"events_{part}.yaml").read_text()
+        return {
+            label: {entry["audio_filename"] for entry in own}
+            for label, own in yaml.safe_load(text).items()
+        }
+
+    def test_a_recording_with_events_of_two_classes_is_in_one_part(self, root, tmp_path):
+        """It could be heard in the first part with one of them, and be held out with the other."""
+        names = [f"r{i}_0.wav" for i in range(10)]
+        self.write(root, cat=names, dog=names[:5])
+        for seed in range(5):
+            split = split_by_recording(root, tmp_path / str(seed), fraction=0.4, random_state=seed)
+            fit, hold = (self.read(split, part) for part in ("fit", "hold"))
+            assert not (fit["cat"] | fit["dog"]) & (hold["cat"] | hold["dog"])
+            assert len(hold["cat"]) >= 4
+            assert len(hold["dog"]) >= 2
+
+    def test_the_only_recording_of_a_class_can_be_learnt_from(self, root, tmp_path):
+        """It was held out, and the first part had no such class."""
+        self.write(root, cat=["one_0.wav", "one_1.wav"], dog=[f"r{i}_0.wav" for i in range(4)])
+        with pytest.warns(UserWarning, match="The only recording of cat is in the first part"):
+            split = split_by_recording(root, tmp_path / "split")
+        assert self.read(split, "fit")["cat"] == {"one_0.wav", "one_1.wav"}
+        assert list(self.read(split, "hold")) == ["dog"]
+
+    def test_nothing_left_of_a_class_or_of_the_backgrounds(self, root, tmp_path):
+        names = [f"r{i}_0.wav" for i in range(4)]
+        self.write(root, cat=names, dog=names[:2])
+        with pytest.raises(ValueError, match="All recordings of dog would be in the second part"):
+            split_by_recording(root, tmp_path / "split", fraction=0.75, random_state=3)
+        setup = root / "source_data" / "cv_setup"
+        (setup / "bgs_devtrain.yaml").write_text("[{filepath: audio/b_0_30.wav, classname: home}]")
+        with pytest.raises(ValueError, match="Each part needs backgrounds of a recording"):
+            split_by_recording(root, tmp_path / "split")
+
+    def test_a_folder_with_other_audio(self, root, tmp_path):
+        (tmp_path / "split" / "source_data" / "events").mkdir(parents=True)
+        with pytest.raises(ValueError, match="has other audio than"):
+            split_by_recording(root, tmp_path / "split")
+
     def test_wrong_fraction(self, root, tmp_path):
         with pytest.raises(ValueError, match="fraction must be"):
             split_by_recording(root, tmp_path / "split", fraction=1.0)
