@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from os import PathLike
@@ -14,6 +15,7 @@ import yaml
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
+from .._utils.text import some
 from ..audio import audio_duration, read_audio
 from ._writing import write_clip
 from .layout import CLASSES, check_classes, data_folder, read_cv_setup, write_meta
@@ -21,6 +23,8 @@ from .layout import CLASSES, check_classes, data_folder, read_cv_setup, write_me
 SAMPLE_RATE = 44100
 # Both background and event are scaled by this, so that loud events do not clip.
 HEADROOM = 0.2
+# A segment may be so many seconds longer than its recording because of rounding.
+_ROUNDING = 0.01
 
 Recipe = dict[str, Any]
 
@@ -77,6 +81,11 @@ def generate_mixture_recipes(
     ValueError
         If a class does not exist, or if an event is longer than the mixture.
 
+    Warns
+    -----
+    UserWarning
+        If the segment of an event is longer than its recording.
+
     References
     ----------
     Mesaros et al., DCASE 2017 challenge setup, 2017.
@@ -113,7 +122,13 @@ def generate_mixture_recipes(
             rng=rng,
         )
     flat = [recipe for name in classes for recipe in recipes[name]]
-    _scale(folder, flat, mixture_length, n_jobs, verbose)
+    short = _scale(folder, flat, mixture_length, n_jobs, verbose)
+    if short:
+        warnings.warn(
+            f"The segments of {some(short)} end after their recordings: in mixtures, these "
+            "events end before their offsets",
+            stacklevel=2,
+        )
     for name in classes:
         for i, recipe in enumerate(recipes[name]):
             _finish(recipe, f"mixture_{subset}_{name}_{i:03d}")
@@ -173,18 +188,22 @@ def _draw(
 
 def _scale(
     folder: Path, recipes: list[Recipe], mixture_length: float, n_jobs: int | None, verbose: int
-) -> None:
-    """Set ``scaling_factor`` of mixtures with an event, reading each background once."""
+) -> list[str]:
+    """Set ``scaling_factor`` of mixtures with an event, reading each background once.
+
+    Returns the events that are shorter than their segments.
+    """
     by_background: dict[str, list[Recipe]] = {}
     for recipe in recipes:
         if recipe["event_present"]:
             by_background.setdefault(recipe["bg_path"], []).append(recipe)
     work = delayed(_scale_over_background)
     tasks = (work(folder, mixture_length, group) for group in by_background.values())
-    _run(tasks, len(by_background), n_jobs, verbose, "levels")
+    return sorted(set().union(*_run(tasks, len(by_background), n_jobs, verbose, "levels")))
 
 
-def _scale_over_background(folder: Path, mixture_length: float, recipes: list[Recipe]) -> None:
+def _scale_over_background(folder: Path, mixture_length: float, recipes: list[Recipe]) -> set[str]:
+    short = set()
     background = _background(folder, recipes[0]["bg_path"], mixture_length)
     for recipe in recipes:
         event = _event(folder, recipe)
@@ -197,6 +216,9 @@ def _scale_over_background(folder: Path, mixture_length: float, recipes: list[Re
                 "no event-to-background ratio can be set"
             )
         recipe["scaling_factor"] = float(10 ** (recipe["ebr"] / 20) / (levels[0] / levels[1]))
+        if len(event) < (recipe["event_length_seconds"] - _ROUNDING) * SAMPLE_RATE:
+            short.add(recipe["event_path"])
+    return short
 
 
 def _finish(recipe: Recipe, stem: str) -> None:

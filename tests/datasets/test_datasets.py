@@ -10,7 +10,7 @@ import soundfile
 import yaml
 from joblib import parallel_config, register_parallel_backend
 from joblib._parallel_backends import ThreadingBackend
-from small_corpus import RATE
+from small_corpus import RATE, write_subset
 
 from sklearn_rcrnn import LFBETransformer
 from sklearn_rcrnn.datasets import (
@@ -84,6 +84,16 @@ def test_mixtures_have_the_ebr_where_they_say(root):
         np.testing.assert_allclose(rest[: inside.start], 0, atol=1e-6)
         power = [np.mean(part[inside] ** 2) for part in (rest, background)]
         assert 10 * np.log10(power[0] / power[1]) == pytest.approx(recipe["ebr"], abs=0.02)
+
+
+def test_segments_beyond_the_end_of_their_recording(tmp_path):
+    """Offsets were later than what is heard, without a word."""
+    rng = np.random.default_rng(0)
+    sound = rng.normal(scale=0.1, size=RATE)
+    events = {"dog": [("a.wav", sound, RATE, (0.0, 1.0)), ("b.wav", sound, RATE, (0.5, 1.5))]}
+    write_subset(tmp_path / "source_data", "devtrain", {"b.wav": sound}, events)
+    with pytest.warns(UserWarning, match=r"segments of dog/b\.wav end after their recordings"):
+        generate_mixture_recipes(tmp_path, mixtures_per_class=8, mixture_length=4.0)
 
 
 def test_on_disk_in_memory_and_lazily(root, tmp_path):
