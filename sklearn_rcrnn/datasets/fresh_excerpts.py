@@ -289,7 +289,7 @@ def _are_alone(events: Sequence[Event], longest: float) -> list[bool]:
     alone = []
     for event in events:
         stop = min(event.offset, event.onset + longest)
-        near = np.flatnonzero((onsets < stop) & (offsets > event.onset))
+        near = np.flatnonzero((onsets < stop) & (offsets > event.onset)).tolist()
         heard = events_between([events[i] for i in near], event.onset, stop)
         alone.append(all(other.label == event.label for other in heard))
     return alone
