@@ -81,7 +81,8 @@ def _read_textgrid(text: str, columns: Given) -> Iterator[Row]:
             raise ValueError(f"it has only points: {told}")
         warnings.warn(f"the points of a TextGrid are left out: {told}", stacklevel=5)
     for i, event in enumerate(events_from_crowsetta(annotation), 1):
-        yield Row(i, None, event[:3])
+        # Praat writes a quote in a text twice, and crowsetta leaves it so.
+        yield Row(i, None, (event.onset, event.offset, str(event.label).replace('""', '"')))
 
 
 TEXTGRID = Format(

@@ -131,7 +131,7 @@ def _write(recording: str, event: Event, path: Path, context: float, format: str
 
 
 def _name_of(recording: str, event: Event, scored: bool) -> str:
-    hours, seconds = divmod(event.onset, 3600)
+    hours, seconds = divmod(round(event.onset, 2), 3600)
     minutes, seconds = divmod(seconds, 60)
     score = [f"{event.score:.2f}"] if scored else []
     parts = (str(event.label), *score, Path(recording).stem)
@@ -143,7 +143,7 @@ def _name_of(recording: str, event: Event, scored: bool) -> str:
 def _free_name(name: str, format: str, taken: set[str]) -> str:
     """Add a number to the name if an earlier event has the same."""
     free, number = f"{name}.{format}", 2
-    while free in taken:
+    while free.casefold() in taken:  # for some systems, names that differ by case are the same
         free, number = f"{name}-{number}.{format}", number + 1
-    taken.add(free)
+    taken.add(free.casefold())
     return free

@@ -49,6 +49,9 @@ def test_textgrid(encoding, tmp_path):
     pytest.importorskip("crowsetta")
     (tmp_path / "a.TextGrid").write_bytes(TEXTGRID.encode(encoding))
     assert read_events(tmp_path / "a.TextGrid") == read_events(tmp_path) == {"a": [DOG]}
+    quoted = TEXTGRID.replace('"dog"', '"the ""dog"""')
+    (tmp_path / "a.TextGrid").write_bytes(quoted.encode(encoding))
+    assert read_events(tmp_path / "a.TextGrid")["a"][0].label == 'the "dog"'
     (tmp_path / "a.TextGrid").write_text(TEXTGRID[:200])
     with pytest.raises(ValueError, match=r"a\.TextGrid cannot be read .* it is no TextGrid"):
         read_events(tmp_path / "a.TextGrid")

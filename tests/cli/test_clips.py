@@ -9,7 +9,7 @@ from small_runs import rcrnn
 
 from sklearn_rcrnn import Event
 from sklearn_rcrnn.annotations import write_events
-from sklearn_rcrnn.datasets import write_event_clips
+from sklearn_rcrnn.datasets import event_clips, write_event_clips
 
 RATE = 8000
 
@@ -48,6 +48,11 @@ def test_events_of_one_name_and_those_that_cannot_be_written(recordings):
     assert "ends before the event at 20 s" in out[2].error
     assert "broken.wav" in out[3].error
     assert len(list((recordings / "clips").iterdir())) == 2
+    # For some systems, names that differ by case are the same, and a minute has 60 seconds.
+    events = [[(1.0, 2.0, "Dog"), (1.0, 2.0, "dog")]]
+    out = list(write_event_clips(paths[:1], events, recordings / "more"))
+    assert [clip.path.name for clip in out] == ["Dog_a_0-00-01.00.wav", "dog_a_0-00-01.00-2.wav"]
+    assert event_clips._name_of("a.wav", Event(59.999, 61.0, "dog"), False) == "dog_a_0-01-00.00"
 
 
 def test_wrong_use(recordings):
