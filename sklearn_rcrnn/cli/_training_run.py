@@ -13,6 +13,12 @@ import typer
 from ._common import Log
 
 SETTINGS = "settings.yaml"
+# Parameters that the commands set themselves or that only Python has, and what to do instead.
+_NO_PARAMS = {
+    "pretrainer": "give --start, or --pretrain-epochs with --start none",
+    "validation_fraction": "the command holds recordings out by itself",
+    "callbacks": "they are objects, which only Python has",
+}
 # Options that only say where a run writes and what it prints are not written to the settings.
 _NOT_SETTINGS = ("output", "overwrite", "resume", "config", "quiet", "as_json")
 
@@ -127,6 +133,8 @@ def parameter_name(pipe: Any, name: str) -> str:
     """The name in a pipeline of a detector's parameter, or of one of another step."""
     full = name if name.split("__")[0] in pipe.named_steps else f"detector__{name}"
     step, _, own = full.partition("__")
+    if own in _NO_PARAMS:
+        raise ValueError(f"--param {name}: {_NO_PARAMS[own]}")
     known = pipe.named_steps[step].get_params(deep=False)
     if own.split("__")[0] not in known:
         raise ValueError(

@@ -141,6 +141,7 @@ def train(
             corrections=corrections,
             columns=table_columns,
         )
+        _check_rules(pipe, clips)
         trained, held, by_recording = _split(clips, held_out, seed)
         say_start(pipe, start, log)
         progress = epoch_log(log, place, n_later=last if len(held) else 0)
@@ -187,6 +188,15 @@ def _checked(texts: list[str], held_out: float) -> list[str]:
         if name in instead:
             raise ValueError(f"--param {text}: {instead[name]}")
     return texts
+
+
+def _check_rules(pipe: Any, clips: Clips) -> None:
+    """Raise ValueError now, and not after the training, for rules of labels that are not there."""
+    from ..postprocessing import EventRules
+
+    detector = pipe[-1]
+    rules = EventRules(detector.merge_gap, detector.min_duration, detector.max_duration)
+    rules.check(sorted({event.label for own in clips.events for event in own}))
 
 
 def _split(clips: Clips, fraction: float, seed: int) -> tuple[Any, Any, bool]:

@@ -92,6 +92,11 @@ def tune(
     if output is not None:
         check_output(output)
     try:
+        # Parameters come first, so that a wrong one is reported before the recordings are read.
+        pipe = new_pipeline(epochs, seed, 1, start)
+        set_params(pipe, [], lr)
+        grid = _grid(param, pipe)
+        _check_grid(grid, pipe, start)
         clips = read_clips(
             recordings,
             events,
@@ -101,10 +106,6 @@ def tune(
             log=log,
             columns=table_columns,
         )
-        pipe = new_pipeline(epochs, seed, 1, start)
-        set_params(pipe, [], lr)
-        grid = _grid(param, pipe)
-        _check_grid(grid, pipe, start)
         say_start(pipe, start, log)
         fitted = FreshClipsDetector(pipe, clips, clip_length, seed)
         results = _search(fitted, grid, search=search, folds=folds, jobs=jobs, log=log)
@@ -207,7 +208,10 @@ def _search(
         )
     chosen.fit(np.arange(len(clips.X)), clips.y)
     results = chosen.cv_results_
-    rounds = results.get("n_resources", [epochs] * len(results["params"]))
+    tried_epochs = [
+        params.get("pipeline__detector__max_epochs", epochs) for params in results["params"]
+    ]
+    rounds = results.get("n_resources", tried_epochs)
     rows = [
         [*(params[name] for name in tried), round(-mean, 4), round(spread, 4), int(n)]
         for params, mean, spread, n in zip(
@@ -218,7 +222,9 @@ def _search(
             strict=True,
         )
     ]
-    return sorted(rows, key=lambda row: (-row[-1], row[-3]))
+    # Of a search by halving, those that came the furthest are the best.
+    furthest_first = search is Search.halving
+    return sorted(rows, key=lambda row: (-row[-1] if furthest_first else 0, row[-3]))
 
 
 class FoldScorer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import pytest
@@ -81,19 +82,31 @@ def test_from_one_model_to_the_next(material, trained, tmp_path):
 
 @pytest.mark.slow
 def test_tuning(material, tmp_path):
-    args = ("tune", *material, "-p", "dense_units=4,8", "--epochs", 1, "--folds", 2)
-    args = (*args, "--clip-length", 1)
+    args = ("tune", *material, "-p", "dense_units=8", "--epochs", 3, "--folds", 2)
+    args = (*args, "--clip-length", 1, "-p", "max_epochs=1,2")
     out = rcrnn(*args, "-p", "gru_units=4")
     assert out.exit_code == 2
     assert "gru_units cannot be tried with --start" in out.stderr
     args = (*args, "--start", "none")
     out = rcrnn(*args, "-p", "gru_units=4", "-o", tmp_path / "results.csv")
     assert out.exit_code == 0, out.stderr
-    assert out.stdout.split()[:2] == ["dense_units", "gru_units"]
-    assert len((tmp_path / "results.csv").read_text().splitlines()) == 3
+    assert out.stdout.split()[:2] == ["dense_units", "max_epochs"]
+    rows = list(csv.DictReader((tmp_path / "results.csv").open()))
+    assert sorted(row["epochs"] for row in rows) == ["1", "2"]
+    assert all(row["epochs"] == row["max_epochs"] for row in rows)
+    rates = [float(row["error rate"]) for row in rows]
+    assert rates == sorted(rates)
     out = rcrnn(*args, "-p", "units=4")
     assert out.exit_code == 2
     assert "no parameter 'units'" in out.stderr
+
+
+def test_rules_of_other_labels_cost_no_training(material, tmp_path):
+    rule = "min_duration={cow: 1}"
+    out = rcrnn("train", *material, "-o", tmp_path / "model", "-p", rule, *SMALL, "--start", "none")
+    assert out.exit_code == 2
+    assert "min_duration has the label(s) ['cow']" in out.stderr
+    assert "started from" not in out.stderr
 
 
 def test_events_of_other_recordings(material, tmp_path):

@@ -173,6 +173,19 @@ def test_parameters_that_the_command_sets_itself(param, instead, tmp_path):
     assert instead in " ".join(out.stderr.split())
 
 
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("validation_fraction", "holds recordings out by itself"),
+        ("callbacks", "only Python has"),
+        ("detector__pretrainer", "give --start"),
+    ],
+)
+def test_parameters_that_have_no_effect_here(name, instead):
+    with pytest.raises(ValueError, match=instead):
+        parameter_name(make_rcrnn_pipeline(), name)
+
+
 def test_tune_takes_the_settings_of_a_training(tmp_path):
     """The help named settings.yaml of a model, which was always refused."""
     settings = {"recordings": "in", "events": "events.csv", "epochs": 6, "clip_length": 10.0}
