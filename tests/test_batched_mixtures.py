@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from sklearn_rcrnn import LFBETransformer, load
+from sklearn_rcrnn.nn.rcrnn import RCRNN
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks" / "accuracy"))
 
@@ -19,6 +20,7 @@ import mixture_plans
 import mixtures
 import train_weights
 from bank import Bank, Sound
+from mixed_styles import MixedStyles
 
 RATE = 44100
 
@@ -168,6 +170,24 @@ def test_quiet_ends_are_cut():
     samples = np.full(RATE, 1e-3, np.float32)
     samples[RATE // 4 : RATE // 2] = 0.5
     assert len(bank_module.tightened(samples)) == pytest.approx(RATE / 4, abs=2 * RATE / 100)
+
+
+def test_styles_are_mixed_and_what_happens_in_time_stays():
+    torch.manual_seed(0)
+    network = RCRNN(64, 2, gru_units=4, dense_units=8)
+    styles = MixedStyles(network, share=1.0)
+    styles.chosen, styles.beta = styles.layers[0], torch.distributions.Uniform(0, 1e-6)
+    maps = torch.randn(2, 3, 50, 4) * torch.tensor([1.0, 5.0])[:, None, None, None]
+    mixed = torch.stack([styles._mix(styles.layers[0], None, maps) for _ in range(20)])
+    # By the drawn order a clip has its own style, or the other's, which has another deviation.
+    deviations = mixed.std(3).mean((2, 3))
+    assert {round(float(d)) for d in deviations[:, 0]} == {1, 5}
+    centered = [(m - m.mean(2, keepdim=True)) / m.std(2, keepdim=True) for m in (maps, mixed[0])]
+    torch.testing.assert_close(*centered, atol=1e-3, rtol=1e-3)
+    assert styles._mix(styles.layers[1], None, maps) is None
+    styles.share = 0.0
+    styles.draw()
+    assert styles._mix(styles.layers[0], None, maps) is None
 
 
 def test_a_training_that_was_broken_off_goes_on(bank, tmp_path):

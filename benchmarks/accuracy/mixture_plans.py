@@ -43,6 +43,9 @@ N_ROOMS = 16
 # Bangs that are less than this many seconds apart are one event, like a burst of fire.
 _ONE_EVENT = 0.25
 _IN_BURSTS = ("gunshot",)
+_OF_ANY_SIZE = ("gunshot", "glassbreak")
+# Part of the events in which another sound of the same label is heard, too.
+_BLENDED = 0.4
 # An event counts only if at least this many seconds of it can be heard.
 _SHORTEST = 0.1
 
@@ -211,7 +214,7 @@ class _Batch:
             if visible >= _SHORTEST:
                 onset, offset = max(onset, 0.0), min(offset, self.length)
                 found.append((onset, offset, int(index.classes[which])))
-        if len(times) == 1 and rng.random() < 0.15:
+        if len(times) == 1 and rng.random() < _BLENDED:
             self._blend(row, which, start, duration)
         return found
 
@@ -256,7 +259,16 @@ class _Batch:
             "length": index.lengths[which],
             "fade": 0.0,
             **self._change(level),
+            **self._size(which),
         }
+
+    def _size(self, which: int) -> dict[str, Any]:
+        """Change the pitch of sounds whose sources differ much in size: guns and panes."""
+        index, rng = self.index, self.rng
+        is_wide = index.classes[which] >= 0 and index.labels[index.classes[which]] in _OF_ANY_SIZE
+        if not is_wide or rng.random() >= 0.6:
+            return {}
+        return {"speed": 0.62 * 2.6 ** rng.random()}
 
     def _change(self, level: float | None) -> dict[str, Any]:
         rng = self.rng
@@ -290,7 +302,7 @@ class _Batch:
         seconds = other["length"] / RATE / other["speed"]
         if seconds > duration:
             return
-        down = rng.uniform(-12, -2)
+        down = rng.uniform(-10, 0)
         other["ratio"] = row["ratio"] + down
         other["level"] = row["level"] * linear(down)
         other["start"] = round((start + rng.uniform(0, duration - seconds)) * RATE)

@@ -37,6 +37,7 @@ from bank import Bank, divide, general_bank, rare_events_bank, write_split
 from bank_index import Index, index_bank, joined_samples
 from batch_pool import PlainBatches, Pool
 from export_weights import export
+from mixed_styles import MixedStyles
 from mixture_plans import CONTEXT_SECONDS, N_BANDS, Plan, draw_plan
 from mixtures import HOP, RATE, Batch, Mixer
 from torch import Tensor
@@ -64,6 +65,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--lr", type=float, default=1.5e-3, help="highest of the cycle")
     parser.add_argument("--batch-seconds", type=float, default=640.0, help="of audio in a batch")
     parser.add_argument("--plain", type=float, default=0.0, help="part of plain mixtures")
+    parser.add_argument("--mix-styles", type=float, default=0.0, help="part of steps with MixStyle")
     parser.add_argument("--start", type=Path, help="weights of an earlier training")
     parser.add_argument("--reuse", type=int, default=2, help="steps for each rendered batch")
     parser.add_argument("--pool", type=int, default=48, help="batches kept")
@@ -244,6 +246,7 @@ class Training:
     """
 
     network: RCRNN
+    styles: MixedStyles
     optimizer: torch.optim.Optimizer
     average: Average
 
@@ -262,6 +265,7 @@ class Training:
     def begin(self, network: RCRNN) -> None:
         """Take the network, and restore the state of an earlier process if there is one."""
         self.network = network.train()
+        self.styles = MixedStyles(network, self.args.mix_styles)
         self.optimizer = torch.optim.AdamW(
             network.parameters(),
             weight_decay=_WEIGHT_DECAY,
@@ -284,6 +288,7 @@ class Training:
         """Do one step and update the average; returns the parts of the loss."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr
+        self.styles.draw()
         parts = step(self.network, self.optimizer, batch)
         self.average.update()
         self.steps += 1
