@@ -113,7 +113,9 @@ def cut_recordings(
         raise ValueError(f"clip_length must be more than {_SHORTEST} s; got {clip_length!r}")
     clips = check_event_lists(y, n_clips=len(paths))
     X, events, groups = [], [], []
-    for group, (path, own) in enumerate(zip(paths, clips, strict=True)):
+    first: dict[str, int] = {}  # a recording that is named twice is one
+    for i, (path, own) in enumerate(zip(paths, clips, strict=True)):
+        group = first.setdefault(os.path.realpath(path), i)
         duration = audio_duration(path)
         _check_ends(own, duration, path)
         edges = np.linspace(0, duration, math.ceil(duration / clip_length) + 1).tolist()

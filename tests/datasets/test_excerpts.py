@@ -55,6 +55,14 @@ def test_a_short_event_over_a_cut_is_not_lost(paths):
     assert [[e.label for e in own] for own in events] == [[], ["a", "b"], ["b"]]
 
 
+def test_a_recording_that_is_named_twice_is_one_group(paths):
+    """Its clips could be on both sides of a split."""
+    paths[1].with_name("link.wav").symlink_to(paths[1])
+    twice = [*paths, paths[0], str(paths[1].with_name("link.wav"))]
+    _, _, groups = cut_recordings(twice, [[]] * 5, clip_length=30, sample_rate=RATE)
+    assert groups.tolist() == [0, 1, 2, 0, 1]
+
+
 def test_resampled(paths):
     X, _, _ = cut_recordings(paths[:1], [[]], clip_length=3)
     assert np.asarray(X[1]).shape == (3 * 44100,)
