@@ -12,7 +12,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from ._utils.memory import FileMemory
-from ._utils.pipelines import split_pipeline
+from ._utils.pipelines import advice_on_wrapped, split_pipeline
 from .detector import RCRNNDetector
 from .features import LFBETransformer
 from .models.starts import load_start, taken_over
@@ -164,7 +164,7 @@ def event_embeddings(estimator: Pipeline, X: Any, events: Any) -> list[NDArray[n
     if not hasattr(detector, "event_embeddings"):
         raise TypeError(
             "estimator must be an RCRNNDetector or a Pipeline that ends in one; got "
-            f"{type(detector).__name__}"
+            f"{type(detector).__name__}{advice_on_wrapped(detector)}"
         )
     if features is not None:
         X = features.transform(X)

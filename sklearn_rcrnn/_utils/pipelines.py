@@ -24,6 +24,20 @@ class PipelineParts(NamedTuple):
     detector: Any
 
 
+def advice_on_wrapped(estimator: Any) -> str:
+    """The end of an error for an estimator that holds what is needed; empty for others.
+
+    Examples
+    --------
+    >>> from sklearn_rcrnn._utils.pipelines import advice_on_wrapped
+    >>> advice_on_wrapped(object())
+    ''
+    """
+    known = getattr(estimator, "__dict__", {})
+    held = [name for name in ("best_estimator_", "estimator_") if name in known]
+    return f". Give its {held[0]}" if held else ""
+
+
 def split_pipeline(estimator: Any) -> PipelineParts:
     """Take a pipeline apart, and check that all its steps have the same clock.
 

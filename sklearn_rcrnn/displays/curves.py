@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.pipeline import Pipeline
 
 from ..evaluation import onset_errors, threshold_curves
 from ..events import Label
@@ -296,8 +295,9 @@ class TrainingDisplay:
         -------
         TrainingDisplay
         """
-        last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-        return cls(history=list(last.history_)).plot(parts=parts, ax=ax)
+        from ..tuning.wrapped import detector_in
+
+        return cls(history=list(detector_in(estimator).history_)).plot(parts=parts, ax=ax)
 
     def plot(self, *, parts: bool = False, ax: Any = None) -> Self:
         """Draw into the given axes, or into a new figure.

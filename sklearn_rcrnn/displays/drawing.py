@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from .._utils.interrupts import interrupts_wait
 from .._utils.optional import need
-from .._utils.pipelines import split_pipeline
+from .._utils.pipelines import advice_on_wrapped, split_pipeline
 from ..events import Label
 
 _ROUND_HERTZ = (500, 1000, 2000, 4000, 8000, 16000, 32000, 64000)
@@ -44,7 +44,8 @@ def parts_of(estimator: Any) -> tuple[Pipeline, Any]:
     if not isinstance(estimator, Pipeline):
         raise TypeError(
             f"estimator must be a Pipeline from recordings to events; got "
-            f"{type(estimator).__name__}. Use from_predictions for a detector alone"
+            f"{type(estimator).__name__}"
+            + (advice_on_wrapped(estimator) or ". Use from_predictions for a detector alone")
         )
     split_pipeline(estimator)  # raises if the clocks differ
     return estimator[:-1], estimator[-1]

@@ -89,18 +89,20 @@ class EventsDisplay:
         -------
         EventsDisplay
         """
+        from ..tuning.wrapped import detector_in
+
         steps, detector = parts_of(estimator)
-        first = estimator[0]
+        first, inner = estimator[0], detector_in(detector)
         features = steps.transform([clip])
         lanes = {"found": detector.predict(features)[0]}
         if proposals:
-            best = detector.predict_proposals(features)[0][:proposals].tolist()
+            best = inner.predict_proposals(features)[0][:proposals].tolist()
             lanes["proposals"] = [Event(start, end, _NO_LABEL, score) for start, end, score in best]
         if y is not None:
             lanes = {"true": check_event_lists([y])[0], **lanes}
         return cls(
             features=first.transform([clip])[0],
-            frame_shift=detector.frame_shift,
+            frame_shift=inner.frame_shift,
             lanes=lanes,
             band_frequencies=getattr(first, "band_frequencies", None),
             clip=clip,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.pipelines import split_pipeline
+from .._utils.pipelines import advice_on_wrapped, split_pipeline
 from .._utils.threads import read_ahead
 from ..audio import open_audio
 from ..audio.clips import as_float32
@@ -145,6 +145,7 @@ def check_streamable(estimator: Any, any_number: bool = False) -> tuple[Any, RCR
         raise TypeError(
             "estimator must be a Pipeline of features, such as an LFBETransformer, and an "
             f"RCRNNDetector; got {', '.join(type(step).__name__ for step in steps)}"
+            + advice_on_wrapped(detector)
         )
     check_block_features(features)
     check_is_fitted(detector)

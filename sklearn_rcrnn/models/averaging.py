@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 
+import joblib
 import torch
 from sklearn.utils.validation import check_is_fitted
 
 from ..detector import RCRNNDetector
+from ..training.identity import identity
 from .provenance import OF_THE_FOLDER, Provenance, provenance_of
 
 
@@ -34,7 +36,8 @@ def average_weights(detectors: Sequence[RCRNNDetector]) -> RCRNNDetector:
     Raises
     ------
     ValueError
-        If labels, networks or licenses differ, or there is no detector.
+        If labels, networks or licenses differ, if detectors that were trained in this process did
+        not start from the same detector, or if there is no detector.
 
     References
     ----------
@@ -73,6 +76,14 @@ def average_weights(detectors: Sequence[RCRNNDetector]) -> RCRNNDetector:
                 f"Detector {i} does not come from the weights that detector 0 comes from: "
                 f"{origin} and {origins[0]}"
             )
+    starts = {i: _start(own) for i, own in enumerate(detectors) if "pretrainer_" in vars(own)}
+    for i, start in starts.items():
+        if start != next(iter(starts.values())):
+            raise ValueError(
+                f"Detector {i} did not start from the weights that detector {next(iter(starts))} "
+                "started from: the mean of their weights would be worthless. Train all of them "
+                "with the same pretrainer, a FrozenEstimator of a fitted detector"
+            )
     averaged = copy.deepcopy(first)
     averaged.__dict__.pop("thresholds_", None)
     if hasattr(averaged, "provenance_"):
@@ -86,6 +97,16 @@ def average_weights(detectors: Sequence[RCRNNDetector]) -> RCRNNDetector:
         }
     )
     return averaged
+
+
+def _start(detector: RCRNNDetector) -> str:
+    """Stands for the weights of the detector that a detector started from.
+
+    One that started from none, or only with its extractor, has no start but itself.
+    """
+    start = detector.pretrainer_
+    own = start if isinstance(start, RCRNNDetector) else detector
+    return str(joblib.hash(identity(dict(own.net_.module_.state_dict()))))
 
 
 def _origin(detector: RCRNNDetector) -> Provenance:

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.files import complete
 from .._utils.optional import need
-from .._utils.pipelines import split_pipeline
+from .._utils.pipelines import advice_on_wrapped, split_pipeline
 from ..detector import RCRNNDetector
 from ..features import LFBETransformer
 
@@ -87,7 +87,7 @@ def export_onnx(
     if not isinstance(detector, RCRNNDetector):
         raise TypeError(
             "estimator must be an RCRNNDetector, or a Pipeline that ends with one; it ends with "
-            f"{type(detector).__name__}"
+            f"{type(detector).__name__}{advice_on_wrapped(detector)}"
         )
     check_is_fitted(detector)
     network = copy.deepcopy(detector.net_.module_).cpu()

@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.files import clear, complete, is_partial, locked
-from .._utils.pipelines import split_pipeline
+from .._utils.pipelines import advice_on_wrapped, split_pipeline
 from ..events import check_named_thresholds
 from . import DESCRIPTION
 from .description import (
@@ -249,7 +249,7 @@ def _describe(name: str, estimator: Any, weights: dict[str, Any]) -> dict[str, A
     if kind not in ESTIMATORS:
         raise TypeError(
             f"Step {name!r} is a {kind}; only {', '.join(ESTIMATORS)} and pipelines of them "
-            "can be saved. joblib.dump takes any estimator"
+            f"can be saved. joblib.dump takes any estimator{advice_on_wrapped(estimator)}"
         )
     described: dict[str, Any] = {
         "name": name,

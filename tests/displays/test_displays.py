@@ -13,7 +13,14 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from sklearn.pipeline import Pipeline
 
-from sklearn_rcrnn import Event, TunedThresholdDetectorCV, make_rcrnn_pipeline
+from sklearn_rcrnn import (
+    Event,
+    TunedThresholdDetectorCV,
+    detect_file,
+    event_embeddings,
+    make_rcrnn_pipeline,
+    save,
+)
 from sklearn_rcrnn.displays import (
     EventPrecisionRecallDisplay,
     EventsDisplay,
@@ -177,3 +184,24 @@ def test_training(pipe):
 def test_a_detector_alone_has_no_recordings(pipe, clips):
     with pytest.raises(TypeError, match="Pipeline"):
         EventsDisplay.from_estimator(pipe["detector"], clips[0][0])
+
+
+def test_a_detector_inside_of_another_estimator(pipe, clips, tmp_path):
+    """The errors did not say that the tuned estimator has what is needed."""
+    X, y = clips
+    features = pipe[:-1].transform(X[:4])
+    tuned = TunedThresholdDetectorCV(pipe[-1], cv="prefit").fit(features, y[:4])
+    inner = Pipeline([("lfbe", pipe[0]), ("tuned", tuned)])
+    display = EventsDisplay.from_estimator(inner, X[0], proposals=3)
+    assert display.frame_shift == pipe[-1].frame_shift
+    assert len(display.lanes["proposals"]) == 3
+    assert TrainingDisplay.from_estimator(inner).history == list(pipe[-1].history_)
+    whole = TunedThresholdDetectorCV(pipe, cv="prefit").fit(X[:4], y[:4])
+    for door, *arguments in (
+        (EventsDisplay.from_estimator, X[0]),
+        (detect_file, "garden.wav"),
+        (event_embeddings, X[:1], y[:1]),
+        (save, tmp_path / "model"),
+    ):
+        with pytest.raises(TypeError, match=r"Give its estimator_$"):
+            door(whole, *arguments)

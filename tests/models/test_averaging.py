@@ -101,3 +101,6 @@ def test_what_cannot_be_averaged(fitted, features):
         average_weights([fitted, larger])
     with pytest.raises(ValueError, match="empty"):
         average_weights([])
+    other = RCRNNDetector(**SETTINGS, random_state=1).fit(X, y)
+    with pytest.raises(ValueError, match="Detector 1 did not start from the weights"):
+        average_weights([fitted, other])
