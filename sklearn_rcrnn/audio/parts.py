@@ -25,6 +25,9 @@ _UNKNOWN_LENGTH = 2**35
 _UNKNOWN_SIZE = 2**31 - 2**16
 # Number of preceding samples on which the decoded sound of an MP3 depends.
 _RUN_UP = 11520
+# Most samples of an Ogg page: 255 packets. Where libvorbis goes to a sample in the last page, it is
+# wrong by as many samples as were cut off at the end, up to a tenth of a second.
+_LAST_PAGE = 255 * 1024 + 2048
 # Distances in seconds after damage at which reading is tried again.
 _BEHIND = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
@@ -137,7 +140,7 @@ class Part:
     def _has_last_second(self) -> bool:
         """Tell whether the recording ends where its header says, by reading its last second."""
         left = min(self._promised, self.sample_rate)
-        if not self._sound.seekable() or not self._go_to(self._promised - left):
+        if not self._sound.seekable() or not self._go_to(self._promised - left, exactly=False):
             return False
         while left:
             block, error = self._read(min(left, max(1, BLOCK // self.n_channels)), "float32")
@@ -146,18 +149,30 @@ class Part:
                 return False
         return not self._goes_on(self._promised)
 
-    def _go_to(self, sample: int) -> bool:
+    def _go_to(self, sample: int, exactly: bool = True) -> bool:
         """Make `sample` the next to be read; return False if the recording ends before it."""
-        run_up = min(sample, _RUN_UP) if self._sound.format == "MP3" else 0
         if not self._used and not sample:
             return True
-        if self._sound.seekable() and self._seek(sample - run_up):
-            return self._skip(run_up)
+        if self._sound.seekable():
+            self._bound()
+            run_up = self._run_up(sample, exactly)
+            if self._seek(sample - run_up):
+                return self._skip(run_up)
         self.restart()
         return self._skip(sample)
 
+    def _run_up(self, sample: int, exactly: bool) -> int:
+        """Return how many samples before this one have to be decoded, too, for it to be right."""
+        if self._sound.format == "MP3":
+            return min(sample, _RUN_UP)
+        if self._sound.subtype == "VORBIS" and exactly:
+            return max(0, min(sample, sample - self._sound.frames + _LAST_PAGE))
+        return 0
+
     def _bound(self) -> None:
         """Hide recordings that follow in the file from the decoder, before it seeks."""
+        if self._is_bounded:
+            return
         self._is_bounded = True
         if self._source.stop is None:
             stop = end_of_part(self._file, self.start)
@@ -169,8 +184,7 @@ class Part:
     def _seek(self, sample: int) -> bool:
         import soundfile
 
-        if not self._is_bounded:
-            self._bound()
+        self._bound()
         self._used = True
         try:
             with self._undisturbed():
