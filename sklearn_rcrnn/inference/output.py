@@ -45,12 +45,29 @@ class Recording(NamedTuple):
         change.
         """
         there = line.get("path")
-        if there is None or there == os.fspath(self.path.absolute()):
+        if there is None or there == os.path.abspath(self.path):
             return False
         try:
             return not os.path.samefile(there, self.path)
         except OSError:  # it lies there no longer
             return False
+
+
+class Names:
+    """The names under which the recordings of earlier runs stand in an output."""
+
+    def __init__(self) -> None:
+        self._by_path: dict[str, str] = {}
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        """Add the recording of a record of what is done."""
+        if "path" in line:  # records of earlier versions have none
+            self._by_path[line["path"]] = line["key"]
+
+    def other(self, recording: Recording) -> str | None:
+        """The name of a recording that has another one here; None for any other recording."""
+        name = self._by_path.get(os.path.abspath(recording.path))
+        return None if name == recording.key else name
 
 
 class Found(NamedTuple):
@@ -151,12 +168,17 @@ class Tables:
         self.journal = Journal(folder / HIDDEN / "done")
         self.runs: dict[str, dict[str, Any]] = {}
         self.lines: dict[str, dict[str, Any]] = {}
+        self.names = Names()
         self.failures: dict[str, str] = {}
         self._introduced = False
         self._refreshed = 0.0
         self.refresh()
 
     def check(self, recordings: Sequence[Recording]) -> None:
+        for recording in recordings:
+            other = self.names.other(recording)
+            if other is not None and os.path.exists(self.folder / (other + self.suffix)):
+                raise ValueError(f"{self.folder} {stands_as(recording, other)}")
         if self.overwrite:
             return
         for recording in recordings:
@@ -182,6 +204,7 @@ class Tables:
                 self.failures.pop(line["key"], None)
                 if line["time"] >= self.lines.get(line["key"], {}).get("time", 0):
                     self.lines[line["key"]] = line
+                    self.names.add(line)
 
     def is_done(self, recording: Recording) -> bool:
         line = self.lines.get(recording.key)
@@ -204,7 +227,7 @@ class Tables:
         table.unlink(missing_ok=True)
         self._add(
             recording,
-            path=str(recording.path.absolute()),
+            path=os.path.abspath(recording.path),
             size=recording.size,
             changed=recording.changed,
             duration=found.duration,
@@ -240,12 +263,21 @@ class Tables:
             return f"by another model or other settings ({told})"
         if recording.is_as_in(line):
             return None
-        if line["path"] != str(recording.path.absolute()):
+        if line["path"] != os.path.abspath(recording.path):
             return f"and is about another recording of this name, {line['path']}"
         # Lines of earlier versions have no digest.
         if "table" in line and _digest(text_of(self._table(recording))) != line["table"]:
             return "and was changed after it was written, as the recording was"
         return None
+
+
+def stands_as(recording: Recording, name: str) -> str:
+    """The end of an error for a recording that an output already has under another name."""
+    return (
+        f"has the events of {recording.path} already, under the name {name!r}, as its folder was "
+        "another one then: they would be there twice. Name the same folder as before, or give "
+        "another output"
+    )
 
 
 def _digest(text: str) -> str:

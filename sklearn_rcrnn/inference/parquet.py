@@ -12,13 +12,15 @@ import os
 import re
 import socket
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from .._utils.files import complete
 from .._utils.optional import need
-from .output import HIDDEN, Found, Journal, Recording
+from .._utils.text import some
+from .output import HIDDEN, Found, Journal, Names, Recording, stands_as
 from .settings import settings_id
 
 # A file is written after this many seconds, recordings or events.
@@ -61,12 +63,20 @@ class ParquetDataset:
         self.seconds = seconds
         self.journal = Journal(folder / HIDDEN / "failed")
         self.done: dict[str, dict[str, Any]] = {}
+        self.names = Names()
         self.failures: dict[str, str] = {}
         self.waiting: list[Found] = []
         self._since = time.monotonic()
         self._n_events = 0
         self._seen: set[Path] = set()
         self.refresh()
+        others = {path.parent.name for path in folder.glob("model=*/*.parquet")}
+        if others := others - {self.folder.name}:
+            warnings.warn(
+                f"{folder} also has events by {some(sorted(others))}: who reads all of it gets the "
+                "events of each. The column model tells them apart",
+                stacklevel=4,
+            )
 
     def check(self, recordings: Sequence[Recording]) -> None:
         if self.overwrite:
@@ -74,8 +84,11 @@ class ParquetDataset:
                 path.unlink(missing_ok=True)
             self._seen.clear()
             self.done.clear()
+            self.names = Names()
             self.overwrite = False
         for recording in recordings:
+            if (other := self.names.other(recording)) is not None:
+                raise ValueError(f"{self.folder} {stands_as(recording, other)}")
             line = self.done.get(recording.key)
             if line is not None and not recording.is_as_in(line):
                 raise ValueError(
@@ -93,10 +106,15 @@ class ParquetDataset:
                 self._seen.add(path)
                 told = parquet.read_schema(path).metadata or {}
                 lines = json.loads(told.get(_METADATA, b"{}")).get("recordings", [])
-                self.done.update((line["key"], line) for line in lines)
+                self._add(lines)
         for line in self.journal.news():
             if line["model"] == self.model and line["time"] >= self.journal.began:
                 self.failures[line["key"]] = line["error"]
+
+    def _add(self, lines: Iterable[dict[str, Any]]) -> None:
+        for line in lines:
+            self.done[line["key"]] = line
+            self.names.add(line)
 
     def is_done(self, recording: Recording) -> bool:
         line = self.done.get(recording.key)
@@ -131,7 +149,7 @@ class ParquetDataset:
             parquet.write_table(self._table(), partial)
         self._seen.add(path)
         written, self.waiting = self.waiting, []
-        self.done.update((found.recording.key, _line(found)) for found in written)
+        self._add(map(_line, written))
         return [found.recording for found in written]
 
     def _table(self) -> Any:
@@ -160,7 +178,7 @@ def _line(found: Found) -> dict[str, Any]:
     recording = found.recording
     return {
         "key": recording.key,
-        "path": os.fspath(recording.path.absolute()),
+        "path": os.path.abspath(recording.path),
         "size": recording.size,
         "changed": recording.changed,
         "duration": found.duration,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from .._utils.text import some
 from ..training.parameters import TrainingParameters
 
 # Parameters that only training uses, or that do not change which events are found.
@@ -71,5 +72,17 @@ def settings_id(settings: Mapping[str, Any]) -> str:
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     """The differences between two settings, as a text for people."""
     names = sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
-    parts = [f"{name} {theirs.get(name)} there, {ours.get(name)} here" for name in names]
+    # Other weights are told of first: labels, and with them thresholds, may follow from them.
+    names.sort(key=lambda name: name != "weights")
+    parts = [
+        f"{name} {_shortly(theirs.get(name))} there, {_shortly(ours.get(name))} here"
+        for name in names
+    ]
     return "; ".join(parts) if parts else "nothing that is known"
+
+
+def _shortly(value: Any) -> str:
+    """A value for people; of a value by label, the first few labels."""
+    if not isinstance(value, Mapping):
+        return str(value)
+    return f"({some([f'{label}: {own}' for label, own in value.items()])})"

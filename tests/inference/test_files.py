@@ -91,6 +91,22 @@ class TestWhatIsDone:
             detect_files(pipe, paths_in(folder), output_dir=folder / "out")
         assert (folder / "out" / "00.wav.csv").read_text() == "corrected by hand"
 
+    @pytest.mark.parametrize("format", ["csv", "parquet"])
+    def test_is_known_under_another_name(self, pipe, folder, format):
+        """Its events were there twice, under both names."""
+        paths, out = paths_in(folder)[:2], folder / "out"
+        options = {"output_dir": out, "format": format}
+        list(detect_files(pipe, paths[:1], root=folder, **options))
+        assert list(detect_files(pipe, paths[1:], **options))
+        for root in (None, folder / "in"):
+            with pytest.raises(ValueError, match=r"in/00.wav already, under the name 'in/00.wav'"):
+                detect_files(pipe, paths[:1], root=root, **options)
+        if format == "csv":
+            with pytest.raises(ValueError, match="they would be there twice"):
+                detect_files(pipe, paths[:1], overwrite=True, **options)
+            (out / "in" / "00.wav.csv").unlink()
+            assert next(detect_files(pipe, paths[:1], **options)).events
+
     def test_is_done_anew_if_its_table_went(self, pipe, folder):
         paths, out = paths_in(folder)[:1], folder / "out"
         list(detect_files(pipe, paths, output_dir=out))
@@ -145,6 +161,7 @@ class TestParquet:
         ).fetchall()
         assert dict(rows) == n_events
 
+    @pytest.mark.filterwarnings("ignore:.*also has events by")
     def test_keeps_models_and_settings_apart(self, pipe, folder):
         import pyarrow.parquet
 
@@ -153,7 +170,9 @@ class TestParquet:
         paths = paths_in(folder)[:2]
         list(detect_files(pipe, paths, **options))
         pipe.set_params(detector__score_threshold=0.3)
-        assert all(o.events is not None for o in detect_files(pipe, paths, **options))
+        with pytest.warns(UserWarning, match="also has events by model=model-"):
+            outcomes = list(detect_files(pipe, paths, **options))
+        assert all(o.events is not None for o in outcomes)
         assert all(o.events is None for o in detect_files(pipe, paths, **options))
         assert len(list(out.glob("model=*"))) == 2
         n_rows = pyarrow.parquet.read_table(out).num_rows
