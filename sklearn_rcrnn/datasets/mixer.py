@@ -122,8 +122,7 @@ def generate_mixture_recipes(
             rng=rng,
         )
     flat = [recipe for name in classes for recipe in recipes[name]]
-    short = _scale(folder, flat, mixture_length, n_jobs, verbose)
-    if short:
+    if short := _scale(folder, flat, mixture_length, n_jobs, verbose):
         warnings.warn(
             f"The segments of {some(short)} end after their recordings: in mixtures, these "
             "events end before their offsets",
@@ -189,10 +188,7 @@ def _draw(
 def _scale(
     folder: Path, recipes: list[Recipe], mixture_length: float, n_jobs: int | None, verbose: int
 ) -> list[str]:
-    """Set ``scaling_factor`` of mixtures with an event, reading each background once.
-
-    Returns the events that are shorter than their segments.
-    """
+    """Set ``scaling_factor`` where there is an event; return events shorter than their segments."""
     by_background: dict[str, list[Recipe]] = {}
     for recipe in recipes:
         if recipe["event_present"]:
