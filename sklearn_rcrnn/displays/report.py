@@ -6,13 +6,14 @@ import hashlib
 import json
 import os
 import warnings
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from .._utils.files import complete, printable
 from .._utils.optional import need
-from .._utils.text import counted
+from .._utils.text import counted, some
 from ..events import Event, Label, check_event_lists, labels_of
 from ..features import LFBETransformer
 from .drawing import hertz_ticks
@@ -81,7 +82,8 @@ def write_report(
     ImportError
         If matplotlib is not installed.
     ValueError
-        If the numbers of recordings, event lists and names differ, or `around` is negative.
+        If the numbers of recordings, event lists and names differ, two names are the same, or
+        `around` is negative.
 
     Warns
     -----
@@ -104,6 +106,11 @@ def write_report(
     names = _names(recordings, names)
     if isinstance(around, (int, float)) and around < 0:
         raise ValueError(f"around must not be negative; got {around!r}")
+    if isinstance(threshold, str):
+        raise ValueError(
+            "threshold must be a number, or a dict of numbers by label, such as "
+            f"thresholds_[{threshold!r}] of a detector; got the name {threshold!r}"
+        )
     labels = labels_of([*found, *(true or [])])
     sections, events = _contents(recordings, names, found, true=true, around=around, audio=audio)
     busy_numbers = {event["section"] for event in events}
@@ -151,6 +158,11 @@ def _names(recordings: Sequence[Any], names: Sequence[str] | None) -> Sequence[s
         ]
     if len(names) != len(recordings):
         raise ValueError(f"names has {len(names)} entries for {len(recordings)} recordings")
+    if twice := [name for name, n in Counter(names).items() if n > 1]:
+        raise ValueError(
+            f"names has {some(twice)} more than once: corrections could not be told apart. Give "
+            "names with as many of their folders as it takes"
+        )
     return names
 
 
@@ -177,7 +189,7 @@ def _contents(
             sections.append(section | {"file": part.file, "start": part.start})
             for lane, own in part.lanes.items():
                 for event in own:
-                    verdict = verdicts.get((lane, event))
+                    verdict = verdicts[lane, event].popleft() if verdicts else None
                     row = {"id": f"e{len(events)}", "section": number, "lane": lane}
                     events.append(row | _plain(event) | {"verdict": verdict})
         if n_behind_end:
@@ -202,15 +214,19 @@ def _plain(event: Event) -> dict[str, Any]:
     return event._asdict() | {"label": str(event.label)}
 
 
-def _verdicts(true: Sequence[Event], found: Sequence[Event]) -> dict[tuple[str, Event], str]:
-    """Classify events as hits, misses and false alarms, by lane and event."""
+def _verdicts(true: Sequence[Event], found: Sequence[Event]) -> dict[tuple[str, Event], deque[str]]:
+    """Classify events as hits, misses and false alarms, by lane and event.
+
+    Of the same event twice in a lane, one may be a hit and the other none: each has its own.
+    """
     from ..metrics import match_events
 
     pairs = match_events([true], [found])[0]
-    verdicts = {("true", event): "miss" for event in true}
-    verdicts |= {("found", event): "false alarm" for event in found}
-    for i, j in pairs:
-        verdicts[("true", true[i])] = verdicts[("found", found[j])] = "hit"
+    hits = {"true": {i for i, _ in pairs}, "found": {j for _, j in pairs}}
+    verdicts: dict[tuple[str, Event], deque[str]] = defaultdict(deque)
+    for lane, own, other in (("true", true, "miss"), ("found", found, "false alarm")):
+        for i, event in enumerate(own):
+            verdicts[lane, event].append("hit" if i in hits[lane] else other)
     return verdicts
 
 

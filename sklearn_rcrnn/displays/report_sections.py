@@ -97,9 +97,10 @@ def clock(seconds: int) -> str:
 
 def _duration(clip: Any) -> float | None:
     """Duration of a recording; None for a file that the page must list as failed."""
-    if not isinstance(clip, (str, os.PathLike)):
-        return len(np.asarray(clip)) / LFBETransformer().sample_rate
     try:
+        if not isinstance(clip, (str, os.PathLike)):
+            rate = LFBETransformer().sample_rate
+            return len(load_clip(clip, rate, "a recording")) / rate
         return audio_duration(Path(clip)) or None
     except (OSError, ValueError):
         return None

@@ -76,6 +76,20 @@ def test_misses_are_marked(tmp_path):
     }
 
 
+def test_the_same_event_twice_is_found_once(tmp_path):
+    """Both were hits; scores count one as a false alarm."""
+    clip, event = np.zeros(5 * 44100, np.float32), Event(1.0, 2.0, "dog", 0.9)
+    args = ([clip], [[event, event]], tmp_path / "x.html")
+    text = write_report(*args, y_true=[[(1.0, 2.0, "dog")]]).read_text()
+    assert [e["verdict"] for e in contents(text)["events"]] == ["hit", "false alarm", "hit"]
+
+
+def test_recordings_of_a_data_set(tmp_path):
+    clip = {"array": np.zeros(2 * 22050, np.float32), "sampling_rate": 22050}
+    text = write_report([clip], [[Event(1.0, 2.0, "dog")]], tmp_path / "x.html").read_text()
+    assert contents(text)["sections"][0]["duration"] == 2.0
+
+
 def test_recordings_without_events_are_collapsed(tmp_path):
     clips = np.zeros((3, 44100), np.float32)
     found = [[], [Event(0.1, 0.5, "dog", 0.9)], []]
@@ -173,6 +187,10 @@ def test_wrong_use(tmp_path):
         write_report(["a.wav"], [[], []], tmp_path / "x.html")
     with pytest.raises(ValueError, match="names has 1 entries"):
         write_report(["a.wav", "b.wav"], [[], []], tmp_path / "x.html", names=["a"])
+    with pytest.raises(ValueError, match="names has a_1 more than once"):
+        write_report(["1/a", "2/a"], [[], []], tmp_path / "x.html", names=["a_1"] * 2)
+    with pytest.raises(ValueError, match=r"thresholds_\['balanced'\] of a detector"):
+        write_report(["a.wav"], [[]], tmp_path / "x.html", threshold="balanced")
 
 
 SCRIPT = """
