@@ -1,7 +1,7 @@
 """Train the weights that come with the package.
 
     python benchmarks/accuracy/train_weights.py rare-events --root ../shared/corpus --minutes 60
-    python benchmarks/accuracy/train_weights.py rare-events --plain 0.5 \\
+    python benchmarks/accuracy/train_weights.py rare-events --plain 0.5 --mix-styles 0.5 \\
         --start work/rare-events.pt --work work/refined
     python benchmarks/accuracy/train_weights.py rare-events --judge --root ../shared/corpus
     python benchmarks/accuracy/train_weights.py general --root ../shared/corpus
@@ -10,8 +10,9 @@ A plan of each batch (``mixture_plans.py``) is drawn from the material (``bank.p
 on the device (``mixtures.py``): all kinds of surroundings and recorders. Rendered batches stay for
 a while in a pool, from which the network learns each a few times (``batch_pool.py``). With
 ``--plain``, a part of the batches are new mixtures of 10 s as the challenge mixes them, of which
-the others have few. The learning rate follows the time: the training ends after so many minutes,
-whatever the machine. The weights are the moving average of those of the steps.
+the others have few; with ``--mix-styles``, the network learns to rely less on how a clip was
+recorded (``mixed_styles.py``). The learning rate follows the time: the training ends after so many
+minutes, whatever the machine. The weights are the moving average of those of the steps.
 
 A judge is trained in the same way without whole sources and some recordings, which it writes as
 subsets "foreign" and "hold" into its folder: thresholds and choices hang on these. `general` is
@@ -36,7 +37,7 @@ import torch
 from bank import Bank, divide, general_bank, rare_events_bank, write_split
 from bank_index import Index, index_bank, joined_samples
 from batch_pool import PlainBatches, Pool
-from export_weights import export
+from export_weights import average, export
 from mixed_styles import MixedStyles
 from mixture_plans import CONTEXT_SECONDS, N_BANDS, Plan, draw_plan
 from mixtures import HOP, RATE, Batch, Mixer
@@ -66,7 +67,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch-seconds", type=float, default=640.0, help="of audio in a batch")
     parser.add_argument("--plain", type=float, default=0.0, help="part of plain mixtures")
     parser.add_argument("--mix-styles", type=float, default=0.0, help="part of steps with MixStyle")
-    parser.add_argument("--start", type=Path, help="weights of an earlier training")
+    parser.add_argument(
+        "--start", type=Path, nargs="+", help="weights of an earlier training, or the mean of some"
+    )
     parser.add_argument("--reuse", type=int, default=2, help="steps for each rendered batch")
     parser.add_argument("--pool", type=int, default=48, help="batches kept")
     parser.add_argument("--prior-frames", type=float, default=64.0, help="of the normalization")
@@ -329,7 +332,8 @@ def train(
     if args.start is None:
         measure(network, list(pool.batches), args.prior_frames)
     else:
-        network.load_state_dict(torch.load(args.start, map_location=device)["weights"])
+        start = average([torch.load(file, map_location=device) for file in args.start])
+        network.load_state_dict(start["weights"])
     training.begin(network)
     saved = told = time.time()
     losses: dict[str, Tensor] = {}
