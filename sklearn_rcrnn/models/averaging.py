@@ -25,7 +25,8 @@ def average_weights(detectors: Sequence[RCRNNDetector]) -> RCRNNDetector:
     ----------
     detectors : sequence of RCRNNDetector
         Fitted detectors with the same labels, the same network, and the same ``pretrainer``, a
-        FrozenEstimator of a fitted detector. Without a common start the mean is worthless.
+        FrozenEstimator of a fitted detector; one may also be the start of the other. Without a
+        common start the mean is worthless.
 
     Returns
     -------
@@ -36,8 +37,8 @@ def average_weights(detectors: Sequence[RCRNNDetector]) -> RCRNNDetector:
     Raises
     ------
     ValueError
-        If labels, networks or licenses differ, if detectors that were trained in this process did
-        not start from the same detector, or if there is no detector.
+        If labels, networks or licenses differ, if detectors that were trained in this process have
+        no common start, or if there is no detector.
 
     References
     ----------
@@ -76,13 +77,14 @@ def average_weights(detectors: Sequence[RCRNNDetector]) -> RCRNNDetector:
                 f"Detector {i} does not come from the weights that detector 0 comes from: "
                 f"{origin} and {origins[0]}"
             )
-    starts = {i: _start(own) for i, own in enumerate(detectors) if "pretrainer_" in vars(own)}
-    for i, start in starts.items():
-        if start != next(iter(starts.values())):
+    lines = {i: _line(own) for i, own in enumerate(detectors) if "pretrainer_" in vars(own)}
+    for i, line in lines.items():
+        j = next(iter(lines))
+        if not line & lines[j]:
             raise ValueError(
-                f"Detector {i} did not start from the weights that detector {next(iter(starts))} "
-                "started from: the mean of their weights would be worthless. Train all of them "
-                "with the same pretrainer, a FrozenEstimator of a fitted detector"
+                f"Detector {i} did not start from the weights that detector {j} started from: the "
+                "mean of their weights would be worthless. Train all of them with the same "
+                "pretrainer, a FrozenEstimator of a fitted detector, or one from the other"
             )
     averaged = copy.deepcopy(first)
     averaged.__dict__.pop("thresholds_", None)
@@ -99,14 +101,17 @@ def average_weights(detectors: Sequence[RCRNNDetector]) -> RCRNNDetector:
     return averaged
 
 
-def _start(detector: RCRNNDetector) -> str:
-    """Stands for the weights of the detector that a detector started from.
+def _line(detector: RCRNNDetector) -> set[str]:
+    """What stands for the weights of a detector, and of those that it descends from.
 
-    One that started from none, or only with its extractor, has no start but itself.
+    A detector that started from none, or only with its extractor, begins a line of its own.
     """
-    start = detector.pretrainer_
-    own = start if isinstance(start, RCRNNDetector) else detector
-    return str(joblib.hash(identity(dict(own.net_.module_.state_dict()))))
+    line: set[str] = set()
+    own: object = detector
+    while isinstance(own, RCRNNDetector):
+        line.add(str(joblib.hash(identity(dict(own._net.module_.state_dict())))))
+        own = getattr(own, "pretrainer_", None)
+    return line
 
 
 def _origin(detector: RCRNNDetector) -> Provenance:

@@ -75,6 +75,9 @@ def test_the_mean_of_weights(fitted, features):
             expected = (weights(tuned[0])[name] + weights(tuned[1])[name]) / 2
             torch.testing.assert_close(value, expected)
     assert mean.net_ is not tuned[0].net_
+    later = RCRNNDetector(**SETTINGS, pretrainer=FrozenEstimator(tuned[1])).fit(*features)
+    for earlier in (fitted, *tuned):
+        average_weights([earlier, later])
     X, _ = features
     assert average_weights([fitted, fitted]).predict(X) == fitted.predict(X)
 
