@@ -75,7 +75,7 @@ class TestOutput:
         args = ("detect", recordings, "-m", model, "-o")
         out = rcrnn(*args, tmp_path / "found.xlsx")
         assert out.exit_code == 2
-        assert "no tables end with .xlsx" in out.stderr
+        assert "no tables end with .xlsx; take .csv .jams .jsonl .ndjson .sel" in out.stderr
         assert "found.xlsx/" in " ".join(out.stderr.split())
         assert not (tmp_path / "found.xlsx").exists()
         rcrnn(*args, f"{tmp_path / 'found.xlsx'}/")
