@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -23,6 +24,10 @@ _CERTAIN = (
     *("au", "tak", "oma", "voc", "nut"),
 )
 _BY_NAME = {".aac": "aac", ".ac3": "ac3", ".eac3": "eac3", ".dts": "dts", ".mpc": "mpc"}
+_CUT = (
+    "it was cut short: the index at its end, without which nothing of an m4a or mp4 can be read, "
+    "is missing. Copy or record it again"
+)
 # Decoding begins this many seconds before the wanted place, so that the codec has settled there.
 _RUN_UP = 0.5
 
@@ -107,7 +112,8 @@ class MediaPart:
             self._container = av.open(source, options={"format_whitelist": names})
             streams = self._container.streams.audio
         except Exception as error:  # of many types, OSError and ValueError among them
-            raise ValueError(f"{self.name!r} cannot be read as audio ({_told(error)})") from error
+            told = _told(error) if _has_index(self._file) else _CUT
+            raise ValueError(f"{self.name!r} cannot be read as audio ({told})") from error
         known = [stream for stream in streams if stream.codec_context is not None]
         if not known:
             self.close()
@@ -218,6 +224,25 @@ class MediaPart:
 
     def _warn(self, text: str) -> None:
         warnings.warn(f"{self.name!r} {text}", stacklevel=2)
+
+
+def _has_index(file: BinaryIO) -> bool:
+    """Tell whether a file is no MP4 (or M4A, 3GP) that lacks its index or a part of it."""
+    size = os.fstat(file.fileno()).st_size
+    place = 0
+    while place + 8 <= size:
+        file.seek(place)
+        length, kind = struct.unpack(">I4s", file.read(8))
+        if not place and kind != b"ftyp":
+            return True
+        if kind == b"moov":
+            return place + length <= size
+        if length == 1:  # the length follows in 64 bits
+            length = struct.unpack(">Q", file.read(8).ljust(8, b"\0"))[0]
+        if length < 8:
+            break
+        place += length
+    return False
 
 
 def _told(error: Exception) -> str:

@@ -52,8 +52,8 @@ def _check_folder(output: str, name: str, known: list[str]) -> None:
     meant = name == "parquet" or output.endswith("/") or Path(output).is_dir()
     if not meant and _ENDING.fullmatch(ending):
         fail(
-            f"{output}: no tables end with {ending}; take {' '.join(sorted(set(known)))}, or {output}/ for a "
-            "folder of this name"
+            f"{output}: no tables end with {ending}; take {' '.join(sorted(set(known)))}, or "
+            f"{output}/ for a folder of this name"
         )
 
 
