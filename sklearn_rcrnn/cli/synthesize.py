@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .._utils.text import counted
-from ._common import JsonLogs, Log, Quiet, app, fail
+from .._utils.text import counted, some
+from ._common import JsonLogs, Log, Quiet, app, fail, recordings_in
 
 
 @app.command()
@@ -68,6 +68,13 @@ def synthesize(
         write_events(dict(zip(names, lists, strict=True)), output / "events.csv")
     except (OSError, ValueError) as error:
         fail(str(error))
+    if others := sorted(set(recordings_in([output])) - set(paths)):
+        log.say(
+            "warning",
+            f"{output} has other recordings, perhaps of a run that was stopped, which count as "
+            f"recordings without events: {some([path.name for path in others])}",
+            n_others=len(others),
+        )
     n_events = sum(map(len, lists))
     text = f"{output}: {counted(len(paths), 'clip')}, {counted(n_events, 'event')}"
     log.say("finished", text, n_clips=len(paths), n_events=n_events)

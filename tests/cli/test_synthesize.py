@@ -54,6 +54,14 @@ def test_full_disk(tmp_path):
     assert list((tmp_path / "clips").iterdir()) == []
 
 
+def test_what_another_run_has_left(tmp_path):
+    """Its clips counted as recordings without events, and had some."""
+    (tmp_path / "clip_00001.wav").touch()
+    out = rcrnn(*arguments(tmp_path, 1))
+    assert out.exit_code == 0
+    assert "which count as recordings without events: clip_00001.wav" in out.stderr
+
+
 @pytest.mark.parametrize("length", ["0", "nan", "x"])
 def test_lengths_that_cannot_be(tmp_path, length):
     assert rcrnn("synthesize", tmp_path, "--length", length).exit_code == 2
