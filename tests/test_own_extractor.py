@@ -245,6 +245,9 @@ def test_saved_without_code(detector, module, features, tmp_path):
         load(tmp_path / "model")
     with pytest.raises(ValueError, match=r"extractor\.linear\.bias should be"):
         load(tmp_path / "model", extractor=Every4(n_channels=13))
+    # The weights of this class fit as well.
+    with pytest.warns(UserWarning, match=r"Every4', and is given a Short: unless"):
+        load(tmp_path / "model", extractor=Short())
 
 
 def test_a_model_of_the_package_takes_no_other_extractor(fitted, module, tmp_path):

@@ -122,12 +122,13 @@ def read_clips(
     if absent := without_path(events, matched):
         log.say("warning", f"no recording for the events of {some(absent)}", files=absent)
     unnamed = [p.name for p, n, own in zip(usable, matched, y, strict=True) if not (n or own)]
-    _say_unnamed(unnamed, table, log)
+    say_unnamed(unnamed, table, log)
     _say_read(y, len(X), log)
     return Clips(X, clips, groups, recordings=usable, events=y, undecided=undecided)
 
 
-def _say_unnamed(names: list[str], table: Path, log: Log) -> None:
+def say_unnamed(names: list[str], table: Path, log: Log) -> None:
+    """Warn of recordings that a table does not name, and that therefore count as empty."""
     if names:
         text = f"{counted(len(names), 'recording')} without a row in {table}, taken for recordings "
         log.say("warning", f"{text}without events: {some(names)}", files=names)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from .._utils.text import counted
+from ._clips import say_unnamed
 from ._columns import Columns, with_columns
 from ._common import (
     JsonLogs,
@@ -60,7 +61,6 @@ def report(
     rcrnn report street.wav
     rcrnn report nights/ --events tables/ --around 5 -o nights.html
     """
-    from ..annotations import match_files, read_events
     from ..displays.report import write_report
     from ..inference.files import detect_files
 
@@ -69,13 +69,13 @@ def report(
     paths = recordings_in(files)
     failed = 0
     try:
-        true = (
-            None if truth is None else match_files(read_events(truth, columns=table_columns), paths)
-        )
+        true = None
+        if truth is not None:
+            true = _matched(truth, table_columns, paths, log)
         if events is not None:
-            found: list[Any] = match_files(
-                read_events(events, columns=None if truth else table_columns), paths
-            )
+            # Where nothing is true, nobody is misled by a recording that the table does not name.
+            columns, told = (table_columns, None) if truth is None else (None, log)
+            found: list[Any] = _matched(events, columns, paths, told)
             title, thresholds = f"Events of {events.name}", 0.5
         else:
             pipe, found = load_model(model), []
@@ -103,6 +103,18 @@ def report(
     text = f"{output}: {counted(n_events, 'event')}"
     log.say("finished", text, file=str(output), n_events=n_events)
     raise typer.Exit(1 if failed else 0)
+
+
+def _matched(table: Path, columns: Columns, paths: list[Path], log: Log | None) -> list[Any]:
+    """The events of each recording in a table; the log tells of recordings without a row in it."""
+    from ..annotations import match_files, read_events
+    from ..annotations.recording_names import matching_names
+
+    events = read_events(table, columns=columns)
+    if log is not None:
+        names = zip(paths, matching_names(events, paths), strict=True)
+        say_unnamed([path.name for path, name in names if name is None], table, log)
+    return match_files(events, paths)
 
 
 def _thresholds_text(thresholds: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from itertools import pairwise
@@ -34,7 +35,7 @@ ESTIMATORS = {
     "FrameDetector": ".frame_level",
 }
 # Type in a description for an extractor that is a module of the user's own. The name of its class
-# is only shown to people and never looked up.
+# is shown to people, compared with that of the module that is given, and never looked up.
 OWN_MODULE = "own module"
 _VALUES = {
     "Recipe": ".nn.recipe",
@@ -122,6 +123,7 @@ def restore_estimator(step: Mapping[str, Any], extractor: Any = None) -> Any:
                 "never loaded from a file: give a module of that class, as load(path, "
                 "extractor=...)"
             )
+        _compare_class(name, str(was), extractor)
     params = {own: from_json(value, f"{name}.params.{own}") for own, value in described.items()}
     if own_extractor:
         params["extractor"] = extractor
@@ -144,6 +146,17 @@ def restore_estimator(step: Mapping[str, Any], extractor: Any = None) -> Any:
     except TypeError as error:  # not an array-like after all
         raise ValueError(f"{name}.params: {error}") from error
     return estimator
+
+
+def _compare_class(name: str, was: str, extractor: Any) -> None:
+    """Warn of a module of another class, whose weights may fit without meaning the same."""
+    given = type(extractor).__name__
+    if was.rpartition(".")[2] != given:
+        warnings.warn(
+            f"{name} was trained with an extractor of the class {was!r:.200}, and is given a "
+            f"{given}: unless that computes the same from the same weights, all events are wrong",
+            stacklevel=2,
+        )
 
 
 def _check(description: Mapping[str, Any]) -> None:

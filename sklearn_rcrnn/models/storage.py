@@ -164,6 +164,11 @@ def load(path: str | PathLike[str], *, extractor: Any = None) -> Any:
         If the files are cut short, were edited, are of a later version of the package, or
         name what this version does not know.
 
+    Warns
+    -----
+    UserWarning
+        If `extractor` is of a class of another name than that of the model.
+
     Examples
     --------
     >>> from sklearn_rcrnn import load

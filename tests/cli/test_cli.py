@@ -285,6 +285,12 @@ def test_report(folder, tmp_path):
     out = rcrnn(*args, "--events", tmp_path / "events.csv", "--no-audio", "--quiet")
     assert out.exit_code == 0
     assert "1 event in 1 recording" in (tmp_path / "x.html").read_text()
+    # Nobody has said that nothing is in the recording: its events are no false alarms for certain.
+    write_events({"b.wav": []}, tmp_path / "truth.csv")
+    table = ("--events", tmp_path / "events.csv", "--truth", tmp_path / "truth.csv")
+    out = rcrnn(*args, *table, "--no-audio")
+    assert "1 recording without a row in " in out.stderr
+    assert "without events: a.wav\n" in out.stderr
 
 
 @pytest.mark.parametrize("name", ["detect", "train", "tune", "evaluate", "synthesize", "report"])
