@@ -75,8 +75,8 @@ def events_from_frame(frame: pandas.DataFrame) -> dict[str, list[Event]]:
     Warns
     -----
     UserWarning
-        If rows are left out because they were rejected, if labels differ only by case, or if the
-        times of a table of Raven seem to run on over several recordings.
+        If rows are left out because they were rejected, if rows repeat others, if labels differ
+        only by case, or if the times of a table of Raven seem to run on over several recordings.
 
     Examples
     --------
@@ -117,6 +117,11 @@ def events_from_frame(frame: pandas.DataFrame) -> dict[str, list[Event]]:
     views.warn_of_sequence(stacklevel=3)
     if rejected:
         warnings.warn(f"left out {rejected} row(s) of the frame that were rejected", stacklevel=2)
+    if repeated := sum(len(own) - len(set(own)) for own in events.values()):
+        warnings.warn(
+            f"{repeated} row(s) of the frame repeat an earlier row in all values; each counts",
+            stacklevel=2,
+        )
     if alike := alike_labels(event.label for own in events.values() for event in own):
         warnings.warn(
             "labels of the frame differ only by case or form, and count as different: "

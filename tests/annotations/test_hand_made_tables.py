@@ -159,6 +159,10 @@ def test_a_name_that_is_written_once_for_several_rows(tmp_path):
 def test_repeated_rows(tmp_path):
     with pytest.warns(UserWarning, match=r"t\.csv: 1 row\(s\) repeat an earlier row"):
         assert read(tmp_path, ["a.wav,1,2.5,dog"] * 2) == {"a.wav": [DOG, DOG]}
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.read_csv(tmp_path / "t.csv")
+    with pytest.warns(UserWarning, match=r"1 row\(s\) of the frame repeat an earlier row"):
+        assert events_from_frame(frame) == {"a.wav": [DOG, DOG]}
 
 
 @pytest.mark.parametrize(
