@@ -149,9 +149,8 @@ def train(
         makes: dict[str, Any] = {"length": clip_length, "seed": seed, "jobs": jobs}
         stream, validation = fresh_clips(clips, held, **makes), _validation(pipe, clips, held)
         pipe.fit(stream, detector__checkpoint=place.checkpoints, **validation)
-        scores: dict[str, Any] = {}
-        if len(held):
-            scores = _choose_and_score(pipe, clips, held, length=clip_length, seed=seed, log=log)
+        choice: dict[str, Any] = {"length": clip_length, "seed": seed, "log": log}
+        scores = _choose_and_score(pipe, clips, held, **choice) if len(held) else {}
         if len(held) and last:
             log.say("final", f"{counted(last, 'epoch')} more with what was held out")
             more = fresh_clips(clips, [], **makes)
