@@ -38,6 +38,11 @@ def scores_by_group(
         ``label``, ``group``, ``n_events``, ``error_rate``, ``f_score`` and ``recall``.
         ``pandas.DataFrame(rows)`` makes a table of them.
 
+    Raises
+    ------
+    ValueError
+        If there are not as many groups as clips, or one is NaN.
+
     Examples
     --------
     >>> y_true = [[(1.0, 2.0, "dog")], [(3.0, 4.0, "dog")]]
@@ -48,6 +53,8 @@ def scores_by_group(
     true, found = check_true_and_found(y_true, y_pred)
     if len(groups) != len(true):
         raise ValueError(f"groups has {len(groups)} values for {len(true)} clips")
+    if (unequal := next((i for i, own in enumerate(groups) if own != own), None)) is not None:
+        raise ValueError(f"groups[{unequal}] is NaN, which is no group: give another value")
     labels = chosen_labels(labels, true)
     rows = []
     for group in sorted(set(groups)):

@@ -79,6 +79,8 @@ def test_groups_add_up(scored):
 def test_groups_of_another_length(scored):
     with pytest.raises(ValueError, match="2 values for 60 clips"):
         scores_by_group(*scored, [1, 2])
+    with pytest.raises(ValueError, match=r"groups\[59\] is NaN"):
+        scores_by_group(*scored, [1.0] * 59 + [np.nan])
 
 
 def test_counts_by_clip_give_the_error_rate(scored):
