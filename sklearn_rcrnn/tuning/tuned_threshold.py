@@ -341,7 +341,12 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         else:
             own = routed.splitter.split if "splitter" in routed else {}
             settings = {"groups": routed.groups, **own}
-            parts = list(check_cv(self.cv).split(np.arange(len(true)), **settings))
+            parts = list(check_cv(self.cv).split(X, true, **settings))
+        untested = np.setdiff1d(np.arange(len(true)), np.concatenate([test for _, test in parts]))
+        if len(untested):
+            raise ValueError(
+                f"cv must test every clip; it never tests clips {untested[:5].tolist()}"
+            )
         warn_of_missing_labels(true, parts)
         found = Parallel(n_jobs=self.n_jobs)(
             delayed(_fit_and_look)(
@@ -353,14 +358,11 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
             )
             for train, test in parts
         )
-        candidates: list[list[Event] | None] = [None] * len(true)
+        candidates: list[list[Event]] = [[]] * len(true)
         for (_, test), own in zip(parts, found, strict=True):
             for i, clip in zip(test, own, strict=True):
                 candidates[i] = clip
-        missing = [i for i, clip in enumerate(candidates) if clip is None]
-        if missing:
-            raise ValueError(f"cv must test every clip; it never tests clips {missing[:5]}")
-        return candidates  # type: ignore[return-value]
+        return candidates
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -374,7 +376,7 @@ def _check_thresholds(thresholds: Any) -> NDArray[np.float64]:
     values = np.asarray(thresholds, float)
     if values.ndim != 1 or not len(values) or not ((values >= 0) & (values <= 1)).all():
         raise ValueError(f"thresholds must be numbers between 0 and 1; got {thresholds!r}")
-    return values
+    return np.unique(values)  # rising, as the middle one of equally good ones is chosen
 
 
 def _kept_thresholds(detector: Any, chosen: list[Label]) -> dict[Label, float]:

@@ -25,11 +25,12 @@ from sklearn_rcrnn._base import NetworkEstimator
 from sklearn_rcrnn.evaluation import (
     threshold_curves,
 )
-from sklearn_rcrnn.events import select_events
+from sklearn_rcrnn.events import check_event_lists, select_events
 from sklearn_rcrnn.metrics import (
     event_based_f_score,
     false_alarms_per_hour,
 )
+from sklearn_rcrnn.tuning.tuned_threshold import _check_thresholds
 
 
 class TestTuning:
@@ -143,6 +144,9 @@ class TestTuning:
             TunedThresholdDetectorCV(estimator, cv=2).fit(X, y)
         with pytest.raises(ValueError, match="between 0 and 1"):
             TunedThresholdDetectorCV(RCRNNDetector(), thresholds=[2.0]).fit(X, y)
+        some = [([0, 1], [2, 3])]
+        with pytest.raises(ValueError, match=r"never tests clips \[0, 1, 4"):
+            TunedThresholdDetectorCV(RCRNNDetector(), cv=some).fit(X, y)
         pipe = make_pipeline(FunctionTransformer(), RCRNNDetector())
         with pytest.raises(ValueError, match="length of clip 0 is not known"):
             TunedThresholdDetectorCV(pipe, max_false_alarms_per_hour=1).fit([np.zeros(9)], y[:1])
@@ -211,6 +215,27 @@ class TestTuning:
             TunedThresholdDetectorCV(fitted, refit=False).fit(X, y)
         with pytest.raises(ValueError, match="nothing to choose"):
             TunedThresholdDetectorCV(fitted, cv="prefit").fit(X, [[]] * len(X))
+
+    def test_a_splitter_of_ones_own_sees_clips_and_events(self, fitted, features):
+        """As in a search of scikit-learn; it was given numbers instead of the clips, and no y."""
+        X, y = features
+        given = []
+
+        class Halves:
+            def get_n_splits(self, X=None, y=None, groups=None):
+                return 2
+
+            def split(self, X, y, groups=None):
+                given.append((X, y))
+                return KFold(2).split(X)
+
+        TunedThresholdDetectorCV(FrozenEstimator(fitted), cv=Halves()).fit(X, y)
+        ((clips, events),) = given
+        assert clips is X
+        assert events == check_event_lists(y)
+
+    def test_thresholds_may_come_in_any_order(self):
+        assert _check_thresholds([0.9, 0.1, 0.5, 0.1]).tolist() == [0.1, 0.5, 0.9]
 
     def test_thresholds_by_label(self, fitted, features):
         X, _ = features
