@@ -135,9 +135,13 @@ def _read_folder(
             n_repeated += len(own) - len(new)
             joined[name] = sorted([*joined.get(name, []), *new], key=order)
     if not n_read:
-        raise FileNotFoundError(
-            f"No tables of events in {path} (looked for {' '.join(suffixes())})"
-        )
+        text = f"No tables of events in {path} (looked for {' '.join(suffixes())})"
+        if next(path.rglob("*.parquet"), None) is not None:
+            text += (
+                ". It holds Parquet files: write_events(events_from_frame(pandas.read_parquet"
+                f"({str(path)!r})), 'found.csv') makes a table of them"
+            )
+        raise FileNotFoundError(text)
     if n_repeated:
         warnings.warn(
             f"{path}: {n_repeated} event(s) stand in several tables, as where one table joins "
