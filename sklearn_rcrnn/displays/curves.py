@@ -247,13 +247,14 @@ class OnsetErrorDisplay(_OneAxesDisplay):
         limit = max(
             [2 * self.collar, *(np.abs(own).max() for own in self.errors.values() if own.size)]
         )
-        ax.hist(
-            list(self.errors.values()),
-            bins=np.linspace(-limit, limit, 41),
-            stacked=True,
-            color=[colors[label] for label in self.errors],
-            label=[str(label) for label in self.errors],
-        )
+        if self.errors:
+            ax.hist(
+                list(self.errors.values()),
+                bins=np.linspace(-limit, limit, 41),
+                stacked=True,
+                color=[colors[label] for label in self.errors],
+                label=[str(label) for label in self.errors],
+            )
         for edge in (-self.collar, self.collar):
             ax.axvline(edge, color="grey", linestyle=":")
         ax.set(xlabel="found minus true onset (s)", ylabel="events")
@@ -351,5 +352,7 @@ class TrainingDisplay:
 
 
 def _legend_beside(ax: Any, *entries: Any, offset: float = 1.02) -> None:
-    """Put the legend to the right of the axes, where it covers nothing."""
+    """Put the legend, if there is one, to the right of the axes, where it covers nothing."""
+    if not (entries[0] if entries else ax.get_legend_handles_labels()[0]):
+        return
     ax.legend(*entries, fontsize=8, loc="upper left", bbox_to_anchor=(offset, 1), borderaxespad=0)

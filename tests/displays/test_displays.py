@@ -141,6 +141,13 @@ def test_histogram_counts_every_pair():
     assert same.errors["dog"].tolist() == display.errors["dog"].tolist()
 
 
+def test_clips_without_any_event(recwarn):
+    """The histogram ended with an error about colors."""
+    assert not OnsetErrorDisplay.from_predictions([[]], [[]]).ax_.patches
+    assert not ThresholdDisplay.from_predictions([[]], [[]]).ax_.get_lines()
+    assert not recwarn.list
+
+
 def test_error_rates_over_one_are_in_sight():
     true = [[(1.0, 2.0, "dog")]]
     candidates = [[Event(float(t), t + 1.0, "dog", 0.3) for t in range(1, 20, 2)]]
