@@ -182,6 +182,11 @@ class Tables:
         if self.overwrite:
             return
         for recording in recordings:
+            if self._conflict(recording) is None:
+                continue
+            # Another process may have written the table, and before it the line that says how,
+            # after the lines were read.
+            self.refresh()
             if why := self._conflict(recording):
                 raise ValueError(
                     f"{self._table(recording)} is there, {why}. Give another folder, or "

@@ -9,6 +9,7 @@ import soundfile
 from small_runs import RATE, paths_in, tiny_pipeline
 
 from sklearn_rcrnn import detect_files
+from sklearn_rcrnn.inference.output import Found, Recording, Tables
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +48,17 @@ def test_a_table_is_not_written_over_where_a_person_corrected_it(pipe, folder):
         detect_files(pipe, paths, output_dir=out)
     assert "corrected" in table.read_text()
     assert next(detect_files(pipe, paths, output_dir=out, overwrite=True)).events
+
+
+def test_a_table_that_another_process_writes_meanwhile_is_no_conflict(folder):
+    """Its line was not read yet, so the process refused to begin: what is there is of nobody."""
+    path = paths_in(folder)[0]
+    state = path.stat()
+    recording = Recording(path, "00.wav", state.st_size, state.st_mtime_ns)
+    late, other = (Tables(folder / "out", "csv", {"weights": "a"}, False) for _ in range(2))
+    other.put(Found(recording, [], 4.0))
+    late.check([recording])
+    assert late.is_done(recording)
+    (folder / "out" / "01.wav.csv").write_text("onset,offset,label\n")
+    with pytest.raises(ValueError, match="nothing says by which model"):
+        late.check([recording._replace(path=path.with_name("01.wav"), key="01.wav")])
