@@ -39,6 +39,12 @@ def bank():
     return Bank(["high", "low"], sounds, backgrounds)
 
 
+def batch(index, seed, length, n_clips, wide=False):
+    """The plan of a batch without files that are hardly more than an event."""
+    rng = np.random.default_rng(seed)
+    return mixture_plans._Batch(index, rng, length, n_clips, own_file=0.0, wide=wide).plan()
+
+
 def mixer(bank, seed=0):
     window, mel = LFBETransformer()._filters()
     samples = torch.from_numpy(bank_index.joined_samples(bank))
@@ -74,6 +80,20 @@ def test_plans_repeat_by_seed_and_events_lie_in_their_clips(bank):
     assert sum(plan["event_mask"].sum() for plan in drawn[0]) > 100
 
 
+def test_only_wide_mixtures_have_guns_of_any_size(bank):
+    sounds = [Sound(s.samples, "gunshot", "here", s.recording) for s in bank.sounds[:3]]
+    guns = Bank(["gunshot"], sounds, bank.backgrounds)
+    index = bank_index.index_bank(guns)
+    # Distractors are pieces of the backgrounds, which begin behind all sounds.
+    speeds = {}
+    for wide in (False, True):
+        plan = batch(index, 1, 10.0, 60, wide=wide)
+        is_gun = plan["row_source"] < index.background_starts[0]
+        speeds[wide] = plan["row_speed"][is_gun]
+    assert 0.83 <= speeds[False].min() < speeds[False].max() <= 1.22
+    assert 0.62 <= speeds[True].min() < 0.75 < 1.4 < speeds[True].max() <= 0.62 * 2.6
+
+
 def test_labels_and_sources_share_the_draws():
     sounds = [
         Sound(np.ones(RATE, np.float32), label, source, f"{label}-{source}-{i}")
@@ -88,7 +108,7 @@ def test_labels_and_sources_share_the_draws():
 
 def test_sounds_lie_where_the_truth_says(bank):
     index = bank_index.index_bank(bank)
-    plan = mixture_plans._Batch(index, np.random.default_rng(1), 5.0, 24, 0.0).plan()
+    plan = batch(index, 1, 5.0, 24)
     # Nothing but the events, by a recorder that changes nothing.
     for name in ("piece_gain", "under_gain", "noise_level", "hum_level", "fades", "microphone"):
         plan[name] = np.zeros_like(plan[name])
@@ -131,9 +151,7 @@ def test_rendering_is_finite_bounded_and_repeats(bank):
 
 
 def test_bandwidth_leaves_nothing_above(bank):
-    plan = mixture_plans._Batch(
-        bank_index.index_bank(bank), np.random.default_rng(0), 3.0, 4, 0.0
-    ).plan()
+    plan = batch(bank_index.index_bank(bank), 0, 3.0, 4)
     plan["band"] = np.tile(np.float32([0, 4000]), (4, 1))
     plan["steps"] = np.zeros_like(plan["steps"])
     for name in ("drive", "clipping", "fades"):

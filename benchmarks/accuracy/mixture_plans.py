@@ -44,13 +44,14 @@ N_ROOMS = 16
 _ONE_EVENT = 0.25
 _IN_BURSTS = ("gunshot",)
 _OF_ANY_SIZE = ("gunshot", "glassbreak")
-# Part of the events in which another sound of the same label is heard, too.
-_BLENDED = 0.4
+# Part of the events in which another sound of the same label is heard, too, and how many dB it is
+# below; usually and in wide mixtures.
+_BLENDED, _BLENDED_WIDE = (0.15, -12, -2), (0.4, -10, 0)
 # An event counts only if at least this many seconds of it can be heard.
 _SHORTEST = 0.1
 
 
-def draw_plan(index: Index, rng: np.random.Generator, seconds: float) -> Plan:
+def draw_plan(index: Index, rng: np.random.Generator, seconds: float, wide: bool = False) -> Plan:
     """Draw the plan of a batch.
 
     Parameters
@@ -59,18 +60,27 @@ def draw_plan(index: Index, rng: np.random.Generator, seconds: float) -> Plan:
     rng : numpy.random.Generator
     seconds : float
         Length of all clips of the batch together.
+    wide : bool, default=False
+        Whether guns and panes may be of any size, and more events are blends of two sounds.
     """
     kind = rng.choice(len(LENGTHS), p=_HOW_OFTEN / _HOW_OFTEN.sum())
     length = LENGTHS[kind]
     n_clips = int(np.clip(seconds / length, 4, 0.16 * seconds))
-    return _Batch(index, rng, length, n_clips, _OWN_FILE[kind]).plan()
+    return _Batch(index, rng, length, n_clips, own_file=_OWN_FILE[kind], wide=wide).plan()
 
 
 class _Batch:
     """A plan in the making."""
 
     def __init__(
-        self, index: Index, rng: np.random.Generator, length: float, n_clips: int, own_file: float
+        self,
+        index: Index,
+        rng: np.random.Generator,
+        length: float,
+        n_clips: int,
+        *,
+        own_file: float,
+        wide: bool,
     ):
         self.index = index
         self.rng = rng
@@ -78,6 +88,8 @@ class _Batch:
         self.n_samples = round(length * RATE)
         self.length = length
         self.own_file = own_file
+        self.wide = wide
+        self.blended, *self.blended_below = _BLENDED_WIDE if wide else _BLENDED
         self.rows: list[dict[str, Any]] = []
         self.events: list[list[tuple[float, float, int]]] = []
         self.clips: list[dict[str, Any]] = []
@@ -214,7 +226,7 @@ class _Batch:
             if visible >= _SHORTEST:
                 onset, offset = max(onset, 0.0), min(offset, self.length)
                 found.append((onset, offset, int(index.classes[which])))
-        if len(times) == 1 and rng.random() < _BLENDED:
+        if len(times) == 1 and rng.random() < self.blended:
             self._blend(row, which, start, duration)
         return found
 
@@ -259,14 +271,14 @@ class _Batch:
             "length": index.lengths[which],
             "fade": 0.0,
             **self._change(level),
-            **self._size(which),
+            **(self._size(which) if self.wide else {}),
         }
 
     def _size(self, which: int) -> dict[str, Any]:
         """Change the pitch of sounds whose sources differ much in size: guns and panes."""
         index, rng = self.index, self.rng
-        is_wide = index.classes[which] >= 0 and index.labels[index.classes[which]] in _OF_ANY_SIZE
-        if not is_wide or rng.random() >= 0.6:
+        is_any = index.classes[which] >= 0 and index.labels[index.classes[which]] in _OF_ANY_SIZE
+        if not is_any or rng.random() >= 0.6:
             return {}
         return {"speed": 0.62 * 2.6 ** rng.random()}
 
@@ -302,7 +314,7 @@ class _Batch:
         seconds = other["length"] / RATE / other["speed"]
         if seconds > duration:
             return
-        down = rng.uniform(-10, 0)
+        down = rng.uniform(*self.blended_below)
         other["ratio"] = row["ratio"] + down
         other["level"] = row["level"] * linear(down)
         other["start"] = round((start + rng.uniform(0, duration - seconds)) * RATE)

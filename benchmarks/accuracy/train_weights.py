@@ -1,7 +1,7 @@
 """Train the weights that come with the package.
 
     python benchmarks/accuracy/train_weights.py rare-events --root ../shared/corpus --minutes 60
-    python benchmarks/accuracy/train_weights.py rare-events --plain 0.5 --mix-styles 0.5 \\
+    python benchmarks/accuracy/train_weights.py rare-events --plain 0.5 --wide --mix-styles 0.5 \\
         --start work/rare-events.pt --work work/refined
     python benchmarks/accuracy/train_weights.py rare-events --judge --root ../shared/corpus
     python benchmarks/accuracy/train_weights.py general --root ../shared/corpus
@@ -66,6 +66,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--lr", type=float, default=1.5e-3, help="highest of the cycle")
     parser.add_argument("--batch-seconds", type=float, default=640.0, help="of audio in a batch")
     parser.add_argument("--plain", type=float, default=0.0, help="part of plain mixtures")
+    parser.add_argument("--wide", action="store_true", help="guns and panes of any size")
     parser.add_argument("--mix-styles", type=float, default=0.0, help="part of steps with MixStyle")
     parser.add_argument(
         "--start", type=Path, nargs="+", help="weights of an earlier training, or the mean of some"
@@ -110,19 +111,19 @@ def lfbe_filters() -> tuple[Tensor, Tensor]:
 class Plans(IterableDataset):
     """An endless stream of plans; each worker process draws from a seed of its own."""
 
-    def __init__(self, index: Index, seconds: float, seed: int):
-        self.index, self.seconds, self.seed = index, seconds, seed
+    def __init__(self, index: Index, seconds: float, seed: int, wide: bool):
+        self.index, self.seconds, self.seed, self.wide = index, seconds, seed, wide
 
     def __iter__(self) -> Iterator[Plan]:
         worker = torch.utils.data.get_worker_info()
         rng = np.random.default_rng([self.seed, 0 if worker is None else worker.id])
         while True:
-            yield draw_plan(self.index, rng, self.seconds)
+            yield draw_plan(self.index, rng, self.seconds, self.wide)
 
 
 def plans(args: argparse.Namespace, index: Index, seed: int) -> Iterator[Plan]:
     loader = DataLoader(
-        Plans(index, args.batch_seconds, seed),
+        Plans(index, args.batch_seconds, seed, args.wide),
         batch_size=None,
         num_workers=args.workers,
         collate_fn=_as_it_is,
