@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._utils.frames import one_column
-from .reading import read_audio, resample
+from .reading import read_audio, resample, warn_if_cancelled
 
 _PCM_FULL_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
 
@@ -132,7 +132,9 @@ def _of_a_data_set(clip: Any, sample_rate: int, where: str) -> NDArray[np.float3
     """Load an element of an audio column, decoded or not, of any version of `datasets`."""
     if not isinstance(clip, Mapping):  # a decoder of torchcodec
         decoded = clip.get_all_samples()
-        samples = np.asarray(decoded.data, np.float32).mean(axis=0)
+        channels = np.asarray(decoded.data, np.float32).T
+        samples = channels.mean(axis=1)
+        warn_if_cancelled(channels, samples, where)
         return resample(samples, int(decoded.sample_rate), sample_rate)
     if clip.get("array") is not None and clip.get("sampling_rate"):
         samples = load_clip(np.asarray(clip["array"]), sample_rate, where)

@@ -20,6 +20,9 @@ from .repair import next_start
 # Lowest and highest plausible sample rate of a recording in Hz. A header that claims another is
 # broken, and resampling from 1 Hz would fill the disk.
 RATES = (100, 10_000_000)
+# The average of channels is lost if it has less than this part of their power, in at least so many
+# samples.
+_CANCELLED, _FEWEST_SAMPLES = 1e-3, 1000
 # The power of a window of louder samples would overflow a 32-bit float.
 _LOUDEST = 1e14
 
@@ -68,6 +71,7 @@ class AudioFile:
     def __init__(self, path: str | os.PathLike[str]):
         self.name = os.fsdecode(path)
         self.n_read = 0
+        self._is_cancelled = False  # there was a warning of that
         self._file = _open(self.name)
         try:
             self._first: Part | MediaPart = self._decoder()
@@ -138,7 +142,8 @@ class AudioFile:
         Warns
         -----
         UserWarning
-            If there is less audio than the header promises, or a part cannot be read.
+            If there is less audio than the header promises, if a part cannot be read, or if
+            channels cancel each other out.
         """
         skip = round(start * self.sample_rate)
         left = sys.maxsize if stop is None else round(stop * self.sample_rate) - skip
@@ -148,10 +153,18 @@ class AudioFile:
             for samples in part.samples(skip, left, dtype):
                 self.n_read += len(samples)
                 left -= len(samples)
-                yield samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
+                yield self._averaged(samples)
             if left <= 0:
                 return
             skip = 0 if self.n_read > n_before or not skip else max(0, skip - part.length())
+
+    def _averaged(self, samples: NDArray[np.floating]) -> NDArray[np.floating]:
+        if samples.shape[1] == 1:
+            return samples[:, 0]
+        mean = samples.mean(axis=1)
+        if not self._is_cancelled:
+            self._is_cancelled = warn_if_cancelled(samples, mean, repr(self.name))
+        return mean
 
     def duration(self) -> float:
         """Return the seconds of audio that can be read, which may differ from the header.
@@ -202,6 +215,33 @@ def _with_both_errors(file: BinaryIO, name: str, error: ValueError) -> MediaPart
     except ValueError as other:
         is_ours = is_media(name, b"")
         raise (other if is_ours else error) from other
+
+
+def warn_if_cancelled(samples: NDArray[np.floating], mean: NDArray[np.floating], name: str) -> bool:
+    """Warn if the mean of the channels has all but nothing of what each of them has.
+
+    Parameters
+    ----------
+    samples : array of shape (n_samples, n_channels)
+    mean : array of shape (n_samples,)
+    name : str
+        The recording.
+
+    Returns
+    -------
+    bool
+        Whether there was a warning.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        power = np.vdot(samples, samples) / samples.shape[1]
+        is_lost = len(mean) >= _FEWEST_SAMPLES and np.vdot(mean, mean) < _CANCELLED * power
+    if is_lost:
+        _warn(
+            f"{name}: the channels cancel each other out, as where a cable is wired the wrong way "
+            "round, so that their average is all but silent. Convert one of them: ffmpeg -i IN "
+            '-af "pan=mono|c0=c0" OUT.flac'
+        )
+    return bool(is_lost)
 
 
 def _warn(text: str) -> None:
