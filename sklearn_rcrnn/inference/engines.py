@@ -25,6 +25,8 @@ from .worker_process import become_worker, work_here
 STRIKES = 3
 # Seconds that an engine waits before it asks again for a job, if there was none.
 IDLE = 0.5
+# Longest time in seconds that the thread of an executor needs to take a job.
+_TAKEN = 1.0
 
 Jobs = Iterator[Job | None]
 # A function that is called with a running job and the seconds of its recording read so far.
@@ -88,6 +90,7 @@ class Processes:
         self.model = Path(self._folder.name) / "model"
         self.model.write_bytes(packed(estimator))
         self._workers: dict[int, Any] = {}
+        self._latest: dict[int, Future] = {}
 
     def run(self, jobs: Jobs) -> Iterator[tuple[Job, Result]]:
         idle = deque(range(self.n_workers))
@@ -123,7 +126,9 @@ class Processes:
 
     def close(self) -> None:
         while self._workers:
-            self._workers.popitem()[1].shutdown(wait=False, kill_workers=True)
+            worker, executor = self._workers.popitem()
+            _wait_until_taken(self._latest.get(worker))
+            executor.shutdown(wait=False, kill_workers=True)
         self._folder.cleanup()
 
     def _submit(self, worker: int, job: Job) -> Future:
@@ -140,9 +145,22 @@ class Processes:
                     env={"OMP_NUM_THREADS": str(n_threads), **ONE_HEAP},
                 )
             try:
-                return self._workers[worker].submit(work_here, job)
+                self._latest[worker] = self._workers[worker].submit(work_here, job)
+                return self._latest[worker]
             except BrokenExecutor:  # it died while it had nothing to do
                 self._workers.pop(worker).shutdown(wait=False, kill_workers=True)
+
+
+def _wait_until_taken(future: Future | None) -> None:
+    """Wait until the thread of an executor has taken a job.
+
+    If the executor is shut down before, that thread of loky ends with a traceback.
+    """
+    end = time.monotonic() + _TAKEN
+    while future is not None and not (future.running() or future.done()):
+        if time.monotonic() > end:
+            return
+        time.sleep(0.001)
 
 
 class Joblib:
