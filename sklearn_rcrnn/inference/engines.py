@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .._utils.heap import ONE_HEAP
+from .._utils.interrupts import interrupts_wait
 from .transport import packed
 from .work import Job, Result, work, work_elsewhere
 from .worker_process import become_worker, work_here
@@ -145,7 +146,9 @@ class Processes:
                     env={"OMP_NUM_THREADS": str(n_threads), **ONE_HEAP},
                 )
             try:
-                self._latest[worker] = self._workers[worker].submit(work_here, job)
+                # An interrupted pool would have a job that close() does not know of.
+                with interrupts_wait():
+                    self._latest[worker] = self._workers[worker].submit(work_here, job)
                 return self._latest[worker]
             except BrokenExecutor:  # it died while it had nothing to do
                 self._workers.pop(worker).shutdown(wait=False, kill_workers=True)
