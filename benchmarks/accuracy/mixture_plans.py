@@ -277,8 +277,9 @@ class _Batch:
     def _size(self, which: int) -> dict[str, Any]:
         """Change the pitch of sounds whose sources differ much in size: guns and panes."""
         index, rng = self.index, self.rng
-        is_any = index.classes[which] >= 0 and index.labels[index.classes[which]] in _OF_ANY_SIZE
-        if not is_any or rng.random() >= 0.6:
+        # Sounds that are no event have the class -1.
+        label = index.labels[index.classes[which]] if index.classes[which] >= 0 else None
+        if label not in _OF_ANY_SIZE or rng.random() >= 0.6:
             return {}
         return {"speed": 0.62 * 2.6 ** rng.random()}
 

@@ -39,18 +39,18 @@ def target_of(output: str, format: str | None, safe_csv: bool) -> Target:
         fail(f"{output}: tables of the format {name} can only be read; write csv, for example")
     name = _safe(name, safe_csv)
     written = [ending for own in FORMATS.values() if own.write for ending in own.suffixes]
-    is_table = lowered.endswith((*written, ".json"))
-    if is_table and name != "parquet" and not output.endswith("/") and not Path(output).is_dir():
+    if name == "parquet" or output.endswith("/") or Path(output).is_dir():
+        return Target(Path(output), "", name)
+    if lowered.endswith((*written, ".json")):
         return Target(None, output, name)
-    _check_folder(output, name, written)
+    _check_is_no_table(output, written)
     return Target(Path(output), "", name)
 
 
-def _check_folder(output: str, name: str, known: list[str]) -> None:
+def _check_is_no_table(output: str, known: list[str]) -> None:
     """Refuse a folder whose name looks like that of a table in a format that is not written."""
     ending = Path(output).suffix
-    meant = name == "parquet" or output.endswith("/") or Path(output).is_dir()
-    if not meant and _ENDING.fullmatch(ending):
+    if _ENDING.fullmatch(ending):
         fail(
             f"{output}: no tables end with {ending}; take {' '.join(sorted(set(known)))}, or "
             f"{output}/ for a folder of this name"

@@ -191,11 +191,9 @@ def _checked(texts: list[str], held_out: float) -> list[str]:
 
 def _check_rules(pipe: Any, clips: Clips) -> None:
     """Raise ValueError now, and not after the training, for rules of labels that are not there."""
-    from ..postprocessing import EventRules
+    from ..events import labels_of
 
-    detector = pipe[-1]
-    rules = EventRules(detector.merge_gap, detector.min_duration, detector.max_duration)
-    rules.check(sorted({event.label for own in clips.events for event in own}))
+    pipe[-1]._rules(labels_of(clips.events))
 
 
 def _split(clips: Clips, fraction: float, seed: int) -> tuple[Any, Any, bool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -258,10 +258,13 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
         candidates = self._candidates(X)
         return EventLists(select_events(candidates, float(threshold), self.max_events_per_clip))
 
-    def _rules(self) -> EventRules:
-        """Check and return the rules by which events are joined and kept."""
+    def _rules(self, labels: Sequence[Label] | None = None) -> EventRules:
+        """Check and return the rules by which events are joined and kept.
+
+        `labels` are those that they may name, by default those of the detector.
+        """
         rules = EventRules(self.merge_gap, self.min_duration, self.max_duration)
-        rules.check(self.classes_.tolist())
+        rules.check(self.classes_.tolist() if labels is None else labels)
         return rules
 
     def _finished(self, chosen: list[list[Event]]) -> list[list[Event]]:
