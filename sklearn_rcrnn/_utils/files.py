@@ -155,8 +155,9 @@ _SERVERS_OWN = {
 
 
 def files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """Files that end so, however deep, sorted; what is hidden or a server's is none of the user's.
+    """Find the files with these endings in a folder and its subfolders, sorted.
 
+    Hidden files and folders are left out, and so are folders of file servers and Windows.
     Folders behind symbolic links count, each once: links that lead in a circle do no harm.
 
     Warns

@@ -26,7 +26,7 @@ _UNKNOWN_SIZE = 2**31 - 2**16
 # Number of preceding samples on which the decoded sound of an MP3 depends.
 _RUN_UP = 11520
 # Most samples of an Ogg page: 255 packets. Where libvorbis goes to a sample in the last page, it is
-# wrong by as many samples as were cut off at the end, up to a tenth of a second.
+# wrong by as many samples as were cut off at the end.
 _LAST_PAGE = 255 * 1024 + 2048
 # Distances in seconds after damage at which reading is tried again.
 _BEHIND = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)

@@ -237,9 +237,9 @@ def warn_if_cancelled(samples: NDArray[np.floating], mean: NDArray[np.floating],
         is_lost = len(mean) >= _FEWEST_SAMPLES and np.vdot(mean, mean) < _CANCELLED * power
     if is_lost:
         _warn(
-            f"{name}: the channels cancel each other out, as where a cable is wired the wrong way "
-            "round, so that their average is all but silent. Convert one of them: ffmpeg -i IN "
-            '-af "pan=mono|c0=c0" OUT.flac'
+            f"{name}: channels cancel each other out, as if one were wired the wrong way round, "
+            "so that their average is all but silent. Convert one of them: ffmpeg -i IN -af "
+            '"pan=mono|c0=c0" OUT.flac'
         )
     return bool(is_lost)
 

@@ -73,7 +73,7 @@ def report(
         if truth is not None:
             true = _matched(truth, table_columns, paths, log)
         if events is not None:
-            # Where nothing is true, nobody is misled by a recording that the table does not name.
+            # Without true events there are no verdicts, which a recording without a row would get.
             columns, told = (table_columns, None) if truth is None else (None, log)
             found: list[Any] = _matched(events, columns, paths, told)
             title, thresholds = f"Events of {events.name}", 0.5

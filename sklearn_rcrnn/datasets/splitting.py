@@ -265,7 +265,8 @@ def _drawn(entries: list[dict[str, Any]], fraction: float, rng: np.random.Random
     names = sorted({recording_of(entry) for entry in entries})
     if len(names) < 2:
         raise ValueError(
-            f"Each part needs backgrounds of a recording of its own; those to divide are of {names}"
+            "Each part needs backgrounds of a recording of its own, but all backgrounds are of "
+            f"{some(names) or 'none'}"
         )
     return set(rng.permutation(names)[: max(1, round(fraction * len(names)))])
 

@@ -279,8 +279,8 @@ class Tables:
 def stands_as(recording: Recording, name: str) -> str:
     """The end of an error for a recording that an output already has under another name."""
     return (
-        f"has the events of {recording.path} already, under the name {name!r}, as its folder was "
-        "another one then: they would be there twice. Name the same folder as before, or give "
+        f"has the events of {recording.path} already, under the name {name!r}: an earlier run was "
+        "given another folder, and now they would be there twice. Give the same folder as then, or "
         "another output"
     )
 
