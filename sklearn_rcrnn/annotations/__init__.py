@@ -1,7 +1,8 @@
 """Read and write tables of events, and match them to recordings."""
 
 from .bridges import events_from_crowsetta, events_from_soundevent, events_to_soundevent
-from .corrections import Corrected, Correction, apply_corrections, read_corrections
+from .corrections import apply_corrections, read_corrections
+from .decisions import Corrected, Correction
 from .formats import register_format
 from .frames import events_from_frame, events_to_frame
 from .recording_names import match_files

@@ -41,8 +41,11 @@ NAMES: dict[str, tuple[str, ...]] = {
     "file_offset": ("file offset",),
     "folder": ("folder",),
     "selection": ("selection",),
-    # The decision of a person about a found event.
+    # The decision of a person about a found event, and the event as it was found.
     "decision": ("decision",),
+    "was_onset": ("was onset",),
+    "was_offset": ("was offset",),
+    "was_label": ("was label",),
 }
 # Meanings for which a caller may name a column.
 MEANINGS = ("file", "onset", "offset", "duration", "label", "score")
@@ -199,3 +202,28 @@ def number(value: Any, comma: bool = False) -> float:
     except (TypeError, OverflowError, ValueError) as error:
         shown = repr(value) if not isinstance(value, int) else "an integer of many digits"
         raise ValueError(f"{shown} is no number") from error
+
+
+def cell_of(values: Mapping[str, Any], columns: Mapping[str, Sequence[str]], meaning: str) -> Any:
+    """Return the value of a meaning in a row, from the preferred column that has one."""
+    cells = [cell for name in columns.get(meaning, ()) if (cell := values.get(name)) is not None]
+    # A text such as NA may be a name, but not where another column has a value.
+    there = (cell for cell in cells if not is_missing(cell))
+    return next(there, next((cell for cell in cells if cell != ""), ""))
+
+
+def as_found(
+    values: Mapping[str, Any], columns: Mapping[str, Sequence[str]], comma: bool
+) -> tuple[float, float, Any] | None:
+    """The event of a correction before it; None if the row does not say it, as for added ones."""
+    if "was_onset" not in columns:
+        return None
+    onset, offset, label = (
+        cell_of(values, columns, f"was_{name}") for name in ("onset", "offset", "label")
+    )
+    if any(map(is_missing, (onset, offset, label))):
+        return None
+    try:
+        return seconds(onset, comma), seconds(offset, comma), label
+    except ValueError:
+        return None

@@ -5,37 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from ..events import Event, check_event
 from .columns import number, seconds
+from .decisions import DECISIONS, Corrected, Correction, applied
 from .delimited import records_of
-from .rows import REJECTED
 from .tables import text_of
 
-DECISIONS = ("keep", "add", REJECTED, "")
 _COLUMNS = ("file", "onset", "offset", "label", "decision")
-# A correction refers to an event of the table if their intervals have at least this IoU.
-_SAME_IOU = 0.5
-
-
-class Correction(NamedTuple):
-    """An event after its correction, and the decision about it.
-
-    ``decision`` is ``"keep"``, ``"add"`` or ``"reject"``, or ``""`` if nothing was decided;
-    ``was`` is the event as the detector found it, or None for an event that a person added.
-    """
-
-    event: Event
-    decision: str
-    was: Event | None
-
-
-class Corrected(NamedTuple):
-    """Events of a recording after corrections, and found events that nobody has decided on."""
-
-    events: list[Event]
-    undecided: list[Event]
 
 
 def read_corrections(path: str | os.PathLike[str]) -> dict[str, list[Correction]]:
@@ -118,36 +95,12 @@ def apply_corrections(events: Sequence[Event], corrections: Sequence[Correction]
     >>> apply_corrections([Event(1.1, 2.0, "dog")], [Correction(found, "reject", found)])
     Corrected(events=[], undecided=[])
     """
-    known = list(events)
-    latest: dict[Any, Correction] = {}
-    for correction in corrections:
-        found = (correction.was or correction.event)[:3]
-        if correction.decision or found not in latest:
-            latest.pop(found, None)  # the latest decision also comes last
-            latest[found] = correction
-    for event, decision, was in latest.values():
-        if decision:
-            # A kept event replaces what was found, and what an earlier decision made of it.
-            replaced = [was or event] if decision == REJECTED else [was or event, event]
-            known = [other for other in known if not _is_in(replaced, other)]
-        if decision not in ("", REJECTED):
-            known.append(event._replace(score=1.0))
-    undecided = [
-        event
-        for event, decision, _ in latest.values()
-        if decision == "" and not _is_in(known, event)
-    ]
-    return Corrected(sorted(known), undecided)
-
-
-def _is_in(events: Sequence[Event], event: Event) -> bool:
-    return any(_same(other, event) for other in events)
-
-
-def _same(first: Event, second: Event) -> bool:
-    overlap = min(first.offset, second.offset) - max(first.onset, second.onset)
-    union = max(first.offset, second.offset) - min(first.onset, second.onset)
-    return first.label == second.label and overlap >= _SAME_IOU * union
+    # What a person has decided is certain.
+    certain = (
+        own._replace(event=own.event._replace(score=1.0)) if own.decision else own
+        for own in corrections
+    )
+    return applied(events, certain)
 
 
 def _correction(row: Mapping[str, str], comma: bool, where: str) -> Correction:

@@ -17,6 +17,8 @@ from ..events import Event
 from .columns import (
     MEANINGS,
     Given,
+    as_found,
+    cell_of,
     check_columns,
     check_each_once,
     columns_of,
@@ -222,14 +224,6 @@ def _names_of_recordings(
     return found
 
 
-def cell_of(values: Mapping[str, Any], columns: Mapping[str, Sequence[str]], meaning: str) -> Any:
-    """Return the value of a meaning in a row, from the preferred column that has one."""
-    cells = [cell for name in columns.get(meaning, ()) if (cell := values.get(name)) is not None]
-    # A text such as NA may be a name, but not where another column has a value.
-    there = (cell for cell in cells if not is_missing(cell))
-    return next(there, next((cell for cell in cells if cell != ""), ""))
-
-
 def row_of(
     line: Any, values: Mapping[str, Any], columns: Mapping[str, Sequence[str]], comma: bool
 ) -> Row:
@@ -251,22 +245,24 @@ def row_of(
     if file and not is_missing(cells["folder"]) and not re.search(r"[/\\]", file):
         file = f"{cells['folder']}/{file}".replace("//", "/")
     decision = str(cell_of(values, columns, "decision")).strip().lower()
-    if decision == REJECTED:
-        return Row(line, file, None, decision=decision)
     label = cells["label"]
     said = [cells[name] for name in ("onset", "offset", "duration", "label")]
     if all(map(is_missing, said)) or (label == _NO_EVENT and "selection" in columns):
-        return Row(line, file, None)  # BirdNET writes such rows for recordings without events
+        # BirdNET writes such rows for recordings without events.
+        return Row(line, file, None, decision=decision)
     try:
         times = _times(cells, cell_of(values, columns, "file_offset"), comma)
         score = None if is_missing(cells["score"]) else number(cells["score"], comma)
     except ValueError as error:
+        if decision == REJECTED:
+            return Row(line, file, None, decision=decision)
         problem = (
             f"onset, offset and score must be numbers, or times h:mm:ss; {error} in "
             f"{list(values.values())}"
         )
         return Row(line, file, None, problem)
-    return Row(line, file, (*times, label, score), decision=decision)
+    was = as_found(values, columns, comma)
+    return Row(line, file, (*times, label, score), decision=decision, was=was)
 
 
 def _times(cells: Mapping[str, Any], file_offset: Any, comma: bool) -> tuple[float, float]:

@@ -10,8 +10,9 @@ from .._utils.optional import need
 from .._utils.text import some
 from ..events import Event
 from .columns import check_each_once, columns_of
+from .decisions import listed
 from .delimited import Views, row_of
-from .rows import HEADER, REJECTED, alike_labels, event_of, order
+from .rows import HEADER, REJECTED, Row, alike_labels, event_in
 
 if TYPE_CHECKING:
     import pandas
@@ -99,7 +100,7 @@ def events_from_frame(frame: pandas.DataFrame) -> dict[str, list[Event]]:
     check_each_once(columns, header)
     part = frame[[name for names in columns.values() for name in names]]
     present = part.astype(object).where(part.notna(), None)
-    events: dict[str, list[Event]] = {}
+    rows: dict[str, list[tuple[Row, Event]]] = {}
     views = Views()
     rejected = 0
     for index, record in zip(present.index, present.to_dict("records"), strict=True):
@@ -109,26 +110,29 @@ def events_from_frame(frame: pandas.DataFrame) -> dict[str, list[Event]]:
             raise ValueError(f"{where}: {row.problem}")
         if row.file is None:
             raise ValueError(f"{where}: the file is missing")
-        own = events.setdefault(row.file, [])
+        own = rows.setdefault(row.file, [])
         rejected += row.decision == REJECTED
         if row.values is not None and views.is_new(row, record, columns):
             onset, offset, label, *score = row.values
-            own.append(event_of((onset, offset, _whole(label), *score), where))
+            row = row._replace(values=(onset, offset, _whole(label), *score))
+            own += [(row, event)] if (event := event_in(row, where)) else []
     views.warn_of_sequence(stacklevel=3)
     if rejected:
         warnings.warn(f"left out {rejected} row(s) of the frame that were rejected", stacklevel=2)
-    if repeated := sum(len(own) - len(set(own)) for own in events.values()):
+    lists = {name: listed(own) for name, own in rows.items()}
+    if repeated := sum(own.n_repeated() for own in lists.values()):
         warnings.warn(
             f"{repeated} row(s) of the frame repeat an earlier row in all values; each counts",
             stacklevel=2,
         )
+    events = {name: own.final() for name, own in lists.items()}
     if alike := alike_labels(event.label for own in events.values() for event in own):
         warnings.warn(
             "labels of the frame differ only by case or form, and count as different: "
             f"{some(alike)}",
             stacklevel=2,
         )
-    return {name: sorted(own, key=order) for name, own in events.items()}
+    return events
 
 
 def _whole(label: Any) -> Any:

@@ -9,8 +9,8 @@ from typing import Any, TextIO
 
 from .._utils.optional import need
 from ..events import Event
-from .columns import Given, check_columns, check_each_once, columns_of, number
-from .delimited import Views, cell_of, row_of
+from .columns import Given, cell_of, check_columns, check_each_once, columns_of, number
+from .delimited import Views, row_of
 from .rows import REJECTED, Format, Row, lines_of
 
 _JAMS_NAMESPACES = ("tag_open", "segment_open", "tag_urbansound", "scaper", "sound_event")
@@ -56,8 +56,12 @@ def _row(i: int, content: Any, given: Given) -> tuple[Row, dict[str, list[str]]]
     if not isinstance(file, str):
         raise ValueError(f"the file must be a name; got {_short(file)}")
     row = row_of(i, content, columns, comma=False)
-    if row.problem is not None or row.decision == REJECTED:
+    if row.problem is not None:
         return row, columns
+    is_text = isinstance(label, (str, int)) and not isinstance(label, bool)
+    if row.decision == REJECTED:
+        named = row.values is not None and is_text
+        return row._replace(values=_with_text(row.values) if named else None), columns
     if row.values is None and row.file is not None:
         if parts := [name for name, value in content.items() if isinstance(value, (list, Mapping))]:
             raise ValueError(
@@ -69,10 +73,14 @@ def _row(i: int, content: Any, given: Given) -> tuple[Row, dict[str, list[str]]]
         check_columns(columns, list(content))
     if row.values is None:
         return row, columns
-    if isinstance(label, bool) or not isinstance(label, (str, int)):
+    if not is_text:
         raise ValueError(f"the label must be text; got {_short(label)}")
-    onset, offset, _, score = row.values
-    return row._replace(values=(onset, offset, str(label), score)), columns
+    return row._replace(values=_with_text(row.values)), columns
+
+
+def _with_text(values: Any) -> tuple[Any, ...]:
+    onset, offset, label, *score = values
+    return onset, offset, str(label), *score
 
 
 def _short(value: Any) -> str:

@@ -28,8 +28,9 @@ class Row(NamedTuple):
     problem : str or None
         Reason why the row cannot be read; the other attributes then mean nothing.
     decision : str
-        Decision of a person about the event, as in :func:`read_corrections`. The row of a
-        rejected event has no values.
+        Decision of a person about the event, as in :func:`read_corrections`.
+    was : tuple of (onset, offset, label), or None
+        The event as it was found, before a person moved it or gave it another label.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Row(NamedTuple):
     values: tuple[Any, ...] | None
     problem: str | None = None
     decision: str = ""
+    was: tuple[float, float, Any] | None = None
 
 
 class Format(NamedTuple):
@@ -109,6 +111,18 @@ def event_of(fields: tuple[Any, ...], where: str) -> Event:
     if text == "":
         raise ValueError(f"{where}: the label is missing")
     return check_event((*times, text, *scores), where)
+
+
+def event_in(row: Row, where: str) -> Event | None:
+    """The event of a row and its check; None where it has none, or a rejected one that is wrong."""
+    if row.values is None:
+        return None
+    try:
+        return event_of(row.values, where)
+    except (TypeError, ValueError):
+        if row.decision == REJECTED:
+            return None
+        raise
 
 
 def times_text(onset: float, offset: float, digits: int = 3) -> tuple[str, str]:

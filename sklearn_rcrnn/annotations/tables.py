@@ -15,8 +15,9 @@ from .._utils.files import complete, files_in, printable
 from .._utils.text import some
 from ..events import Event, Label, check_event
 from .columns import Given
+from .decisions import Listed, listed
 from .formats import format_named, guess_format, suffixes
-from .rows import REJECTED, alike_labels, event_of, order
+from .rows import REJECTED, Row, alike_labels, event_in
 
 # Names of files for people, which lie beside tables.
 _PROSE = re.compile(
@@ -66,7 +67,8 @@ def read_events(
         Events of each file, sorted by onset; empty for a file that is listed without events.
         A table that names no file, or has no rows, is about a file of its own name; if some
         rows name one, all have to. A table of corrections (:func:`read_corrections`) gives all
-        events that were not rejected, including those that nobody has decided on.
+        events that were not rejected, including those that nobody has decided on. Of several
+        decisions about an event, in one table or in those of a folder, the last counts.
 
     Raises
     ------
@@ -94,7 +96,7 @@ def read_events(
         raise ValueError(f'errors must be "raise" or "skip"; got {errors!r}')
     path = Path(path)
     read = _read_folder if path.is_dir() else _read_table
-    events = read(path, format, errors, columns or {})
+    events = {name: own.final() for name, own in read(path, format, errors, columns or {}).items()}
     labels = {event.label for own in events.values() for event in own}
     if quoted := sorted(label for label in labels if _is_quoted(label)):
         warnings.warn(
@@ -114,11 +116,9 @@ def _is_quoted(label: Label) -> bool:
     return isinstance(label, str) and len(label) > 1 and label[0] == label[-1] == '"'
 
 
-def _read_folder(
-    path: Path, format: str | None, errors: str, columns: Given
-) -> dict[str, list[Event]]:
+def _read_folder(path: Path, format: str | None, errors: str, columns: Given) -> dict[str, Listed]:
     tables = files_in(path, (*suffixes(), ".json"))
-    joined: dict[str, list[Event]] = {}
+    joined: dict[str, Listed] = {}
     n_read = n_repeated = 0
     for table in tables:
         # Many programs write .json files that are no tables, for example with settings.
@@ -130,10 +130,12 @@ def _read_folder(
         beside = table.parent.relative_to(path)
         for given, own in _read_table(table, format, errors, columns).items():
             name = given if beside == Path() else (beside / given).as_posix()
-            known = set(map(_milliseconds, joined.get(name, [])))
-            new = [event for event in own if known.isdisjoint(_places(event))]
-            n_repeated += len(own) - len(new)
-            joined[name] = sorted([*joined.get(name, []), *new], key=order)
+            before = joined.setdefault(name, Listed([], []))
+            known = set(map(_milliseconds, before.events))
+            new = [event for event in own.events if known.isdisjoint(_places(event))]
+            n_repeated += len(own.events) - len(new)
+            before.events.extend(new)
+            before.corrections.extend(own.corrections)
     if not n_read:
         text = f"No tables of events in {path} (looked for {' '.join(suffixes())})"
         if next(path.rglob("*.parquet"), None) is not None:
@@ -161,16 +163,14 @@ def _places(event: Event) -> list[tuple[Label, int, int]]:
     return [(label, onset + i, offset + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
 
 
-def _read_table(
-    path: Path, format: str | None, errors: str, columns: Given
-) -> dict[str, list[Event]]:
+def _read_table(path: Path, format: str | None, errors: str, columns: Given) -> dict[str, Listed]:
     text = text_of(path)
     # Raven writes garden.Table.1.selections.txt, BirdNET garden.BirdNET.selection.table.txt.
     own_name = _ENDINGS.sub("", path.stem)
     if not text.strip():
-        return {own_name: []}
+        return {own_name: Listed([], [])}
     skipped = rejected = 0
-    events: dict[str | None, list[Event]] = {}
+    rows: dict[str | None, list[tuple[Row, Event]]] = {}
     first = ""
     try:
         chosen = format_named(format) if format else guess_format(path, text, columns)
@@ -179,17 +179,18 @@ def _read_table(
             try:
                 if row.problem is not None:
                     raise _BadRow(f"{where}: {row.problem}")
-                event = None if row.values is None else event_of(row.values, where)
+                event = event_in(row, where)
             except (TypeError, ValueError) as error:
                 if errors == "raise":
                     raise _BadRow(str(error)) from error
                 skipped += 1
             else:
-                own = events.setdefault(row.file, [])
-                own += [] if event is None else [event]
+                own = rows.setdefault(row.file, [])
+                own += [] if event is None else [(row, event)]
                 rejected += row.decision == REJECTED
-                first = first or (where if event and not row.file else "")
-        skipped += _check_named(events, first, errors)
+                is_event = event is not None and row.decision != REJECTED
+                first = first or (where if is_event and not row.file else "")
+        skipped += _check_named(rows, first, errors)
     except _BadRow:
         raise
     except ValueError as error:
@@ -198,24 +199,25 @@ def _read_table(
         warnings.warn(f"{path}: skipped {skipped} malformed row(s)", stacklevel=4)
     if rejected:
         warnings.warn(f"{path}: left out {rejected} row(s) that were rejected", stacklevel=4)
-    if repeated := sum(len(own) - len(set(own)) for own in events.values()):
+    tables = {name: listed(own) for name, own in rows.items()}
+    if repeated := sum(own.n_repeated() for own in tables.values()):
         warnings.warn(
             f"{path}: {repeated} row(s) repeat an earlier row in all values; each counts",
             stacklevel=4,
         )
-    if not events:
-        return {own_name: []}
-    return {name or own_name: sorted(own, key=order) for name, own in events.items()}
+    if not tables:
+        return {own_name: Listed([], [])}
+    return {name or own_name: own for name, own in tables.items()}
 
 
-def _check_named(events: dict[str | None, list[Event]], first: str, errors: str) -> int:
+def _check_named(rows: dict[str | None, list[tuple[Row, Event]]], first: str, errors: str) -> int:
     """Raise for events without a recording where other rows name one, or drop and count them.
 
     In a spreadsheet, people write a name once over several rows.
     """
-    if len(events) < 2:
+    if len(rows) < 2:
         return 0
-    unnamed = events.pop(None, [])
+    unnamed = [event for row, event in rows.pop(None, []) if row.decision != REJECTED]
     if unnamed and errors == "raise":
         raise _BadRow(f"{first}: the file is missing, which other rows name: repeat it in each row")
     return len(unnamed)

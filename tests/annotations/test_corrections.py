@@ -171,6 +171,38 @@ class TestAsATableOfEvents:
         with pytest.warns(UserWarning, match="left out 1 row"):
             assert read_events(path) == {"a": [Event(1, 2, "dog", 0.9)]}
 
+    # Two rounds: what was kept is rejected, and what was left open is moved and kept.
+    first = ("a.wav,1,2,dog,0.9,keep,1,2,dog", "a.wav,5,6,dog,0.8,,5,6,dog")
+    second = (
+        "a.wav,1.2,2,cat,0.9,reject,1,2,dog",
+        "a.wav,5.1,6,dog,0.8,keep,5,6,dog",
+        "a.wav,8,9,cat,1,add,,,",
+    )
+    last = {"a.wav": [Event(5.1, 6, "dog", 0.8), Event(8, 9, "cat", 1.0)]}
+
+    @pytest.mark.filterwarnings("ignore:.*that were rejected")
+    def test_the_last_decision_counts_in_joined_tables(self, tmp_path):
+        """Both events of the first round were there, and the second of them twice."""
+        pandas = pytest.importorskip("pandas")
+        text = "\n".join([HEADER, *self.first, *self.second])
+        (tmp_path / "joined.csv").write_text(text)
+        assert read_events(tmp_path / "joined.csv") == self.last
+        frame = pandas.read_csv(io.StringIO(text))
+        assert events_from_frame(frame) == self.last
+        frame.to_json(tmp_path / "joined.jsonl", orient="records", lines=True)
+        assert read_events(tmp_path / "joined.jsonl") == self.last
+
+    @pytest.mark.filterwarnings("ignore:.*that were rejected")
+    def test_the_last_decision_counts_in_a_folder_of_tables(self, tmp_path):
+        """A rejection in one table left the event of another one."""
+        (tmp_path / "a.wav.csv").write_text(
+            "file,onset,offset,label,score\na.wav,1,2,dog,0.9\na.wav,20,21,dog,0.7\n"
+        )
+        for name, rows in (("first", self.first), ("second", self.second)):
+            (tmp_path / f"{name}.csv").write_text("\n".join([HEADER, *rows]))
+        undecided = Event(20, 21, "dog", 0.7)
+        assert read_events(tmp_path) == {"a.wav": [*self.last["a.wav"], undecided]}
+
     def test_in_a_frame(self, tmp_path):
         pandas = pytest.importorskip("pandas")
         text = "\n".join([HEADER, *self.rows])
