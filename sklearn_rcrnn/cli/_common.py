@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 import warnings
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
@@ -256,8 +257,11 @@ def set_rules(pipe: Any, **given: list[str] | None) -> None:
                 by_label[labels[label]] = value
             else:
                 usual = value
-        if by_label and usual is not None:
-            by_label = dict.fromkeys(labels.values(), usual) | by_label
+        if by_label:  # other labels keep what the model has
+            own = getattr(pipe[-1], name) if usual is None else usual
+            is_for_all = own is not None and not isinstance(own, Mapping)
+            rest = dict.fromkeys(labels.values(), own) if is_for_all else own
+            by_label = {**(rest or {}), **by_label}
         if texts:
             pipe[-1].set_params(**{name: by_label or usual})
     try:

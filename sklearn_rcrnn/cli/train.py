@@ -200,6 +200,8 @@ def _split(clips: Clips, fraction: float, seed: int) -> tuple[Any, Any, bool]:
     """Choose clips to train on and to hold out; tell whether whole recordings are held out."""
     import numpy as np
 
+    from ..datasets.fresh_excerpts import learnable
+    from ..events import labels_of
     from ..training.data import stratified_split
 
     if not fraction:
@@ -220,12 +222,7 @@ def _split(clips: Clips, fraction: float, seed: int) -> tuple[Any, Any, bool]:
     held = np.isin(groups, [present[i] for i in chosen])
     # Only a label with training examples can be scored. An event that reaches into a clip that is
     # held out is none, even if another clip has the rest of it.
-    learnt = {
-        event.label
-        for own, parts in zip(clips.events, unheard(clips, np.flatnonzero(held)), strict=True)
-        for event in own
-        if not any(event.onset < stop and event.offset > start for start, stop in parts)
-    }
+    learnt = labels_of(learnable(clips.events, unheard(clips, np.flatnonzero(held))))
     held &= [all(event.label in learnt for event in own) for own in clips.y]
     return np.flatnonzero(~held), np.flatnonzero(held), by_recording
 

@@ -48,7 +48,8 @@ class FreshExcerpts(MixtureStream):
     y : list of n_recordings lists of (onset, offset, label)
     unknown : list of n_recordings lists of (start, stop), default=None
         Parts of each recording, in seconds, whose content is not known or that are held out.
-        Neither these parts nor events that reach into them are used.
+        Neither these parts nor events that reach into them are used, unless such an event is
+        heard during another one: it is then labelled in excerpts, up to the part.
     n_mixtures : int, default=256
         Number of clips in an epoch.
     mixture_length : float, default=10.0
@@ -125,12 +126,11 @@ class FreshExcerpts(MixtureStream):
         self._durations = [_duration(clip) for clip in clips]
         events = check_event_lists(y, n_clips=len(clips), durations=self._durations)
         self._unknown = [[] for _ in clips] if unknown is None else [list(u) for u in unknown]
-        self._events = []
-        for own, parts in zip(events, self._unknown, strict=True):
-            reaching = [event for event in own if _overlapping(event, parts)]
-            self._events.append([event for event in own if event not in reaching])
-            # What such an event has outside of these parts is no background either.
-            parts += [(event.onset, event.offset) for event in reaching]
+        self._heard, self._events = events, learnable(events, self._unknown)
+        for heard, own, parts in zip(events, self._events, self._unknown, strict=True):
+            kept = set(own)
+            # What other events have outside of these parts is no background either.
+            parts += [(event.onset, event.offset) for event in heard if event not in kept]
         self.labels = labels_of(self._events)
         if not self.labels:
             raise ValueError("y has no event in any recording: there is nothing to learn")
@@ -145,7 +145,8 @@ class FreshExcerpts(MixtureStream):
         # The events that can be cut out: what else is heard during the others would have no label.
         self._alone: dict[Label, list[tuple[int, Event]]] = {}
         for i, own in enumerate(self._events):
-            for event, alone in zip(own, _are_alone(own, mixture_length / 2), strict=True):
+            are_alone = _are_alone(own, self._heard[i], mixture_length / 2)
+            for event, alone in zip(own, are_alone, strict=True):
                 self._places[event.label].append((i, event))
                 if alone:
                     self._alone.setdefault(event.label, []).append((i, event))
@@ -190,7 +191,8 @@ class FreshExcerpts(MixtureStream):
         start = event.onset - rng.uniform(0, room)
         start = min(max(start, first), max(last - length, first))
         stop = min(start + length, last)
-        inside = sorted(other[:3] for other in events_between(self._events[i], start, stop))
+        # An event that reaches into an unknown part is labelled up to there.
+        inside = sorted(other[:3] for other in events_between(self._heard[i], start, stop))
         return self._samples(i, start, stop).copy(), inside
 
     def _known_around(self, i: int, event: Event) -> tuple[float, float]:
@@ -202,7 +204,7 @@ class FreshExcerpts(MixtureStream):
     def _near(self, i: int, event: Event) -> list[NDArray[np.float32]]:
         """The sound right before and right after an event, as far as there is no other event."""
         first, last = self._known_around(i, event)
-        others = [other for other in self._events[i] if other != event]
+        others = [other for other in self._heard[i] if other != event]
         first = max(
             [first, event.onset - _NEAR, *(o.offset for o in others if o.onset < event.onset)]
         )
@@ -283,20 +285,43 @@ def _duration(clip: Any) -> float:
     return len(np.asarray(clip)) / getattr(clip, "sample_rate", SAMPLE_RATE)
 
 
-def _are_alone(events: Sequence[Event], longest: float) -> list[bool]:
+def learnable(
+    events: Sequence[Sequence[Event]], unknown: Sequence[Sequence[tuple[float, float]]]
+) -> list[list[Event]]:
+    """The events of each recording that a training can learn from.
+
+    They reach into no part that is unknown, and all that is heard during them has a label of
+    which there are such events: else it would be heard without a label.
+    """
+    kept = [_outside(own, parts) for own, parts in zip(events, unknown, strict=True)]
+    while True:
+        labels = set(labels_of(kept))
+        nameless = [[event[:2] for event in own if event.label not in labels] for own in events]
+        fewer = [_outside(own, parts) for own, parts in zip(kept, nameless, strict=True)]
+        if fewer == kept:
+            return kept
+        kept = fewer
+
+
+def _are_alone(events: Sequence[Event], heard: Sequence[Event], longest: float) -> list[bool]:
     """Tell for each event, or its beginning, if no event of another label is heard meanwhile."""
-    onsets, offsets = np.array([event[:2] for event in events]).reshape(-1, 2).T
+    onsets, offsets = np.array([event[:2] for event in heard]).reshape(-1, 2).T
     alone = []
     for event in events:
         stop = min(event.offset, event.onset + longest)
         near = np.flatnonzero((onsets < stop) & (offsets > event.onset)).tolist()
-        heard = events_between([events[i] for i in near], event.onset, stop)
-        alone.append(all(other.label == event.label for other in heard))
+        meanwhile = events_between([heard[i] for i in near], event.onset, stop)
+        alone.append(all(other.label == event.label for other in meanwhile))
     return alone
 
 
-def _overlapping(event: Event, parts: Sequence[tuple[float, float]]) -> bool:
-    return any(start < event.offset and stop > event.onset for start, stop in parts)
+def _outside(events: Sequence[Event], parts: Sequence[tuple[float, float]]) -> list[Event]:
+    """The events that reach into none of the parts."""
+    return [
+        event
+        for event in events
+        if not any(start < event.offset and stop > event.onset for start, stop in parts)
+    ]
 
 
 def _between(parts: Sequence[Sequence[Any]], duration: float) -> list[tuple[float, float]]:

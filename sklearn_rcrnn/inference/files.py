@@ -13,6 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .._utils.files import printable
 from ..audio import audio_duration
 from ..events import Event
 from .claims import Claims
@@ -358,8 +359,8 @@ def _keys(
     """The name of each recording in the output."""
     if format == "parquet":
         if root is None:
-            return [str(file) for file in files]
-        return [file.relative_to(root).as_posix() for file in files]
+            return [printable(file) for file in files]
+        return [printable(file.relative_to(root).as_posix()) for file in files]
     from ..annotations.tables import suffix_of
 
     return table_keys(files, root, str(folder / f"{{}}{suffix_of(format)}"))

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from ..annotations.formats import FORMATS
 from ..annotations.tables import format_events, suffix_of, text_of, write_text
 from ..events import Event
 from .settings import differences, settings_id
@@ -162,6 +163,8 @@ class Tables:
         self.folder = folder
         self.format = format
         self.suffix = suffix_of(format)
+        endings = {own.suffix for own in FORMATS.values() if own.write is not None}
+        self._other_endings = sorted(endings - {self.suffix})
         self.settings = settings
         self.overwrite = overwrite
         self.run = settings_id(settings)
@@ -177,10 +180,9 @@ class Tables:
     def check(self, recordings: Sequence[Recording]) -> None:
         for recording in recordings:
             other = self.names.other(recording)
-            if other is not None and os.path.exists(self.folder / (other + self.suffix)):
-                raise ValueError(f"{self.folder} {stands_as(recording, other)}")
-        if self.overwrite:
-            return
+            endings = () if other is None else (self.suffix, *self._other_endings)
+            if any(os.path.exists(self.folder / f"{other}{ending}") for ending in endings):
+                raise ValueError(f"{self.folder} {stands_as(recording, str(other))}")
         for recording in recordings:
             if self._conflict(recording) is None:
                 continue
@@ -188,10 +190,7 @@ class Tables:
             # after the lines were read.
             self.refresh()
             if why := self._conflict(recording):
-                raise ValueError(
-                    f"{self._table(recording)} is there, {why}. Give another folder, or "
-                    "overwrite (--overwrite) to detect anew what is in this one"
-                )
+                raise ValueError(why)
 
     def refresh(self, recording: Recording | None = None) -> None:
         # While the recording has no table, a recent look at failures of others is enough.
@@ -207,13 +206,18 @@ class Tables:
                     self.failures[line["key"]] = line["error"]
             else:
                 self.failures.pop(line["key"], None)
-                if line["time"] >= self.lines.get(line["key"], {}).get("time", 0):
-                    self.lines[line["key"]] = line
+                # Lines of earlier versions have no format.
+                suffix = suffix_of(line["format"]) if "format" in line else self.suffix
+                table = line["key"] + suffix
+                if line["time"] >= self.lines.get(table, {}).get("time", 0):
+                    self.lines[table] = line
                     self.names.add(line)
 
     def is_done(self, recording: Recording) -> bool:
-        line = self.lines.get(recording.key)
-        if line is None or line["run"] != self.run or not recording.is_as_in(line):
+        line = self._line(recording)
+        if line is None or not self._is_ours(recording, line):
+            return False
+        if line.get("format", self.format) != self.format:
             return False
         if self.overwrite and line["time"] < self.journal.began:
             return False
@@ -236,6 +240,7 @@ class Tables:
             size=recording.size,
             changed=recording.changed,
             duration=found.duration,
+            format=self.format,
             table=_digest(text),
         )
         write_text(text, table)
@@ -256,20 +261,56 @@ class Tables:
     def _table(self, recording: Recording) -> Path:
         return self.folder / (recording.key + self.suffix)
 
+    def _line(self, recording: Recording) -> dict[str, Any] | None:
+        return self.lines.get(recording.key + self.suffix)
+
+    def _is_ours(self, recording: Recording, line: Mapping[str, Any]) -> bool:
+        """Tell whether a table has the events of the recording by this model and settings."""
+        return line["run"] == self.run and recording.is_as_in(line)
+
     def _conflict(self, recording: Recording) -> str | None:
         """Say why an existing table may be neither kept nor overwritten; None if it may be."""
-        if not os.path.exists(self._table(recording)):
+        for ending in self._other_endings:
+            line = self.lines.get(recording.key + ending)
+            if line is None or self._is_ours(recording, line):
+                continue
+            if os.path.exists(other := self.folder / (recording.key + ending)):
+                return (
+                    f"{other} is there, {self._whose(recording, line)}. As a folder is read as "
+                    "one table, the events of both would count: give another folder, or delete it"
+                )
+        if self.overwrite or not os.path.exists(self._table(recording)):
             return None
-        line = self.lines.get(recording.key)
-        if line is None:
-            return "and nothing says by which model and settings"
+        why = self._why_not_overwritten(recording)
+        return why and (
+            f"{self._table(recording)} is there, {why}. Give another folder, or "
+            "overwrite (--overwrite) to detect anew what is in this one"
+        )
+
+    def _is_elsewhere(self, recording: Recording, line: Mapping[str, Any]) -> bool:
+        here = os.path.abspath(recording.path)
+        return line.get("path", here) != here
+
+    def _whose(self, recording: Recording, line: Mapping[str, Any]) -> str:
         if line["run"] != self.run:
             told = differences(self.settings, self.runs.get(line["run"], {}))
             return f"by another model or other settings ({told})"
+        if self._is_elsewhere(recording, line):
+            return f"and is about another recording of this name, {line['path']}"
+        return "and is of the recording as it was before it changed"
+
+    def _why_not_overwritten(self, recording: Recording) -> str | None:
+        line = self._line(recording)
+        if line is None:
+            return "and nothing says by which model and settings"
+        if line["run"] != self.run:
+            return self._whose(recording, line)
+        if line.get("format", self.format) != self.format:
+            return f"in the format {line['format']} and not {self.format}"
         if recording.is_as_in(line):
             return None
-        if line["path"] != os.path.abspath(recording.path):
-            return f"and is about another recording of this name, {line['path']}"
+        if self._is_elsewhere(recording, line):
+            return self._whose(recording, line)
         # Lines of earlier versions have no digest.
         if "table" in line and _digest(text_of(self._table(recording))) != line["table"]:
             return "and was changed after it was written, as the recording was"

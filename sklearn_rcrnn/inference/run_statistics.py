@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from .._utils.files import printable
 from ..events import Event
 from .output import Recording
 
@@ -66,7 +67,7 @@ class RunStatistics:
 
     def failed(self, recording: Recording, reason: str) -> None:
         self.n_failed += 1
-        self.failures.append((str(recording.path), reason))
+        self.failures.append((printable(recording.path), reason))
         self._settle(recording)
 
     def done(self, recording: Recording, events: list[Event], duration: float) -> None:

@@ -17,8 +17,9 @@ import pytest
 import soundfile
 from small_runs import RATE, RCRNN, rcrnn, tiny_pipeline, write_recordings
 
-from sklearn_rcrnn import __version__, load, save
+from sklearn_rcrnn import RCRNNDetector, __version__, load, save
 from sklearn_rcrnn.annotations import read_events
+from sklearn_rcrnn.cli._common import set_rules
 from sklearn_rcrnn.cli.detect import _listed, detect
 
 
@@ -157,6 +158,26 @@ class TestThresholds:
             f"No events above 1.00; the best candidate is {best.label} at {best.onset:.2f} s, "
             f"with a score of {best.score:.2f}\n"
         )
+
+
+class TestRulesOfLabels:
+    @pytest.mark.parametrize(
+        ("own", "given", "expected"),
+        [
+            (0.2, ["dog=0.5"], {"dog": 0.5, "cat": 0.2}),
+            ({"cat": 0.3, "dog": 0.1}, ["dog=0.5"], {"dog": 0.5, "cat": 0.3}),
+            (None, ["dog=0.5"], {"dog": 0.5}),
+            (0.2, ["1", "dog=0.5"], {"dog": 0.5, "cat": 1.0}),
+            (0.2, ["1"], 1.0),
+            (0.2, None, 0.2),
+        ],
+    )
+    def test_other_labels_keep_those_of_the_model(self, own, given, expected):
+        """A rule for one label took the model's own rule from all others."""
+        detector = RCRNNDetector(min_duration=own)
+        detector.classes_ = np.array(["cat", "dog"])
+        set_rules([detector], min_duration=given)
+        assert detector.min_duration == expected
 
 
 def test_device_and_batch_size(model, recordings):

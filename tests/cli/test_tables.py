@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
 
@@ -82,6 +83,19 @@ class TestFoldersOfRecordings:
         table = (tmp_path / "found.csv").read_text(encoding="utf-8")
         assert table.splitlines()[1] == f"{tmp_path / 'in' / '%E9t%E9.wav'},,,,"
         assert rcrnn("detect", tmp_path / "in", "-o", tmp_path / "tables", "-q").exit_code == 0
+        # A name of this kind cost all events of a run that wrote a summary or Parquet.
+        bad = tmp_path / "in" / os.fsdecode(b"\xe9.wav")
+        bad.write_text("no audio")
+        told = ("--summary", tmp_path / "state.json")
+        out = rcrnn("detect", tmp_path / "in", "-o", tmp_path / "again.csv", "-q", *told)
+        assert out.exit_code == 1, out.output
+        assert (tmp_path / "again.csv").read_text(encoding="utf-8") == table
+        assert "%E9.wav" in (tmp_path / "state.json").read_text(encoding="utf-8")
+        if importlib.util.find_spec("pyarrow"):
+            out = rcrnn("detect", tmp_path / "in", "-o", tmp_path / "found.parquet", "-q")
+            assert out.exit_code == 1, out.output
+            assert list((tmp_path / "found.parquet").glob("model=*/*.parquet"))
+        bad.unlink()
         page = rcrnn("report", tmp_path / "in", "-o", tmp_path / "page.html", "-q")
         assert page.exit_code == 0, page.output
         assert "%E9t%E9.wav" in (tmp_path / "page.html").read_text(encoding="utf-8")

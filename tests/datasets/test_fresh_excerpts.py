@@ -9,8 +9,9 @@ import pytest
 import soundfile
 from small_corpus import RATE
 
-from sklearn_rcrnn import LFBETransformer
+from sklearn_rcrnn import Event, LFBETransformer
 from sklearn_rcrnn.datasets import Excerpt, FreshExcerpts, fresh_excerpts
+from sklearn_rcrnn.datasets.excerpts import events_between
 
 PLAIN = {
     "distractors": 0.0,
@@ -135,6 +136,29 @@ def test_events_that_reach_into_unknown_parts_are_no_background():
     )
     assert not any((stream.draw(0, i)[0] == 0.5).any() for i in range(20))
     assert max(stop for _, _, stop in stream._stretches) < 9.0
+
+
+def test_an_event_that_reaches_into_an_unknown_part_has_its_label_where_it_is_heard():
+    """During the cat the dog was heard as if nothing were there, and cut out along with it."""
+    ramp = np.arange(30 * RATE, dtype=np.float32) / (30 * RATE)
+    events = [(5.0, 12.0, "dog"), (6.0, 8.0, "cat"), (20.0, 21.0, "dog")]
+    stream = FreshExcerpts(
+        [ramp], [events], unknown=[[(10.0, 15.0)]], mixture_length=3.0, as_recorded=1.0, **PLAIN
+    )
+    seen = set()
+    for index in range(20):
+        samples, found = stream.draw(1, index)
+        start = 30 * float(samples[0])
+        stop = start + len(samples) / RATE
+        inside = sorted(events_between([Event(*event) for event in events], start, stop))
+        assert [label for *_, label in found] == [e.label for e in inside]
+        np.testing.assert_allclose([e[:2] for e in found], [e[:2] for e in inside], atol=1e-3)
+        seen.add(tuple(sorted(e.label for e in inside)))
+    assert ("cat", "dog") in seen
+    assert set(stream._alone) == {"dog"}
+    # Without the other dog there is nothing from which this label could be learnt.
+    with pytest.raises(ValueError, match="no event in any recording"):
+        FreshExcerpts([ramp], [events[:2]], unknown=[[(10.0, 15.0)]])
 
 
 def test_unknown_parts_are_never_heard():

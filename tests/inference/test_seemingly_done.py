@@ -62,3 +62,51 @@ def test_a_table_that_another_process_writes_meanwhile_is_no_conflict(folder):
     (folder / "out" / "01.wav.csv").write_text("onset,offset,label\n")
     with pytest.raises(ValueError, match="nothing says by which model"):
         late.check([recording._replace(path=path.with_name("01.wav"), key="01.wav")])
+
+
+def recording_in(folder, name="00.wav", key=None):
+    state = (folder / "in" / name).stat()
+    return Recording(folder / "in" / name, key or name, state.st_size, state.st_mtime_ns)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+class TestTablesOfTwoFormatsInOneFolder:
+    """A folder is read as one table: it had the events of two models, or of two settings."""
+
+    def test_by_another_model(self, folder, overwrite):
+        recording, out = recording_in(folder), folder / "out"
+        Tables(out, "csv", {"weights": "a"}, False).put(Found(recording, [], 4.0))
+        with pytest.raises(
+            ValueError, match=r"00\.wav\.csv is there, by another model .*weights a"
+        ):
+            Tables(out, "tsv", {"weights": "b"}, overwrite).check([recording])
+        same = Tables(out, "tsv", {"weights": "a"}, overwrite)
+        same.check([recording])
+        same.put(Found(recording, [], 4.0))
+        again = Tables(out, "csv", {"weights": "a"}, False)
+        assert again.is_done(recording)  # by the first run, although another format came later
+
+    def test_of_a_recording_that_changed(self, folder, overwrite):
+        recording, out = recording_in(folder), folder / "out"
+        Tables(out, "csv", {}, False).put(Found(recording, [], 4.0))
+        os.utime(recording.path)
+        with pytest.raises(ValueError, match="recording as it was before it changed"):
+            Tables(out, "jsonl", {}, overwrite).check([recording_in(folder)])
+
+    def test_under_another_name(self, folder, overwrite):
+        recording, out = recording_in(folder), folder / "out"
+        Tables(out, "csv", {}, False).put(Found(recording, [], 4.0))
+        with pytest.raises(ValueError, match=r"under the name '00\.wav'"):
+            Tables(out, "tsv", {}, overwrite).check([recording_in(folder, key="in/00.wav")])
+
+
+def test_another_format_with_the_same_ending_is_not_done(folder):
+    """--safe-csv, or dcase after audacity, found nothing to do, and the old tables stayed."""
+    recording, out = recording_in(folder), folder / "out"
+    Tables(out, "csv", {}, False).put(Found(recording, [], 4.0))
+    safe = Tables(out, "safe-csv", {}, False)
+    assert not safe.is_done(recording)
+    with pytest.raises(ValueError, match="in the format csv and not safe-csv"):
+        safe.check([recording])
+    Tables(out, "safe-csv", {}, True).check([recording])
+    assert Tables(out, "csv", {}, False).is_done(recording)
