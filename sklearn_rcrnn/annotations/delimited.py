@@ -224,6 +224,14 @@ def _names_of_recordings(
     return found
 
 
+def _full_name(name: str, cells: Sequence[Any]) -> str | None:
+    """The name of a recording, with its folders if another column has it with them."""
+    if name and not re.search(r"[/\\]", name):
+        ends = f"/{name}", f"\\{name}"
+        return next((str(cell) for cell in cells if str(cell).endswith(ends)), name)
+    return name or None
+
+
 def row_of(
     line: Any, values: Mapping[str, Any], columns: Mapping[str, Sequence[str]], comma: bool
 ) -> Row:
@@ -241,7 +249,7 @@ def row_of(
         Whether numbers may have a decimal comma.
     """
     cells = {meaning: cell_of(values, columns, meaning) for meaning in (*MEANINGS, "folder")}
-    file = str(cells["file"]) or None
+    file = _full_name(str(cells["file"]), [values.get(name) for name in columns.get("file", ())])
     if file and not is_missing(cells["folder"]) and not re.search(r"[/\\]", file):
         file = f"{cells['folder']}/{file}".replace("//", "/")
     decision = str(cell_of(values, columns, "decision")).strip().lower()

@@ -215,9 +215,27 @@ def _corrected(
         for own, name in zip(y, matched, strict=True)
     ]
     events = [c.events for c in corrected]
+    # A table with scores is what a detector found, and may be what was to be corrected.
+    scored = [
+        event
+        for before, after, name in zip(y, corrected, matched, strict=True)
+        for event in _without_scored(before, [] if name is None else corrections[name])
+        if event not in after.undecided
+    ]
+    if scored:
+        text = f"{counted(len(scored), 'event')} that nobody has decided on in {table} count as "
+        text += f"events, because the table of events has them: {_times(scored)}"
+        log.say("warning", text, n_events=len(scored))
     if alike := alike_labels(event.label for own in events for event in own):
         log.say("warning", f"labels differ only by case or form after corrections: {some(alike)}")
     return events, [c.undecided for c in corrected]
+
+
+def _without_scored(events: list[Event], corrections: list[Any]) -> list[Event]:
+    """What nobody has decided on if only those events of the table count that have no score."""
+    from ..annotations import apply_corrections
+
+    return apply_corrections([e for e in events if e.score == 1], corrections).undecided
 
 
 def new_pipeline(epochs: int, seed: int, jobs: int, start: str, **params: Any) -> Any:

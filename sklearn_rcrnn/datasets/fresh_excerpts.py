@@ -212,7 +212,8 @@ class FreshExcerpts(MixtureStream):
             [last, event.offset + _NEAR, *(o.onset for o in others if o.onset >= event.onset)]
         )
         parts = [(first, event.onset - _EDGE), (event.offset + _EDGE, last)]
-        return [self._samples(i, start, stop) for start, stop in parts if start < stop]
+        # What is shorter tells nothing, and may be less than a sample of the recording.
+        return [self._samples(i, start, stop) for start, stop in parts if stop - start > _EDGE]
 
     def _samples(self, i: int, start: float, stop: float) -> NDArray[np.float32]:
         source = self._sources[i]

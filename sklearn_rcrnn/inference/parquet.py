@@ -80,6 +80,7 @@ class ParquetDataset:
 
     def check(self, recordings: Sequence[Recording]) -> None:
         if self.overwrite:
+            self._check_all_are_named(recordings)
             for path in self._seen:
                 path.unlink(missing_ok=True)
             self._seen.clear()
@@ -97,6 +98,20 @@ class ParquetDataset:
                     "there, and each name has one set of events. Overwrite (--overwrite) to "
                     "detect the recordings of this data set anew, or give another folder"
                 )
+
+    def _check_all_are_named(self, recordings: Sequence[Recording]) -> None:
+        """Raise ValueError if overwriting would delete the events of recordings not to be done."""
+        keys = {recording.key for recording in recordings}
+        paths = {os.path.abspath(recording.path) for recording in recordings}
+        others = [
+            key for key, line in self.done.items() if key not in keys and line["path"] not in paths
+        ]
+        if others:
+            raise ValueError(
+                f"{self.folder} also has events of {some(others)}, which overwriting would delete, "
+                "as it does the data set of a model anew: name these recordings, too, or give "
+                "another folder"
+            )
 
     def refresh(self, recording: Recording | None = None) -> None:
         from pyarrow import parquet

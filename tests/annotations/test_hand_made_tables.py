@@ -184,3 +184,15 @@ def test_names_of_other_systems(name, path):
 def test_two_names_of_one_recording():
     with pytest.raises(ValueError, match=r"x/a\.wav, x\\a\.wav in the table are the same"):
         match_files({"x/a.wav": [DOG], "x\\a.wav": [DOG]}, ["x/a.wav"])
+
+
+@pytest.mark.parametrize("path", ["/data/{}/a.wav", r"C:\data\{}\a.wav"])
+def test_a_column_of_names_beside_one_of_paths(tmp_path, path):
+    """The recordings of two folders were one."""
+    rows = [f"a.wav,{path.format(day)},1,2,dog" for day in ("mon", "tue")]
+    table = tmp_path / "events.csv"
+    table.write_text("\n".join(["filename,path,onset,offset,label", *rows]))
+    assert list(read_events(table)) == [path.format("mon"), path.format("tue")]
+    assert list(read_events(table, columns={"file": "filename"})) == ["a.wav"]
+    table.write_text("filename,path,onset,offset,label\na.wav,/data/mon,1,2,dog\n")
+    assert list(read_events(table)) == ["a.wav"]

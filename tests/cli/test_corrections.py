@@ -73,3 +73,19 @@ def test_nothing_is_left(tmp_path):
 def test_a_label_in_another_case(tmp_path, capsys):
     corrected(tmp_path, "a.wav,5,6,Dog,add")
     assert "differ only by case or form after corrections: Dog, dog" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("score", ["0.4", "1"])
+def test_undecided_events_of_a_table_that_a_detector_made(tmp_path, capsys, score):
+    """They were learnt as events without a word, although the page left them open."""
+    corrected(tmp_path)
+    (tmp_path / "events.csv").write_text(
+        f"file,onset,offset,label,score\na.wav,2,3,dog,0.9\na.wav,25,26,dog,{score}\n"
+    )
+    (tmp_path / "corrections.csv").write_text(
+        "file,onset,offset,label,score,decision\na.wav,2,3,dog,0.9,keep\na.wav,25,26,dog,0.4,\n"
+    )
+    events = clips_in(tmp_path).events
+    assert events == [[Event(2, 3, "dog"), Event(25, 26, "dog", float(score))]]
+    text = "1 event that nobody has decided on"
+    assert (text in capsys.readouterr().err) == (score != "1")

@@ -10,6 +10,7 @@ from small_runs import RATE, paths_in, tiny_pipeline
 
 from sklearn_rcrnn import detect_files
 from sklearn_rcrnn.inference.output import Found, Recording, Tables
+from sklearn_rcrnn.inference.parquet import ParquetDataset
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +111,25 @@ def test_another_format_with_the_same_ending_is_not_done(folder):
         safe.check([recording])
     Tables(out, "safe-csv", {}, True).check([recording])
     assert Tables(out, "csv", {}, False).is_done(recording)
+
+
+def test_overwriting_a_data_set_costs_no_events_of_other_recordings(folder):
+    """With some of the recordings, or a shard, --overwrite deleted the events of all others."""
+    pytest.importorskip("pyarrow")
+
+    def data_set(overwrite):
+        return ParquetDataset(folder / "out", {"weights": "a"}, "model", overwrite)
+
+    first, second = (recording_in(folder, name) for name in ("00.wav", "01.wav"))
+    old = data_set(False)
+    for recording in (first, second):
+        old.put(Found(recording, [], 4.0))
+    old.flush()
+    with pytest.raises(ValueError, match=r"also has events of 01\.wav, which overwriting would"):
+        data_set(True).check([first])
+    assert data_set(False).is_done(second)
+    # Under other names, as with another folder given, they are the same recordings.
+    data_set(True).check(
+        [recording_in(folder, name, f"in/{name}") for name in ("00.wav", "01.wav")]
+    )
+    assert not data_set(False).is_done(second)
