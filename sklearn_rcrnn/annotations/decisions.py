@@ -48,10 +48,11 @@ def applied(events: Iterable[Event], corrections: Iterable[Correction]) -> Corre
             known = [other for other in known if not _is_in(replaced, other)]
         if decision not in ("", REJECTED):
             known.append(event)
+    rejected = [was or event for event, decision, was in latest.values() if decision == REJECTED]
     undecided = [
         event
         for event, decision, _ in latest.values()
-        if decision == "" and not _is_in(known, event)
+        if decision == "" and not _is_in([*known, *rejected], event)
     ]
     return Corrected(sorted(known), undecided)
 

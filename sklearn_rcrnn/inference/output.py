@@ -206,9 +206,8 @@ class Tables:
                     self.failures[line["key"]] = line["error"]
             else:
                 self.failures.pop(line["key"], None)
-                # Lines of earlier versions have no format.
-                suffix = suffix_of(line["format"]) if "format" in line else self.suffix
-                table = line["key"] + suffix
+                # Lines of earlier versions have neither ending nor format.
+                table = line["key"] + line.get("ending", self.suffix)
                 if line["time"] >= self.lines.get(table, {}).get("time", 0):
                     self.lines[table] = line
                     self.names.add(line)
@@ -241,6 +240,7 @@ class Tables:
             changed=recording.changed,
             duration=found.duration,
             format=self.format,
+            ending=self.suffix,
             table=_digest(text),
         )
         write_text(text, table)

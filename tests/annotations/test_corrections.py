@@ -85,6 +85,8 @@ def dog(onset, offset):
         ([], [("add", dog(1, 2), None), ("reject", dog(1.05, 2), dog(1.05, 2))], []),
         ([], [("add", dog(1, 2), None), ("", dog(1.05, 2), dog(1.05, 2))], [dog(1, 2)]),
         ([], [("keep", dog(5, 6), dog(1, 2)), ("reject", dog(5, 6), dog(5, 6))], []),
+        # The second page was made of a table, which has fewer digits.
+        ([], [("reject", dog(1.0004, 2), None), ("", dog(1, 2), None)], []),
         # Of three decisions, the last one is about the first event again.
         (
             [],
