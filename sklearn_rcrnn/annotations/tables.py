@@ -28,6 +28,9 @@ _ENDINGS = re.compile(
     r"(\.Table\.\d+)?\.selections$|\.BirdNET\.(results|selection\.table)(\.\w+)?$|\.selection\.table$"
 )
 
+# Formats that say by place or by keys of their own what is what.
+_WITHOUT_COLUMNS = ("audacity", "dcase", "rttm", "jams", "textgrid")
+
 
 def read_events(
     path: str | os.PathLike[str],
@@ -174,11 +177,20 @@ def _read_table(path: Path, format: str | None, errors: str, columns: Given) -> 
     first = ""
     try:
         chosen = format_named(format) if format else guess_format(path, text, columns)
+        named = [name for name in columns.values() if name]
+        if named and chosen.name in _WITHOUT_COLUMNS:
+            warnings.warn(
+                f"{path}: a table of the format {chosen.name} has no names of columns, so "
+                f"{some(named)} has no effect",
+                stacklevel=4,
+            )
         for row in chosen.read(text, columns):
             where = f"{path}, row {row.number}"
             try:
                 if row.problem is not None:
                     raise _BadRow(f"{where}: {row.problem}")
+                if columns.get("score", "") is None and row.values is not None:
+                    row = row._replace(values=row.values[:3])
                 event = event_in(row, where)
             except (TypeError, ValueError) as error:
                 if errors == "raise":

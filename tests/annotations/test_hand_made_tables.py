@@ -196,3 +196,14 @@ def test_a_column_of_names_beside_one_of_paths(tmp_path, path):
     assert list(read_events(table, columns={"file": "filename"})) == ["a.wav"]
     table.write_text("filename,path,onset,offset,label\na.wav,/data/mon,1,2,dog\n")
     assert list(read_events(table)) == ["a.wav"]
+
+
+def test_named_columns_where_there_are_none(tmp_path):
+    """The third column was taken for the labels, whatever was named, and a score for a score."""
+    table = tmp_path / "a.txt"
+    table.write_text("1.0\t2.5\tdog\t17\n")
+    with pytest.raises(ValueError, match="score must be between 0 and 1"):
+        read_events(table)
+    assert read_events(table, columns={"score": None}) == {"a": [DOG]}
+    with pytest.warns(UserWarning, match="audacity has no names of columns, so call has no effect"):
+        read_events(table, columns={"label": "call", "score": None})
