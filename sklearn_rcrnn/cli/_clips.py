@@ -86,15 +86,19 @@ def read_clips(
     from ..annotations.tables import read_events
     from ..datasets import cut_recordings
 
-    durations = _usable(recordings_in([recordings]), log)
+    paths = recordings_in([recordings])
+    durations = _usable(paths, log)
     usable = list(durations)
     events = read_events(table, columns=columns)
-    matched = matching_names(events, usable)
+    # Also those that cannot be used: else their events could go to others of the same name.
+    names = dict(zip(paths, matching_names(events, paths), strict=True))
+    matched = [names[path] for path in usable]
     y = [[] if name is None else events[name] for name in matched]
     undecided: list[list[Event]] = [[] for _ in usable]
     if corrections is not None:
         n_before = sum(map(len, y))
-        y, undecided = _corrected(usable, y, corrections, log)
+        decided = _corrections_of(paths, corrections, log)
+        y, undecided = _corrected([decided[path] for path in usable], y, corrections, log)
         if n_before and not any(y):
             raise ValueError(
                 f"{corrections} rejects all {n_before} events of {table}: there is nothing to learn"
@@ -119,7 +123,7 @@ def read_clips(
             f"in {recordings}: the table names {some(list(events))}, the folder has "
             f"{some([path.name for path in usable])}"
         )
-    if absent := without_path(events, matched):
+    if absent := without_path(events, names.values()):
         log.say("warning", f"no recording for the events of {some(absent)}", files=absent)
     unnamed = [p.name for p, n, own in zip(usable, matched, y, strict=True) if not (n or own)]
     say_unnamed(unnamed, table, log)
@@ -198,28 +202,35 @@ def _times(events: list[Event]) -> str:
     return some([f"{event.label} from {event.onset:g} to {event.offset:g} s" for event in events])
 
 
-def _corrected(
-    paths: list[Path], y: list[list[Event]], table: Path, log: Log
-) -> tuple[list[list[Event]], list[list[Event]]]:
-    """Apply corrections; return the events of each recording, and those still undecided."""
-    from ..annotations import apply_corrections, read_corrections
+def _corrections_of(paths: list[Path], table: Path, log: Log) -> dict[Path, list[Any]]:
+    """The corrections of each recording; a warning tells of those of none."""
+    from ..annotations import read_corrections
     from ..annotations.recording_names import matching_names
-    from ..annotations.rows import alike_labels
 
     corrections = read_corrections(table)
     matched = matching_names(corrections, paths)
     if absent := sorted(set(corrections) - set(matched)):
         log.say("warning", f"no recording for the corrections of {some(absent)}", files=absent)
-    corrected = [
-        apply_corrections(own, [] if name is None else corrections[name])
-        for own, name in zip(y, matched, strict=True)
-    ]
+    return {
+        path: [] if name is None else corrections[name]
+        for path, name in zip(paths, matched, strict=True)
+    }
+
+
+def _corrected(
+    corrections: list[list[Any]], y: list[list[Event]], table: Path, log: Log
+) -> tuple[list[list[Event]], list[list[Event]]]:
+    """Apply corrections; return the events of each recording, and those still undecided."""
+    from ..annotations import apply_corrections
+    from ..annotations.rows import alike_labels
+
+    corrected = [apply_corrections(*both) for both in zip(y, corrections, strict=True)]
     events = [c.events for c in corrected]
     # A table with scores is what a detector found, and may be what was to be corrected.
     scored = [
         event
-        for before, after, name in zip(y, corrected, matched, strict=True)
-        for event in _without_scored(before, [] if name is None else corrections[name])
+        for before, after, own in zip(y, corrected, corrections, strict=True)
+        for event in _without_scored(before, own)
         if event not in after.undecided
     ]
     if scored:

@@ -11,10 +11,10 @@ from sklearn_rcrnn.cli._clips import read_clips
 from sklearn_rcrnn.cli._common import Log
 
 
-def clips_in(folder):
+def clips_in(folder, recordings=None):
     """Clips of ten seconds of a recording, after its table and the corrections in a folder."""
     return read_clips(
-        folder / "a.wav",
+        recordings or folder / "a.wav",
         folder / "events.csv",
         length=10.0,
         empty_ratio=1.0,
@@ -89,3 +89,25 @@ def test_undecided_events_of_a_table_that_a_detector_made(tmp_path, capsys, scor
     assert events == [[Event(2, 3, "dog"), Event(25, 26, "dog", float(score))]]
     text = "1 event that nobody has decided on"
     assert (text in capsys.readouterr().err) == (score != "1")
+
+
+def test_events_of_a_broken_recording_go_to_no_other_one_of_its_name(tmp_path, capsys):
+    """The only readable a.wav got the events, and the corrections, of the broken one."""
+    for day in ("mon", "tue"):
+        (tmp_path / day).mkdir()
+    (tmp_path / "mon" / "a.wav").write_text("no audio")
+    for name in ("a", "b"):
+        noise = np.random.default_rng(0).normal(size=20 * 800) * 0.1
+        soundfile.write(tmp_path / "tue" / f"{name}.wav", noise, 800)
+    (tmp_path / "events.csv").write_text(
+        "file,onset,offset,label\nmon/a.wav,2,3,dog\ntue/b.wav,5,6,dog\n"
+    )
+    (tmp_path / "corrections.csv").write_text(
+        "file,onset,offset,label,decision\nmon/a.wav,12,13,dog,add\n"
+    )
+    clips = clips_in(tmp_path, tmp_path)
+    assert [path.name for path in clips.recordings] == ["a.wav", "b.wav"]
+    assert clips.events == [[], [Event(5, 6, "dog")]]
+    said = capsys.readouterr().err
+    assert "left out" in said
+    assert "no recording for" not in said
