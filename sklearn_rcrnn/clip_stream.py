@@ -85,6 +85,10 @@ class ClipStream(ABC):
             In seconds.
         """
 
+    def _identity(self) -> str:
+        """What tells this stream from another one with the same first clips, for checkpoints."""
+        return ""
+
     def map(self, function: Callable[[Any], Any]) -> ClipStream:
         """A stream of ``function(clip)`` with the same events.
 
@@ -138,6 +142,9 @@ class _Mapped(ClipStream):
 
     def __len__(self) -> int:
         return len(self.stream)
+
+    def _identity(self) -> str:
+        return self.stream._identity()
 
     def draw(self, epoch: int, index: int) -> tuple[Any, list[tuple[float, float, Label]]]:
         # One thread only, as the other cores are needed for the training.

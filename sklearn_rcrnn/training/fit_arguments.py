@@ -105,10 +105,11 @@ class CheckedArguments(TrainingParameters):
         }
         checkpoint = None
         if folder is not None:
-            # A stream is identified by its first clips and their events.
+            # A stream is identified by its first clips and their events, and by what it tells.
             data = {**checked, "X": clips, "labels": labels, "n_clips": len(X)}
             if drawn_events is not None:
                 data["y"] = drawn_events
+                data["stream"] = X._identity()
             if n_processes() > 1:
                 data["n_processes"] = n_processes()
             checkpoint = TrainingCheckpoint(folder, training_key(self, data))

@@ -19,6 +19,7 @@ from sklearn_rcrnn import (
     FrameDetector,
     RCRNNDetector,
 )
+from sklearn_rcrnn.datasets import FreshExcerpts
 from sklearn_rcrnn.training.nets import TrainingNet
 
 N_FRAMES = 40
@@ -132,6 +133,27 @@ def test_corrected_events_of_a_stream_start_anew(tmp_path):
         def draw(self, epoch, index):
             clip, _ = super().draw(epoch, index)
             return clip, [(0.2, 0.5, self.labels[index % 2])]
+
+    estimator, stream, _ = example("stream")
+    estimator.set_params(max_epochs=1)
+    for own in (stream, Corrected(), stream):
+        estimator.fit(own, checkpoint=tmp_path)
+    assert len(list(tmp_path.glob("*.pt"))) == 2
+
+
+def test_corrected_events_that_the_first_clips_lack_start_anew(tmp_path):
+    """The training went on with the events as they had been before."""
+    samples = np.random.default_rng(0).normal(size=2 * 44100).astype(np.float32)
+    first, again, corrected = (
+        FreshExcerpts([samples], [[(0.5, offset, "dog")]]) for offset in (1.0, 1.0, 1.001)
+    )
+    assert first._identity() == again._identity() != corrected._identity()
+    mapped = corrected.map(np.abs).augment(np.abs)
+    assert mapped._identity() == corrected._identity()
+
+    class Corrected(Noise):
+        def _identity(self):
+            return mapped._identity()
 
     estimator, stream, _ = example("stream")
     estimator.set_params(max_epochs=1)
