@@ -207,19 +207,24 @@ def _read_table(path: Path, format: str | None, errors: str, columns: Given) -> 
         raise
     except ValueError as error:
         raise ValueError(f"{path} cannot be read as a table of events: {error}") from error
-    if skipped:
-        warnings.warn(f"{path}: skipped {skipped} malformed row(s)", stacklevel=4)
-    if rejected:
-        warnings.warn(f"{path}: left out {rejected} row(s) that were rejected", stacklevel=4)
     tables = {name: listed(own) for name, own in rows.items()}
-    if repeated := sum(own.n_repeated() for own in tables.values()):
-        warnings.warn(
-            f"{path}: {repeated} row(s) repeat an earlier row in all values; each counts",
-            stacklevel=4,
-        )
+    _warn_of_rows(path, skipped, rejected, sum(own.n_repeated() for own in tables.values()))
     if not tables:
         return {own_name: Listed([], [])}
     return {name or own_name: own for name, own in tables.items()}
+
+
+def _warn_of_rows(path: Path, skipped: int, rejected: int, repeated: int) -> None:
+    """Warn of so many rows that were left out, or that are there twice."""
+    if skipped:
+        warnings.warn(f"{path}: skipped {skipped} malformed row(s)", stacklevel=5)
+    if rejected:
+        warnings.warn(f"{path}: left out {rejected} row(s) that were rejected", stacklevel=5)
+    if repeated:
+        warnings.warn(
+            f"{path}: {repeated} row(s) repeat an earlier row in all values; each counts",
+            stacklevel=5,
+        )
 
 
 def _check_named(rows: dict[str | None, list[tuple[Row, Event]]], first: str, errors: str) -> int:
