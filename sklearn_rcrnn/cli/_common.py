@@ -260,8 +260,8 @@ def set_rules(pipe: Any, **given: list[str] | None) -> None:
         if by_label:  # other labels keep what the model has
             own = getattr(pipe[-1], name) if usual is None else usual
             is_for_all = own is not None and not isinstance(own, Mapping)
-            rest = dict.fromkeys(labels.values(), own) if is_for_all else own
-            by_label = {**(rest or {}), **by_label}
+            rest: Any = dict.fromkeys(labels.values(), own) if is_for_all else own or {}
+            by_label = {**rest, **by_label}
         if texts:
             pipe[-1].set_params(**{name: by_label or usual})
     try:

@@ -128,9 +128,9 @@ class FreshExcerpts(MixtureStream):
         self._unknown = [[] for _ in clips] if unknown is None else [list(u) for u in unknown]
         self._heard, self._events = events, learnable(events, self._unknown)
         for heard, own, parts in zip(events, self._events, self._unknown, strict=True):
-            kept = set(own)
+            usable = set(own)
             # What other events have outside of these parts is no background either.
-            parts += [(event.onset, event.offset) for event in heard if event not in kept]
+            parts += [(event.onset, event.offset) for event in heard if event not in usable]
         self.labels = labels_of(self._events)
         if not self.labels:
             raise ValueError("y has no event in any recording: there is nothing to learn")
