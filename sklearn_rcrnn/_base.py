@@ -25,6 +25,7 @@ from .training.batches import collate_training
 from .training.device import resolve_device, use_bfloat16
 from .training.fit_arguments import CheckedArguments, TrainingData
 from .training.inputs import Clips, check_weights
+from .training.parameters import check_net_params
 from .training.restoring import NoOptimizer, restore
 
 # skorch is imported only where something is trained, because detecting events does not need it.
@@ -120,6 +121,7 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
 
         self._validate_params()
         self._check_together()
+        check_net_params(self.net_params, self.callbacks)
         if isinstance(self.augmentation, Settings):
             self.augmentation.check()
         # If this fit fails, the results of an earlier one must not be taken for its own.
@@ -157,9 +159,14 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         return {}
 
     def _normalization(self, network: Any) -> Normalization | None:
-        """The layer that normalizes features, if the network has one."""
+        """The layer that normalizes features, if the network has one that is to be set."""
         extractor = network.extractor
-        return extractor.normalization if isinstance(extractor, CRNN) else None
+        if not isinstance(extractor, CRNN):
+            return None
+        layer = extractor.normalization
+        # The extractor of a trained detector, given as a module, knows its mean already.
+        is_trained = not isinstance(self.extractor, str) and bool(layer.mean.any())
+        return None if is_trained else layer
 
     def _first_weights(self, network: Any, data: TrainingData) -> None:
         """Prepare a network with random weights for the training."""
@@ -205,7 +212,7 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         given = self.net_params or {}
         if network is not None:
             given = {k: v for k, v in given.items() if not k.startswith(("module", "optimizer"))}
-        device = resolve_device(self.device)
+        device = resolve_device(given.get("device", self.device))
         settings: dict[str, Any] = {
             "criterion": torch.nn.Identity,
             "optimizer": torch.optim.Adam,
@@ -244,13 +251,14 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         self, settings: dict[str, Any], n_clips: int, has_validation: bool
     ) -> list[Callback | tuple[str, Callback]]:
         """The callbacks of a net with these settings: the estimator's own, then the user's."""
-        from .training.callbacks import callbacks_for, check_monitored
+        from .training.callbacks import callbacks_for, check_monitored, check_one_schedule
 
         size = settings.get("iterator_train__batch_size", settings["batch_size"])
         n_batches = -(-n_clips // size) if size > 0 else 1
         if settings.get("iterator_train__drop_last"):
             n_batches = n_clips // size
         check_monitored(list(self.callbacks or []), has_validation)
+        check_one_schedule(list(self.callbacks or []), self.lr_schedule)
         own = callbacks_for(
             patience=self.patience,
             monitor="valid_loss" if has_validation else "train_loss",

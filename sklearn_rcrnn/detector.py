@@ -47,6 +47,10 @@ class RCRNNDetector(RegionPredictions, EventDetector):
     classifier names each and refines its onset and offset. The threshold on the scores of
     events never moves their boundaries.
 
+    A parameter that is changed after ``fit`` has no effect before the next ``fit``, unless it
+    says so; `batch_size` and `precision` act at once, too. Times are counted in `frame_shift`,
+    which must stay that of the features.
+
     Parameters
     ----------
     gru_units : int, default=50
@@ -160,12 +164,11 @@ default="crnn_bigru"
     callbacks : list of skorch callbacks, default=None
         Added to the estimator's own.
     net_params : dict, default=None
-        Parameters of :class:`skorch.NeuralNet`; they take precedence over those that the
-        estimator sets.
+        Parameters of :class:`skorch.NeuralNet`, but not of its module, criterion and data;
+        they take precedence over those that the estimator sets.
     device : str, default="auto"
-        Name of a PyTorch device; ``"auto"`` is CUDA where there is one, and the CPU
-        elsewhere. May be changed after ``fit``: the network goes there when it next
-        predicts.
+        Name of a PyTorch device; ``"auto"`` is CUDA where there is one, else the CPU. May be
+        changed after ``fit``: the network goes there when it next predicts.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Number format of the convolutions. ``"auto"`` trains in bfloat16 where the
         processor has instructions for it, and predicts in float32; ``"bfloat16"`` trains
@@ -202,8 +205,7 @@ default="crnn_bigru"
 
     References
     ----------
-    Kao, Wang, Sun, Wang: R-CRNN: Region-based Convolutional Recurrent Neural Network for
-    Audio Event Detection, Interspeech 2018.
+    Kao, Wang, Sun, Wang: R-CRNN, Interspeech 2018.
 
     Examples
     --------

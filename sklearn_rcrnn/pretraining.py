@@ -20,7 +20,7 @@ from .annotations.named_clips import lists_of_clips
 from .clip_stream import ClipStream
 from .events import check_event_lists
 from .inference.trained_network import mapped_stream, stacked
-from .nn.crnn import EXTRACTORS, MIN_BANDS, frames_per_step
+from .nn.crnn import EXTRACTORS, MIN_BANDS, extract, frames_per_step
 from .nn.presence import PresenceNetwork
 from .training.augmentation import Augmentation
 from .training.inputs import check_weights
@@ -190,7 +190,7 @@ class CRNNPretrainer(
         if isinstance(X, ClipStream):
             return mapped_stream(self, X)
         clips = self._check_features(X, reset=False)
-        per_step = frames_per_step(self.extractor)
+        per_step = frames_per_step(self._extractor_in_use())
         maps = self._rows(clips, _feature_map, per_step)
         return with_clock(stacked(maps), per_step * self.frame_shift, origins_of(X))
 
@@ -277,4 +277,4 @@ class CRNNPretrainer(
 
 
 def _feature_map(network: PresenceNetwork, **batch: torch.Tensor) -> torch.Tensor:
-    return network.extractor(**batch)
+    return extract(network.extractor, **batch)

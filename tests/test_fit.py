@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError, UndefinedMetricWarning
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
-from skorch.callbacks import Callback, EarlyStopping, EpochScoring
+from skorch.callbacks import Callback, EarlyStopping, EpochScoring, LRScheduler
 from small_trainings import (
     KINDS,
     assert_same_weights,
@@ -55,6 +55,12 @@ def test_parameters_are_read_from_the_signature(kind):
     assert clone(estimator.set_params(lr=0.5)).lr == 0.5
     with pytest.raises(TypeError, match=rf"{kind.__name__}.*'epochs'"):
         kind(epochs=3)
+
+
+@pytest.mark.parametrize("kind", [RCRNNDetector, CRNNPretrainer])
+def test_a_search_may_have_integers_of_numpy(kind, data):
+    search = GridSearchCV(tiny(kind), {"gru_units": np.arange(2, 4)}, cv=2, error_score="raise")
+    assert search.fit(*data).best_estimator_.net_.module_.extractor.gru.hidden_size in (2, 3)
 
 
 class TestRandomNumbers:
@@ -153,6 +159,24 @@ def test_no_epochs(data):
         tiny(RCRNNDetector, net_params={"max_epochs": 0}).fit(*data)
 
 
+@pytest.mark.parametrize(
+    ("params", "match"),
+    [
+        ({"net_params": {"criterion": torch.nn.MSELoss}}, "computes its losses itself"),
+        ({"net_params": {"train_split": None}}, "give validation_fraction"),
+        ({"net_params": {"warm_start": True}}, r"pretrainer=FrozenEstimator\(fitted\)"),
+        ({"net_params": {"module__dense_units": 3}}, "the parameters of the estimator"),
+        ({"net_params": {"callbacks": []}, "callbacks": [Callback()]}, "take the place"),
+        ({"net_params": {"device": "gpu"}}, "device must be"),
+        ({"callbacks": [LRScheduler()], "lr_schedule": "one_cycle"}, 'lr_schedule="constant"'),
+        ({"callbacks": [("a", LRScheduler)], "lr_schedule": "one_cycle"}, "only the latter"),
+    ],
+)
+def test_parameters_of_skorch_that_would_have_no_effect(params, match, data):
+    with pytest.raises(ValueError, match=match):
+        tiny(CRNNPretrainer, **params).fit(*data)
+
+
 @KINDS
 def test_event_after_the_end_of_the_clip(kind, data):
     X, y = data
@@ -235,6 +259,14 @@ class TestScikitLearn:
             steps[1][1].set_fit_request(X_val=True, y_val=True)
             routed = Pipeline(steps, transform_input=["X_val"]).fit(X, y, X_val=X, y_val=y)
         assert routed[-1].history_[-1, "valid_loss"] == pipe[-1].history_[-1, "valid_loss"]
+
+    def test_validation_keeps_to_the_rules_for_events(self, data):
+        X, y = data
+        free, ruled = tiny(RCRNNDetector), tiny(RCRNNDetector, min_duration=0.3, merge_gap=0.0)
+        for detector in (free, ruled):
+            detector.fit(X, y, X_val=X, y_val=y)
+            assert detector.history_[-1, "valid_f_score"] == pytest.approx(detector.score(X, y))
+        assert free.score(X, y) != ruled.score(X, y)
 
     @pytest.mark.parametrize("kind", [RCRNNDetector, FrameDetector])
     def test_epoch_scoring(self, kind, data):

@@ -57,6 +57,42 @@ def test_precomputed_maps_of_other_steps(module, features):
     assert detector.transform(maps).frame_shift == pytest.approx(maps.frame_shift)
 
 
+class Other(Every4):
+    """The contract of an extractor, with other names of arguments and half precision."""
+
+    def forward(self, x, n):
+        return self.linear(x[:, ::4]).half()
+
+
+def test_pretraining_takes_what_keeps_the_contract(features):
+    X, y = features
+    pretrainer = CRNNPretrainer(extractor=Other(), max_epochs=1, random_state=0).fit(X, y)
+    assert pretrainer.predict_proba(X).shape == (24, 3)
+    for precision in ("float32", "bfloat16"):
+        maps = pretrainer.set_params(precision=precision).transform(X)
+        assert maps.dtype == np.float32
+        assert maps.shape == (24, 44, 12)
+
+
+def test_times_are_those_of_the_trained_extractor(features):
+    """They were halved by an extractor that was to be trained next."""
+    X, y = features
+    other = Every4(n_channels=8)
+    params = {"max_epochs": 1, "score_threshold": 0.0, "random_state": 0}
+    for estimator in (
+        RCRNNDetector(gru_units=4, dense_units=8, **params),
+        CRNNPretrainer(gru_units=4, max_epochs=1, random_state=0),
+    ):
+        estimator.fit(X, y)
+        method = getattr(estimator, "predict", estimator.transform)
+        before, clock = method(X[:2]), estimator.transform(X).frame_shift
+        after = estimator.set_params(extractor=other)
+        np.testing.assert_array_equal(method(X[:2]), before)
+        assert after.transform(X).frame_shift == clock
+        estimator.set_params(extractor="precomputed")
+        assert estimator.transform(X).frame_shift == clock
+
+
 @pytest.fixture
 def detector(module):
     return RCRNNDetector(
@@ -143,6 +179,17 @@ def test_clone_pickle_and_search(detector, features):
     assert search.best_estimator_.net_.module_.frames_per_step == 4
 
 
+def test_the_extractor_of_a_trained_detector_is_kept_as_it_is(features):
+    """Its normalization was measured anew, even where it was frozen."""
+    X, y = features
+    start = RCRNNDetector(gru_units=4, dense_units=8, normalization="training", max_epochs=1)
+    known = start.fit(X, y).net_.module_.extractor
+    frozen = RCRNNDetector(extractor=known, freeze_extractor=True, dense_units=8, max_epochs=1)
+    kept = frozen.fit(2 * X[:, :90] + 3, [[(0.5, 1.5, "a")]] * len(X)).net_.module_.extractor
+    for name, value in known.state_dict().items():
+        assert torch.equal(kept.state_dict()[name], value), name
+
+
 def test_goes_on_from_a_fitted_detector(detector, module, features):
     X, y = features
     start = clone(detector).fit(X, y)
@@ -150,6 +197,13 @@ def test_goes_on_from_a_fitted_detector(detector, module, features):
     weights = [d.net_.module_.extractor.linear.weight for d in (start, detector)]
     assert torch.equal(*weights)
     assert not torch.equal(weights[0], module.linear.weight)
+
+
+def test_does_not_go_on_from_an_extractor_of_another_size(detector, features):
+    start = clone(detector).set_params(extractor=Every4(n_channels=8), max_epochs=1).fit(*features)
+    detector.set_params(pretrainer=FrozenEstimator(start))
+    with pytest.raises(ValueError, match=r"(?s)extractor do not fit .*size mismatch for linear"):
+        detector.fit(*features)
 
 
 def test_pretrained_on_presence(detector, module, features):
@@ -167,6 +221,11 @@ class Short(Every4):
         return super().forward(features)[:, :-1]
 
 
+class Pair(Every4):
+    def forward(self, features, lengths=None):
+        return super().forward(features), lengths
+
+
 def test_what_breaks_the_contract_is_named(detector, features):
     wrong = torch.nn.Linear(64, 8)
     wrong.n_channels = 8
@@ -174,6 +233,10 @@ def test_what_breaks_the_contract_is_named(detector, features):
         detector.set_params(extractor=wrong).fit(*features)
     with pytest.raises(ValueError, match=r"Short gave .* \(8, 43, 12\) .* must be \(8, 44, 12\)"):
         detector.set_params(extractor=Short()).fit(*features)
+    with pytest.raises(ValueError, match=r"Pair gave no Tensor for features"):
+        detector.set_params(extractor=Pair()).fit(*features)
+    with pytest.raises(ValueError, match=r"Short gave .* must be \("):
+        CRNNPretrainer(extractor=Short(), validation_fraction=None).fit(*features)
     with pytest.raises(ValueError, match="receives the features as they are"):
         detector.set_params(extractor=Every4(), normalization="training").fit(*features)
     with pytest.raises(ValueError, match="receives the features as they are"):
@@ -248,6 +311,31 @@ def test_saved_without_code(detector, module, features, tmp_path):
     # The weights of this class fit as well.
     with pytest.warns(UserWarning, match=r"Every4', and is given a Short: unless"):
         load(tmp_path / "model", extractor=Short())
+
+
+class Odd(Every4):
+    """Constants that no weights could be, and two layers that are one."""
+
+    def __init__(self, frames_per_step=4):
+        super().__init__()
+        self.frames_per_step = frames_per_step
+        self.again = self.linear
+        self.register_buffer("mask", torch.full((3,), -torch.inf))
+        self.register_buffer("places", torch.arange(-2, 2))
+
+
+def test_constants_and_shared_weights(detector, features, tmp_path):
+    """The mask passed for a training that diverges, and shared weights could not be saved."""
+    X, y = features
+    detector.set_params(extractor=Odd(), max_epochs=1).fit(X, y)
+    save(detector, tmp_path / "model")
+    assert load(tmp_path / "model", extractor=Odd()).predict(X) == detector.predict(X)
+    other = Odd()
+    other.mask.zero_()
+    with pytest.raises(ValueError, match=r"extractor\.mask contain NaN or infinity"):
+        load(tmp_path / "model", extractor=other)
+    with pytest.raises(ValueError, match="of 4 frames a step, and is given one of 2: all times"):
+        load(tmp_path / "model", extractor=Odd(2))
 
 
 def test_a_model_of_the_package_takes_no_other_extractor(fitted, module, tmp_path):

@@ -43,10 +43,10 @@ class TestPretraining:
             whole = extractor.eval()(torch.from_numpy(long)[None])[0]
         lengths = []
 
-        def look(module, args, inputs):
-            lengths.append(inputs["features"].shape[1])
+        def look(module, inputs):
+            lengths.append(inputs[0].shape[1])
 
-        extractor.register_forward_pre_hook(look, with_kwargs=True)
+        extractor.register_forward_pre_hook(look)
         maps = pretrainer.transform([long])[0]
         assert maps.shape == whole.shape
         np.testing.assert_allclose(maps[:100], whole[:100], atol=1e-3)
@@ -78,6 +78,22 @@ class TestPretraining:
         events = pipe.fit(X, y).predict(X)
         assert all(0 <= e.onset < e.offset <= 4 for clip in events for e in clip)
         assert any(events)
+
+    def test_long_feature_maps_are_heard_in_windows(self, small):
+        """Of an hour, no more proposals were looked at than of a clip."""
+        rng = np.random.default_rng(0)
+        X, y = rng.normal(size=(8, 60, 6)).astype(np.float32), [[(1.0, 4.0, "a")]] * 8
+        small.set_params(extractor="precomputed", n_proposals=3, max_epochs=1, score_threshold=0.0)
+        small.set_params(nms_threshold=1.0).fit(X, y)
+        long = rng.normal(size=(1000, 6)).astype(np.float32)  # 186 s, five windows
+        (found,) = small.predict_candidates([long])
+        assert len(found) > 3
+        windows, expected = small._windows(), []
+        for window in windows.of_recording(len(long)):
+            (own,) = small.predict([long[window.start : window.stop]])
+            expected += windows.own_events(window, own)
+        for first, second in zip(found, sorted(expected), strict=True):
+            assert first[:2] == pytest.approx(second[:2], abs=1e-3)
 
     def test_memory_fits_each_once(self, pretrainer, small, features, tmp_path, monkeypatch):
         X, y = features

@@ -23,7 +23,7 @@ from ..events import (
     resolve_threshold,
     select_events,
 )
-from ..nn.crnn import CRNN, FRAMES_PER_STEP, PRECOMPUTED, frames_per_step
+from ..nn.crnn import CRNN, FRAMES_PER_STEP, frames_per_step, takes_feature_maps
 from ..nn.rcrnn import RCRNN
 from ..postprocessing import EventRules, Seconds, apply_rules
 from ..training.device import prediction_threads
@@ -42,7 +42,6 @@ _WINDOWS_ON_PROCESSOR = 4
 class RegionPredictions(CheckedArguments, TrainedNetwork):
     """Predictions of :class:`RCRNNDetector`, which declares and stores the parameters."""
 
-    extractor: str | torch.nn.Module
     score_threshold: float | str | dict[Label, float]
     nms_threshold: float
     merge_gap: Seconds
@@ -87,6 +86,8 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
 
     def predict_proposals(self, X: Any) -> list[NDArray[np.float32]]:
         """Predict the intervals that the region proposal network passes to the classifier.
+
+        Clips go through the network in one piece, however long they are.
 
         Parameters
         ----------
@@ -170,12 +171,12 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
     def _frame_seconds(self) -> float:
         """Seconds from one row of a clip of `X` to the next."""
         # The frames of a feature map are the steps of the extractor that made it.
-        frames = FRAMES_PER_STEP if self.extractor == PRECOMPUTED else 1
+        frames = FRAMES_PER_STEP if takes_feature_maps(self._extractor_in_use()) else 1
         return frames * self.frame_shift
 
     def _step_seconds(self) -> float:
         """Seconds in a step of the feature map."""
-        return self._frame_seconds() * frames_per_step(self.extractor)
+        return self._frame_seconds() * frames_per_step(self._extractor_in_use())
 
     def _detect(self, clips: Clips) -> Any:
         """Yield the indices in `clips` and the network output of each batch."""
@@ -191,8 +192,6 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
     def _candidates(self, X: Any) -> list[list[Event]]:
         """Detect scored events in each clip; long clips go through the network in windows."""
         clips = self._check_clips(X)
-        if self.extractor == PRECOMPUTED:
-            return self._candidates_of(clips, self._network())
         windows = self._windows()
         network = self._network(windows.length)
         short = [i for i, clip in enumerate(clips) if len(clip) <= windows.length]
@@ -220,7 +219,8 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
         return [found[i] for i in range(len(found))]
 
     def _windows(self, window: float = WINDOW, margin: float = MARGIN) -> Windows:
-        return Windows(self.frame_shift, window, margin, frames_per_step(self.extractor))
+        per_step = frames_per_step(self._extractor_in_use())
+        return Windows(self._frame_seconds(), window, margin, per_step)
 
     def _network(self, longest: int = 1, side_by_side: bool = True) -> WindowedNetwork:
         """The network, ready to predict on up to `longest` frames in one piece.
@@ -248,15 +248,18 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
         return size if torch.device(device).type != "cpu" else min(size, _WINDOWS_ON_PROCESSOR)
 
     def _feature_maps(self, clips: Clips) -> list[NDArray[np.float32]]:
-        if self.extractor == PRECOMPUTED:
+        extractor = self._extractor_in_use()
+        if takes_feature_maps(extractor):
             return list(clips)
-        return self._rows(clips, _feature_map, frames_per_step(self.extractor))
+        return self._rows(clips, _feature_map, frames_per_step(extractor))
 
     def _scored_predictions(self, X: Any) -> EventLists:
-        # Thresholds by label or name may belong to the labels of an earlier fit.
+        # Thresholds by label or name may belong to the labels of an earlier fit. Rules may, too,
+        # but one for a label that is not there has no effect.
         threshold = self.score_threshold if isinstance(self.score_threshold, Real) else 0.5
-        candidates = self._candidates(X)
-        return EventLists(select_events(candidates, float(threshold), self.max_events_per_clip))
+        chosen = select_events(self._candidates(X), float(threshold))
+        rules = EventRules(self.merge_gap, self.min_duration, self.max_duration)
+        return EventLists(self._finished(chosen, rules))
 
     def _rules(self, labels: Sequence[Label] | None = None) -> EventRules:
         """Check and return the rules by which events are joined and kept.
@@ -267,9 +270,14 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
         rules.check(self.classes_.tolist() if labels is None else labels)
         return rules
 
-    def _finished(self, chosen: list[list[Event]]) -> list[list[Event]]:
-        """Join events above the thresholds; keep those of allowed length, and of these the best."""
-        joined = apply_rules(chosen, self._rules())
+    def _finished(
+        self, chosen: list[list[Event]], rules: EventRules | None = None
+    ) -> list[list[Event]]:
+        """Join events above the thresholds; keep those of allowed length, and of these the best.
+
+        The rules are by default those of the detector, after a check of their labels.
+        """
+        joined = apply_rules(chosen, self._rules() if rules is None else rules)
         return select_events(joined, 0.0, self.max_events_per_clip)
 
     def _thresholds(self) -> float | Mapping[Label, float]:

@@ -35,6 +35,7 @@ class TrainedNetwork(TrainingParameters):
     """
 
     _loaded: LoadedNetwork
+    extractor: str | torch.nn.Module  # of estimators that have one
 
     @cached_property
     def net_(self) -> Any:
@@ -61,6 +62,14 @@ class TrainedNetwork(TrainingParameters):
     def _net(self) -> Any:
         """The holder of the network as ``module_``, with its ``device`` and its ``history``."""
         return vars(self).get("_loaded") or self.net_
+
+    def _extractor_in_use(self) -> str | torch.nn.Module:
+        """The extractor of the trained network; before there is one, the parameter.
+
+        If the parameter is changed after ``fit``, the network keeps its extractor until the next
+        ``fit``, and the times of its steps are those of the extractor that it has.
+        """
+        return self._net.module_.extractor if self.__sklearn_is_fitted__() else self.extractor
 
     def _rows(
         self, clips: Clips, compute: Callable[..., torch.Tensor], frames_per_row: int = 1

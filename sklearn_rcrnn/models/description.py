@@ -116,7 +116,8 @@ def restore_estimator(step: Mapping[str, Any], extractor: Any = None) -> Any:
     described = dict(step["params"])
     own_extractor = has_own_extractor(step)
     if own_extractor:
-        was = described.pop("extractor").get("value")
+        theirs = described.pop("extractor")
+        was = theirs.get("value")
         if extractor is None:
             raise ValueError(
                 f"{name} was trained with an extractor of its own, {was!r:.200}, and code is "
@@ -124,6 +125,12 @@ def restore_estimator(step: Mapping[str, Any], extractor: Any = None) -> Any:
                 "extractor=...)"
             )
         _compare_class(name, str(was), extractor)
+        steps = theirs.get("frames_per_step"), getattr(extractor, "frames_per_step", None)
+        if steps[0] not in (None, steps[1]):  # earlier versions did not write it
+            raise ValueError(
+                f"{name} was trained with an extractor of {steps[0]!r:.20} frames a step, and is "
+                f"given one of {steps[1]}: all times would be wrong"
+            )
     params = {own: from_json(value, f"{name}.params.{own}") for own, value in described.items()}
     if own_extractor:
         params["extractor"] = extractor
@@ -254,11 +261,12 @@ def to_json(value: Any, where: str) -> Any:
     if isinstance(value, (list, tuple, np.ndarray)):
         return [to_json(item, where) for item in value]
     if isinstance(value, Mapping):
-        pairs = [[key, to_json(item, where)] for key, item in value.items()]
+        pairs = [[to_json(key, where), to_json(item, where)] for key, item in value.items()]
         return {"type": "dict", "value": pairs}
     kind = type(value).__name__
     if where.endswith("__extractor"):
-        return {"type": OWN_MODULE, "value": f"{type(value).__module__}.{kind}"}
+        name, per_step = f"{type(value).__module__}.{kind}", int(value.frames_per_step)
+        return {"type": OWN_MODULE, "value": name, "frames_per_step": per_step}
     if kind in _VALUES:
         own = value.get_params(deep=False).items()
         return {"type": kind, "value": {k: to_json(v, where) for k, v in own}}

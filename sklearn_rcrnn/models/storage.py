@@ -271,7 +271,8 @@ def _describe(name: str, estimator: Any, weights: dict[str, Any]) -> dict[str, A
             described["thresholds"] = to_json(named, f"{name}__thresholds")
         described["history"] = describe_history(estimator._net.history)
         for key, tensor in estimator._net.module_.state_dict().items():
-            weights[f"{name}.{key}"] = tensor.detach().cpu().contiguous()
+            # A copy, as layers of the user's own may share weights, which the format cannot have.
+            weights[f"{name}.{key}"] = tensor.detach().cpu().contiguous().clone()
     return described
 
 

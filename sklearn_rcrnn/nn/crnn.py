@@ -97,6 +97,7 @@ class CRNN(nn.Module):
         bands_left = (((n_bands - 7) // 2 + 1 - 3) // 2 + 2) // 2
         self.n_channels = 128 * bands_left
         self.gru = None
+        gru_units = int(gru_units)  # an integer of NumPy, as a search may give, is none to PyTorch
         if n_directions:
             both = n_directions == 2
             self.gru = nn.GRU(self.n_channels, gru_units, batch_first=True, bidirectional=both)
@@ -348,14 +349,46 @@ def frames_per_step(extractor: str | nn.Module) -> int:
     return int(extractor.frames_per_step)  # type: ignore[arg-type]
 
 
+def takes_feature_maps(extractor: str | nn.Module) -> bool:
+    """Whether an extractor stands for none, so that it takes feature maps instead of features."""
+    return isinstance(extractor, Precomputed) or extractor == PRECOMPUTED
+
+
+def extract(extractor: Any, features: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """Call an extractor, which may be a module of the user's, and check what it gives.
+
+    Parameters
+    ----------
+    extractor : torch.nn.Module
+    features : float32 Tensor of shape (n_clips, n_frames, n_bands)
+    lengths : int64 Tensor of shape (n_clips,), default=None
+        Valid frames of each clip; None when all are.
+
+    Returns
+    -------
+    float32 Tensor of shape (n_clips, n_steps, n_channels)
+        0 behind the end of each clip.
+    """
+    feature_map = extractor(features, lengths)
+    # The check is left out of exported graphs, where shapes depend on the input.
+    if not torch.compiler.is_compiling():
+        check_feature_map(feature_map, features, extractor)
+    if lengths is not None:
+        # The last step of a clip must not hear what a module of the user's makes of padding.
+        feature_map = without_padding(feature_map, n_steps(lengths, extractor.frames_per_step))
+    return feature_map.float()
+
+
 def check_feature_map(feature_map: Tensor, features: Tensor, extractor: Any) -> None:
-    """Raise ValueError if a feature map has not the shape that the extractor has to give."""
+    """Raise ValueError if a feature map is none of the shape that the extractor has to give."""
     per_step, n_channels = extractor.frames_per_step, extractor.n_channels
     n_clips, n_frames = features.shape[:2]
     expected = (n_clips, n_steps(n_frames, per_step), n_channels)
-    if tuple(feature_map.shape) != expected:
+    is_tensor = isinstance(feature_map, Tensor)
+    if not is_tensor or tuple(feature_map.shape) != expected:
+        given = f"a feature map of shape {tuple(feature_map.shape)}" if is_tensor else "no Tensor"
         raise ValueError(
-            f"The extractor {type(extractor).__name__} gave a feature map of shape "
-            f"{tuple(feature_map.shape)} for features of shape {tuple(features.shape)}; with "
-            f"frames_per_step={per_step} and n_channels={n_channels} it must be {expected}"
+            f"The extractor {type(extractor).__name__} gave {given} for features of shape "
+            f"{tuple(features.shape)}; with frames_per_step={per_step} and "
+            f"n_channels={n_channels} it must be {expected}"
         )

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .crnn import make_extractor, n_steps
+from .crnn import extract, make_extractor, n_steps
 from .losses import LabelLinear, Targets, Weights, masked_mean
 
 
@@ -67,7 +67,7 @@ class PresenceNetwork(nn.Module):
         steps = None
         if lengths is not None:
             steps = n_steps(lengths, self.extractor.frames_per_step)
-        return self.head(self.extractor(features, lengths), steps)
+        return self.head(extract(self.extractor, features, lengths), steps)
 
     def losses(
         self,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .crnn import check_feature_map, full_precision, make_extractor, n_steps, without_padding
+from .crnn import extract, full_precision, make_extractor, n_steps
 from .heads import HEADS
 from .intervals import ClipBounds
 from .losses import Targets, Weights
@@ -211,14 +211,7 @@ class RCRNN(nn.Module):
         Parameters are those of :meth:`forward`.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_extractor):
-            feature_map = self.extractor(features, lengths)
-        # The check is left out of exported graphs, where shapes depend on the input.
-        if not torch.compiler.is_compiling():
-            check_feature_map(feature_map, features, self.extractor)
-        if lengths is not None:
-            # The last step of a clip must not hear what a module of the user's makes of padding.
-            feature_map = without_padding(feature_map, n_steps(lengths, self.frames_per_step))
-        return feature_map.float()
+            return extract(self.extractor, features, lengths)
 
     def _bounds(self, lengths: Tensor) -> ClipBounds:
         # Events end at the center of the last frame, which is at or before the last sample.

@@ -48,6 +48,12 @@ class StopOnDivergence(Callback):
     # normally stays below twice that.
     _TOO_MUCH = 10.0
 
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        # A module of the user's own may have constants such as a mask of minus infinity.
+        self.constants_ = {
+            name for name, value in net.module_.named_buffers() if not _is_finite(value)
+        }
+
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         first = net.history[0, "batches", 0]["train_loss"]
         best = min(net.history[:, "train_loss"])
@@ -60,8 +66,7 @@ class StopOnDivergence(Callback):
             if name in row and not np.isfinite(row[name]):
                 self._fail(net, f"{name} is {row[name]}")
         for name, value in net.module_.state_dict().items():
-            # The sum of squares is finite only if all values and their products are.
-            if value.is_floating_point() and not torch.isfinite(value.square().sum()):
+            if name not in self.constants_ and not _is_finite(value):
                 self._fail(net, f"{name} holds values that are not finite")
 
     @staticmethod
@@ -70,6 +75,11 @@ class StopOnDivergence(Callback):
             f"Training diverged in epoch {len(net.history)}: {what}. Try a lower lr "
             f"(it is {net.lr:g}), or gradient_clip"
         )
+
+
+def _is_finite(value: torch.Tensor) -> bool:
+    """Whether the sum of squares is finite, which it is only if all values and products are."""
+    return not value.is_floating_point() or bool(torch.isfinite(value.float().square().sum()))
 
 
 def _one_cycle(
@@ -111,6 +121,23 @@ def check_monitored(callbacks: list[Any], has_validation: bool) -> None:
                 f"{type(callback).__name__} monitors {monitor}, but there are no validation clips: "
                 "set validation_fraction, give X_val and y_val to fit, or let it have "
                 'monitor="train_loss"'
+            )
+
+
+def check_one_schedule(callbacks: list[Any], lr_schedule: LRSchedule) -> None:
+    """Raise ValueError if a callback sets the learning rate, and `lr_schedule` does so, too.
+
+    A cycle sets the rate of each step from the start, so that the callback would have no effect.
+    """
+    if SCHEDULES[lr_schedule] is None:
+        return
+    for item in callbacks:
+        callback = item[1] if isinstance(item, tuple) else item
+        if callback is LRScheduler or isinstance(callback, LRScheduler):
+            raise ValueError(
+                f"callbacks has an LRScheduler, but lr_schedule={lr_schedule!r} sets the learning "
+                "rate, too, so that only the latter would have an effect: give "
+                'lr_schedule="constant"'
             )
 
 

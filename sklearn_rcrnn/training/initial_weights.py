@@ -122,13 +122,18 @@ def has_other_labels(pretrainer: Any, labels: list[Label]) -> bool:
 def copy_weights(network: RCRNN, source: NetworkEstimator, labels: list[Label]) -> None:
     """Copy the weights of a fitted estimator into a network, as far as they fit.
 
-    From a pre-trainer, these are the weights of the extractor. From a detector, they are those
-    of all layers of the same sizes; if the labels differ, each
+    From a pre-trainer, these are the weights of the extractor. From a detector, they are also those
+    of all other layers of the same sizes; if the labels differ, each
     :class:`~sklearn_rcrnn.nn.losses.LabelLinear` keeps its random weights.
     """
     theirs = source.net_.module_
-    if isinstance(theirs, PresenceNetwork):
+    try:
         network.extractor.load_state_dict(theirs.extractor.state_dict())
+    except RuntimeError as error:  # the sizes of modules of the user's own may differ
+        raise ValueError(
+            f"The weights of the pretrainer's extractor do not fit that of the detector: {error}"
+        ) from error
+    if isinstance(theirs, PresenceNetwork):
         return
     own = network.state_dict()
     dropped: tuple[str, ...] = ()

@@ -92,6 +92,32 @@ class TrainingParameters(BaseEstimator):
         self.verbose = verbose
 
 
+# Parameters of skorch's net that have no effect here, or that a saved model would not know, and
+# what to do instead.
+_NOT_OF_THE_NET = {
+    "module": "the parameters of the estimator make the network",
+    "criterion": "the network computes its losses itself",
+    "train_split": "give validation_fraction, or fit's X_val and y_val",
+    "warm_start": "fit begins anew; a warm start is pretrainer=FrozenEstimator(fitted)",
+    "predict_nonlinearity": "predict gives events",
+    "dataset": "fit makes the data set",
+}
+
+
+def check_net_params(net_params: dict[str, Any] | None, callbacks: Sequence[Any] | None) -> None:
+    """Raise ValueError for parameters of the net that would have no effect, or be lost."""
+    given = net_params or {}
+    for name in given:
+        own = name.partition("__")[0]
+        if own in _NOT_OF_THE_NET:
+            raise ValueError(f"net_params has {name}, but {_NOT_OF_THE_NET[own]}")
+    if callbacks and "callbacks" in given:
+        raise ValueError(
+            "net_params has callbacks, which take the place of all others, also of those in the "
+            "parameter callbacks: give all in one of the two"
+        )
+
+
 def check_own_extractor(extractor: Any, normalization: NormalizedBy) -> None:
     """Check a module as `extractor`, which normalizes features itself; names always pass.
 
