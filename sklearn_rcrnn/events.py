@@ -209,11 +209,28 @@ def select_events(
     return chosen
 
 
+def misnamed_labels(by_label: Iterable[Label], labels: Sequence[Label]) -> list[Label]:
+    """The labels of a parameter by label that are most likely misspelled.
+
+    As with `class_weight` in scikit-learn, these are the unknown ones, unless all `labels` are
+    named as well: a fold of a cross-validation may lack a label.
+
+    Examples
+    --------
+    >>> misnamed_labels(["dgo"], ["cat", "dog"]), misnamed_labels(["cat", "dog"], ["cat"])
+    (['dgo'], [])
+    """
+    named = list(by_label)
+    if not set(labels) - set(named):
+        return []
+    return [label for label in named if label not in labels]
+
+
 def check_threshold(threshold: Any, labels: Sequence[Label]) -> None:
     """Raise ValueError unless a threshold by label has one from 0 to 1 for each of `labels`."""
     if not isinstance(threshold, Mapping):
         return
-    if set(threshold) != set(labels) or not all(0 <= t <= 1 for t in threshold.values()):
+    if set(labels) - set(threshold) or not all(0 <= t <= 1 for t in threshold.values()):
         raise ValueError(
             "score_threshold must be a number, or give one between 0 and 1 for each of "
             f"{list(labels)}; got {threshold}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import NamedTuple
 
-from .events import Event, Label
+from .events import Event, Label, misnamed_labels
 
 # Seconds for all labels, or by label. None, and labels that are not named, have no rule.
 Seconds = float | Mapping[Label, float] | None
@@ -48,7 +48,7 @@ class EventRules(NamedTuple):
         """Raise ValueError unless all are seconds that agree, by labels that are known."""
         for name, rule in self._asdict().items():
             by_label = isinstance(rule, Mapping)
-            if unknown := set(rule if by_label else ()) - set(labels):
+            if unknown := misnamed_labels(rule if by_label else (), labels):
                 raise ValueError(
                     f"{name} has the label(s) {sorted(map(str, unknown))}; the model knows "
                     f"{list(labels)}"

@@ -11,7 +11,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from ..clip_stream import ClipStream
-from ..events import Event, Label
+from ..events import Event, Label, misnamed_labels
 
 # An (n_clips, n_frames, n_bands) array, or a list of (n_frames_i, n_bands) arrays.
 Clips = Any
@@ -143,7 +143,7 @@ def label_weights(
             )
         counts = Counter(event.label for clip in events for event in clip)
         return [counts.total() / (len(labels) * counts[label]) for label in labels]
-    if unknown := [label for label in class_weight if label not in labels]:
+    if unknown := misnamed_labels(class_weight, labels):
         raise ValueError(f"class_weight has the labels {unknown}; those to learn are {labels}")
     weights = [float(class_weight.get(label, 1.0)) for label in labels]
     if not all(0 < weight < np.inf for weight in weights):

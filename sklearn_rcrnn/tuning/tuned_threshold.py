@@ -217,6 +217,8 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         """Choose the thresholds of ``estimator_``, and set the attributes that describe them."""
         detector = detector_in(self.estimator_)
         self.classes_ = detector.classes_
+        # Labels of which all clips have the weight 0 were not learnt.
+        labels = [label for label in labels if label in self.classes_.tolist()]
         limit = self.max_false_alarms_per_hour
         self.curves_ = threshold_curves(
             true,

@@ -91,6 +91,16 @@ class TestWeights:
         shares = [one.predict_frame_proba(X)[..., 0].mean() for one in (plain, balanced)]
         assert shares[1] > shares[0]
 
+    def test_a_fold_may_lack_a_label(self, data):
+        """As with scikit-learn's class_weight, if all labels of the fold are named."""
+        by_label = {"a": 0.25, "b": 0.5, "c": 0.75}
+        names = ("class_weight", "score_threshold", "merge_gap", "min_duration")
+        detector = tiny(RCRNNDetector, max_epochs=1, **dict.fromkeys(names, by_label))
+        assert len(detector.fit(*data).predict(data[0])) == 12
+        detector.set_params(merge_gap={"a": 0.1, "c": 0.1})
+        with pytest.raises(ValueError, match=r"merge_gap has the label\(s\) \['c'\]"):
+            detector.predict(data[0])
+
     @pytest.mark.parametrize(
         ("params", "given", "match"),
         [

@@ -209,6 +209,16 @@ class TestTuning:
         with pytest.raises(NotFittedError):
             tuned.predict(X)
 
+    def test_a_label_of_clips_without_weight(self, features):
+        """It got a threshold, with which predict ended in an error."""
+        X, y = features
+        events = [*y[:8], [(0.5, 1.5, "unheard")]]
+        detector = RCRNNDetector(gru_units=4, dense_units=8, max_epochs=1, random_state=0)
+        tuned = TunedThresholdDetectorCV(detector, cv=2)
+        tuned.fit(X[:9], events, sample_weight=[1.0] * 8 + [0.0])
+        assert "unheard" not in tuned.best_threshold_
+        assert len(tuned.predict(X[:2])) == 2
+
     def test_wrong_use(self, fitted, features):
         X, y = features
         with pytest.raises(ValueError, match="refit=False"):
