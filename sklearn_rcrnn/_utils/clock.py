@@ -59,6 +59,16 @@ class ClockedArray(np.ndarray):
         self.origins = None
         self.is_restored = False
 
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        # FeatureUnion joins tables of shape (n_samples, n_features) by this function.
+        if func is np.hstack and self.ndim == 3 and len([*args, *kwargs.values()][0]) > 1:
+            raise ValueError(
+                "np.hstack, and so FeatureUnion, would join features along their time, as if the "
+                "recordings were longer. To have the bands of both, join them along the bands, "
+                "np.concatenate(features, axis=2), in a transformer of your own"
+            )
+        return super().__array_function__(func, types, args, kwargs)
+
     def __reduce__(self) -> Any:
         # joblib writes plain arrays without a copy.
         return _restored, (np.asarray(self), self.frame_shift, self.origins)
@@ -165,5 +175,8 @@ def changed_recordings(features: Any) -> list[str]:
 
 
 def _clocked_parts(features: Any) -> Iterator[ClockedArray]:
-    parts = features if isinstance(features, (list, tuple)) else [features]
+    # A list may also come as an array, or as a column of pandas, of objects.
+    kind = getattr(getattr(features, "dtype", None), "kind", None)
+    several = isinstance(features, (list, tuple)) or kind == "O"
+    parts = features if several else [features]
     return (part for part in parts if isinstance(part, ClockedArray))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
+import joblib
 import numpy as np
 from sklearn.pipeline import Pipeline
 
@@ -20,6 +22,8 @@ _WITHOUT_EFFECT = set(TrainingParameters._training_constraints) - {"precision"} 
     "pretrainer",
     "freeze_extractor",
 }
+# Where a function or an object lies in memory, in its `repr`: another place in each process.
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def settings_of(estimator: Pipeline) -> dict[str, Any]:
@@ -60,7 +64,14 @@ def settings_of(estimator: Pipeline) -> dict[str, Any]:
 
 
 def _as_json(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else str(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    text = str(value)
+    if _ADDRESS.search(text):
+        from ..training.identity import identity
+
+        return f"{_ADDRESS.sub('', text)} {joblib.hash(identity(value))}"
+    return text
 
 
 def settings_id(settings: Mapping[str, Any]) -> str:

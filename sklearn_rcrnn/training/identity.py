@@ -111,7 +111,8 @@ def _callback(callback: Any) -> Any:
     if isinstance(callback, type):
         return name_of(callback)
     params = callback.get_params(deep=False) if hasattr(callback, "get_params") else {}
-    plain = (bool, int, float, str, list, tuple, type(None), FunctionType)
+    code = (type, FunctionType, MethodType, partial)
+    plain = (bool, int, float, str, list, tuple, dict, type(None), np.generic, *code)
     return name_of(type(callback)), {k: v for k, v in params.items() if isinstance(v, plain)}
 
 

@@ -8,6 +8,7 @@ import pickle
 
 import joblib
 import numpy as np
+import pandas
 import pytest
 import torch
 
@@ -71,6 +72,23 @@ def test_clocks_of_lists():
     assert clocks_of(clips) == {0.02}
     assert clocks_of([*clips, with_clock(FEATURES[2], 0.01), FEATURES[3]]) == {0.01, 0.02}
     assert clocks_of([FEATURES[0]]) == set()
+
+
+def test_clocks_of_columns_of_objects():
+    clips = with_clock([FEATURES[0], FEATURES[1][:30]], 0.02)
+    column = np.empty(2, object)
+    column[:] = clips
+    assert clocks_of(column) == clocks_of(pandas.Series(clips)) == {0.02}
+
+
+def test_bands_of_two_are_not_joined_along_time():
+    """FeatureUnion of scikit-learn 1.7 does so, and recordings would seem twice as long."""
+    clocked = with_clock(FEATURES, 0.02)
+    with pytest.raises(ValueError, match=r"FeatureUnion.* along their time.*axis=2"):
+        np.hstack([FEATURES, clocked])
+    np.testing.assert_array_equal(np.hstack([clocked]), FEATURES)
+    np.testing.assert_array_equal(np.hstack([clocked[0]] * 2), np.hstack([FEATURES[0]] * 2))
+    assert np.concatenate([clocked, clocked], 2).shape == (4, 100, 16)
 
 
 def test_torch_takes_them():

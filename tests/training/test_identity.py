@@ -12,7 +12,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from skorch.callbacks import Freezer, TensorBoard
+from skorch.callbacks import EarlyStopping, Freezer, LRScheduler, TensorBoard
 
 from sklearn_rcrnn import CRNNPretrainer, FeatureAugmentation, RCRNNDetector
 from sklearn_rcrnn.training.identity import identity
@@ -93,6 +93,13 @@ DIFFERENT = {
     "attribute of a module": [RCRNNDetector(extractor=Own(k)) for k in (1, 2)],
     "module of the pre-trainer": [nested("extractor", Own(k)) for k in (1, 2)],
     "callback": [RCRNNDetector(callbacks=[Freezer(own)]) for own in ("rpn.*", "head.*")],
+    "number of NumPy in a callback": [
+        RCRNNDetector(callbacks=[EarlyStopping(patience=np.int64(k))]) for k in (1, 2)
+    ],
+    "class in a callback": [
+        RCRNNDetector(callbacks=[LRScheduler(policy, gamma=0.5, step_size=1)])
+        for policy in (torch.optim.lr_scheduler.StepLR, torch.optim.lr_scheduler.ExponentialLR)
+    ],
 }
 
 SAME = {
