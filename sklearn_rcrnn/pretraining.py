@@ -87,8 +87,8 @@ class CRNNPretrainer(
     callbacks : list of skorch callbacks, default=None
         Added to the estimator's own.
     net_params : dict, default=None
-        Parameters of :class:`skorch.NeuralNet`; they take precedence over those that the
-        estimator sets.
+        Parameters of :class:`skorch.NeuralNet`, but not of its module, criterion and data;
+        they take precedence over those that the estimator sets.
     device : str, default="auto"
         Name of a PyTorch device; ``"auto"`` is CUDA where there is one, and the CPU
         elsewhere. May be changed after ``fit``: the network goes there when it next

@@ -262,7 +262,8 @@ class TestScikitLearn:
 
     def test_validation_keeps_to_the_rules_for_events(self, data):
         X, y = data
-        free, ruled = tiny(RCRNNDetector), tiny(RCRNNDetector, min_duration=0.3, merge_gap=0.0)
+        free = tiny(RCRNNDetector)
+        ruled = clone(free).set_params(min_duration=0.3, score_threshold={"a": 0.0, "b": 0.2})
         for detector in (free, ruled):
             detector.fit(X, y, X_val=X, y_val=y)
             assert detector.history_[-1, "valid_f_score"] == pytest.approx(detector.score(X, y))

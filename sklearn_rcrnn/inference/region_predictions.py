@@ -254,10 +254,13 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
         return self._rows(clips, _feature_map, frames_per_step(extractor))
 
     def _scored_predictions(self, X: Any) -> EventLists:
-        # Thresholds by label or name may belong to the labels of an earlier fit. Rules may, too,
-        # but one for a label that is not there has no effect.
-        threshold = self.score_threshold if isinstance(self.score_threshold, Real) else 0.5
-        chosen = select_events(self._candidates(X), float(threshold))
+        threshold: Any = self.score_threshold
+        # Thresholds by name, or by other labels, belong to an earlier fit. Rules may, too, but one
+        # for a label that is not there has no effect.
+        by_label = threshold if isinstance(threshold, Mapping) else ()
+        if not isinstance(threshold, Real) and set(self.classes_.tolist()) - set(by_label):
+            threshold = 0.5
+        chosen = select_events(self._candidates(X), threshold)
         rules = EventRules(self.merge_gap, self.min_duration, self.max_duration)
         return EventLists(self._finished(chosen, rules))
 

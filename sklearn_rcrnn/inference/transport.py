@@ -21,8 +21,10 @@ def packed(estimator: Any) -> bytes:
     """
     import cloudpickle
 
-    # An extractor of the package is a name; one of the user's own is a module.
-    extractors = (getattr(step, "extractor", None) for _, step in estimator.steps)
+    # An extractor of the package is a name; one of the user's own is a module. The parameter may
+    # have been set to another one since the network was built.
+    built_from = (getattr(step, "_built_from", {}) for _, step in estimator.steps)
+    extractors = (own.get("extractor") for own in built_from)
     own = next((found for found in extractors if isinstance(found, Module)), None)
     with tempfile.TemporaryDirectory() as folder:
         try:

@@ -97,7 +97,7 @@ def restore(
         constants = {f"extractor.{name}": value for name, value in extractor.named_buffers()}
     for name, values in weights.items():
         # What the user's module has as well, such as a mask of minus infinity, is as it should be.
-        if name not in constants or not torch.equal(values, constants[name].cpu()):
+        if name not in constants or not torch.equal(values, constants[name].cpu().to(values)):
             _check_values(name, values)
     with torch.random.fork_rng(devices=[]):  # initial values are drawn, and then replaced
         network = kind(**settings)
