@@ -123,7 +123,7 @@ def copy_weights(network: RCRNN, source: NetworkEstimator, labels: list[Label]) 
     """Copy the weights of a fitted estimator into a network, as far as they fit.
 
     From a pre-trainer, these are the weights of the extractor. From a detector, they are also those
-    of all other layers of the same sizes; if the labels differ, each
+    of all other layers of the same sizes whose outputs mean the same; if the labels differ, each
     :class:`~sklearn_rcrnn.nn.losses.LabelLinear` keeps its random weights.
     """
     theirs = source.net_.module_
@@ -136,16 +136,30 @@ def copy_weights(network: RCRNN, source: NetworkEstimator, labels: list[Label]) 
     if isinstance(theirs, PresenceNetwork):
         return
     own = network.state_dict()
-    dropped: tuple[str, ...] = ()
+    dropped = _of_another_meaning(network, theirs)
     if source.classes_.tolist() != labels:
         layers = network.named_modules()
-        dropped = tuple(f"{name}." for name, layer in layers if isinstance(layer, LabelLinear))
+        dropped += tuple(f"{name}." for name, layer in layers if isinstance(layer, LabelLinear))
     taken = {
         name: weights
         for name, weights in theirs.state_dict().items()
         if name in own and own[name].shape == weights.shape and not name.startswith(dropped)
     }
     network.load_state_dict(taken, strict=False)
+
+
+def _of_another_meaning(network: RCRNN, theirs: Any) -> tuple[str, ...]:
+    """The layers, as beginnings of names, whose outputs are coded in another way."""
+    ours, other = network.head.recipe, theirs.head.recipe
+    layers: tuple[str, ...] = ()
+    if network.rpn.anchor_sizes != theirs.rpn.anchor_sizes:
+        layers += ("rpn.objectness.", "rpn.regression.")
+    if tuple(ours.anchor_weights) != tuple(other.anchor_weights):
+        layers += ("rpn.regression.",)
+    codings = [(recipe.roi_coding, tuple(recipe.roi_weights)) for recipe in (ours, other)]
+    if codings[0] != codings[1]:
+        layers += ("head.regression.", "head.maps.")
+    return layers
 
 
 def cached_fit(

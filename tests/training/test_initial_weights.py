@@ -30,8 +30,8 @@ class Fitted:
 
 
 def network(head, n_classes=2, **sizes):
-    sizes = {"gru_units": 4, "dense_units": 8, **sizes}
-    return RCRNN(16, n_classes, head=head, recipe=Recipe.named("refined"), **sizes)
+    usual = {"gru_units": 4, "dense_units": 8, "recipe": Recipe.named("refined")}
+    return RCRNN(16, n_classes, head=head, **usual | sizes)
 
 
 def layers_taken(target, source):
@@ -63,6 +63,23 @@ def test_layers_of_another_size_start_anew():
     taken = layers_taken(target, source)
     assert "rpn.window" in taken
     assert not taken & {"rpn.objectness", "rpn.regression"}
+
+
+@pytest.mark.parametrize(
+    ("params", "anew"),
+    [
+        ({"recipe": Recipe.named("paper")}, {"head.regression"}),
+        ({"anchor_sizes": (2, 4, 8, 16, 32, 64)}, {"rpn.objectness", "rpn.regression"}),
+        ({"recipe": Recipe(roi_coding="edges", anchor_weights=(1, 1))}, {"rpn.regression"}),
+    ],
+)
+def test_layers_of_another_meaning_start_anew(params, anew):
+    """Intervals that are coded otherwise were wrong from the start, although the sizes fit."""
+    torch.manual_seed(0)
+    source, target = network("dense"), network("dense", **params)
+    copy_weights(target, Fitted(source, ["a", "b"]), ["a", "b"])
+    with_weights = {n.rpartition(".")[0] for n, w in target.named_parameters() if w.dim() > 1}
+    assert with_weights - layers_taken(target, source) == anew
 
 
 @pytest.mark.parametrize("head", ["dense", "position_sensitive"])
