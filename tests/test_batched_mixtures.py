@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from sklearn_rcrnn import LFBETransformer, load
 from sklearn_rcrnn.nn.rcrnn import RCRNN
@@ -20,6 +21,7 @@ import mixture_plans
 import mixtures
 import train_weights
 from bank import Bank, Sound
+from made_backgrounds import SECONDS, made_backgrounds
 from mixed_styles import MixedStyles
 
 RATE = 44100
@@ -206,6 +208,50 @@ def test_styles_are_mixed_and_what_happens_in_time_stays():
     styles.share = 0.0
     styles.draw()
     assert styles._mix(styles.layers[0], None, maps) is None
+
+
+def test_made_backgrounds_are_as_long_and_as_loud_as_recorded_ones():
+    time = np.arange(5 * RATE) / RATE
+    recorded = [np.float32(g * np.sin(6.28 * f * time)) for g, f in [(0.1, 500), (0.3, 3000)]]
+    made = made_backgrounds(recorded, 12, seed=0)
+    assert {len(samples) for samples in made} == {SECONDS * RATE}
+    levels = {round(float(np.sqrt(np.mean(samples**2))), 4) for samples in made}
+    assert levels == {round(gain / 2**0.5, 4) for gain in (0.1, 0.3)}
+    # Tones of other speeds, joins and layers: the strongest frequencies are all over the place.
+    peaks = [np.abs(np.fft.rfft(samples)).argmax() / SECONDS for samples in made]
+    assert len({round(peak) for peak in peaks}) > 8
+    assert all(340 < peak < 710 or 2100 < peak < 4250 for peak in peaks)
+    again = made_backgrounds(recorded, 12, seed=0)
+    assert all(np.array_equal(a, b) for a, b in zip(made, again, strict=True))
+    assert made_backgrounds(recorded, 0, seed=0) == []
+
+
+def test_a_judge_hears_neither_its_recordings_nor_its_scenes(tmp_path):
+    """Of each label some recordings, all of a foreign source, and the scenes of a list."""
+    setup = tmp_path / "source_data" / "cv_setup"
+    setup.mkdir(parents=True)
+    cries = [{"audio_filename": f"c{i}.flac", "segment": [0, 1]} for i in range(20)]
+    scenes = [{"filepath": f"audio/{name}_{k}.ogg"} for name in ("road", "beach") for k in "ab"]
+    (setup / "events_devtrain2.yaml").write_text(yaml.safe_dump({"babycry": cries}))
+    (setup / "bgs_devtrain2.yaml").write_text(yaml.safe_dump(scenes))
+    rows = [
+        ("events/babycry/" + row["audio_filename"], "here", f"c{i // 2}")
+        for i, row in enumerate(cries)
+    ]
+    rows[-2:] = [(file, "giulbia/baby_cry_detection", name) for file, _, name in rows[-2:]]
+    rows += [(f"bgs/audio/{name}*", "here", name) for name in ("road", "beach")]
+    with (tmp_path / "provenance.csv").open("w") as file:
+        print("file,repository,recording,licence", file=file)
+        for name, source, recording in rows:
+            print(f"{name},{source},{recording},CC0", file=file)
+    hold, foreign = bank_module.divide(tmp_path).values()
+    for part in (hold, foreign):
+        assert {e.path.name for e in part if e.kind == "bg"} == {"road_a.ogg", "road_b.ogg"}
+    assert {e.path.name for e in foreign if e.kind != "bg"} == {"c18.flac", "c19.flac"}
+    held = {e.recording for e in hold if e.kind != "bg"}
+    assert len(held) == 2  # at least two recordings, each with all of its segments
+    assert len([e for e in hold if e.kind != "bg"]) == 4
+    assert held < {f"c{i}" for i in range(9)}
 
 
 def test_a_training_that_was_broken_off_goes_on(bank, tmp_path):

@@ -42,6 +42,14 @@ FOREIGN = {
     ("gunshot", "gabemagee/gunshot_detection"),
     ("gunshot", "Fris0uman/CDDA-Soundpacks"),
 }
+# Backgrounds that a judge does not hear: a café, a shop, a train, a church, streets, a home,
+# machines, nature and weather, by how their recordings' names end.
+HELD_SCENES = (
+    "coffee_shop", "library", "inside-a-train", "temple", "road", "traffic", "laundry-room",
+    "construction-site", "morning_in_a_village", "frog", "seagulls", "walk-in-snow",
+    "clear_night_1", "weather_clear_spring", "weather_clear_winter", "weather_cloudy_autumn",
+    "weather_sunny_summer", "ambience-wind", "ambience-forest3", "alien_crickets", "tv_newswav",
+)  # fmt: skip
 # Labels whose sounds also occur in rows; each kind of row has a label of its own.
 IN_ROWS = ("footsteps", "keyboard_click", "metal", "mechanism", "thump", "wood")
 # A segment begins and ends where its level is this many dB below its loudest 10 ms.
@@ -188,25 +196,27 @@ def rare_events_bank(root: str | Path, *, without: Collection[Path] = (), seed: 
 def divide(root: str | Path, seed: int = 0, fraction: float = 0.12) -> dict[str, list[Entry]]:
     """Choose what a judge must not hear: ``hold``, recordings of known sources, and ``foreign``.
 
-    ``foreign`` are all events of `FOREIGN`, whole sources. Both have the backgrounds that are
-    held out.
+    ``foreign`` are all events of `FOREIGN`, whole sources. Both have the backgrounds of
+    `HELD_SCENES`.
     """
     rng = np.random.default_rng([seed, 3])
-    hold: list[Entry] = []
-    foreign: list[Entry] = []
+    parts: dict[str, list[Entry]] = {"hold": [], "foreign": []}
     groups: dict[str, dict[str, list[Entry]]] = {}
     for entry in read_entries(root, "devtrain2"):
         if (entry.kind, entry.source) in FOREIGN:
-            foreign.append(entry)
+            parts["foreign"].append(entry)
         elif entry.path.stem not in MISLABELLED:
             groups.setdefault(entry.kind, {}).setdefault(entry.recording, []).append(entry)
     for kind, recordings in sorted(groups.items()):
-        names = sorted(recordings)
-        for i in rng.permutation(len(names))[: max(2, round(fraction * len(names)))]:
-            hold += recordings[names[i]]
-            if kind == "bg":
-                foreign += recordings[names[i]]
-    return {"hold": hold, "foreign": foreign}
+        order = rng.permutation(len(recordings))
+        names = [sorted(recordings)[i] for i in order]
+        if kind == "bg":
+            held = [name for name in names if name.endswith(HELD_SCENES)]
+        else:
+            held = names[: max(2, round(fraction * len(names)))]
+        for part in parts if kind == "bg" else ["hold"]:
+            parts[part] += [entry for name in held for entry in recordings[name]]
+    return parts
 
 
 def write_split(root: str | Path, folder: Path, parts: dict[str, list[Entry]]) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 import yaml
 from mixtures import STEP_SECONDS, Batch
+from numpy.typing import NDArray
 
 from sklearn_rcrnn import LFBETransformer
 from sklearn_rcrnn.datasets import FreshMixtures
@@ -82,9 +83,19 @@ class PlainBatches:
     labels : list of str
         In the order of the network's classes.
     seed : int
+    made : sequence of float32 array, default=()
+        Backgrounds at 44.1 kHz beside those of the corpus.
     """
 
-    def __init__(self, root: Path, work: Path, without: set[Path], labels: list[str], seed: int):
+    def __init__(
+        self,
+        root: Path,
+        work: Path,
+        without: set[Path],
+        labels: list[str],
+        seed: int,
+        made: Sequence[NDArray[np.float32]] = (),
+    ):
         self.labels = labels
         self.lfbe = LFBETransformer()
         self.mixtures = FreshMixtures(
@@ -97,6 +108,7 @@ class PlainBatches:
             distractors=0.15,
             random_state=seed,
         )
+        self.mixtures._backgrounds += made
         self.drawn = 0
 
     def __call__(self) -> Batch:

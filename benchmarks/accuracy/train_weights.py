@@ -11,8 +11,9 @@ on the device (``mixtures.py``): all kinds of surroundings and recorders. Render
 a while in a pool, from which the network learns each a few times (``batch_pool.py``). With
 ``--plain``, a part of the batches are new mixtures of 10 s as the challenge mixes them, of which
 the others have few; with ``--mix-styles``, the network learns to rely less on how a clip was
-recorded (``mixed_styles.py``). The learning rate follows the time: the training ends after so many
-minutes, whatever the machine. The weights are the moving average of those of the steps.
+recorded (``mixed_styles.py``); with ``--made-backgrounds``, there are more surroundings than were
+recorded (``made_backgrounds.py``). The learning rate follows the time: the training ends after so
+many minutes, whatever the machine. The weights are the moving average of those of the steps.
 
 A judge is trained in the same way without whole sources and some recordings, which it writes as
 subsets "foreign" and "hold" into its folder: thresholds and choices hang on these. `general` is
@@ -38,6 +39,7 @@ from bank import Bank, divide, general_bank, rare_events_bank, write_split
 from bank_index import Index, index_bank, joined_samples
 from batch_pool import PlainBatches, Pool
 from export_weights import average, export
+from made_backgrounds import made_backgrounds
 from mixed_styles import MixedStyles
 from mixture_plans import CONTEXT_SECONDS, N_BANDS, Plan, draw_plan
 from mixtures import HOP, RATE, Batch, Mixer
@@ -67,6 +69,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch-seconds", type=float, default=640.0, help="of audio in a batch")
     parser.add_argument("--plain", type=float, default=0.0, help="part of plain mixtures")
     parser.add_argument("--wide", action="store_true", help="guns and panes of any size")
+    parser.add_argument("--made-backgrounds", type=int, default=0, help="made from recorded ones")
     parser.add_argument("--mix-styles", type=float, default=0.0, help="part of steps with MixStyle")
     parser.add_argument(
         "--start", type=Path, nargs="+", help="weights of an earlier training, or the mean of some"
@@ -88,16 +91,20 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def read_material(args: argparse.Namespace) -> tuple[Bank, PlainBatches | None]:
     """What a training learns from; for a judge, also write the split that it does not hear."""
     if args.weights == "general":
-        return general_bank(args.root, seed=args.seed), None
+        bank = general_bank(args.root, seed=args.seed)
+        bank.backgrounds += made_backgrounds(bank.backgrounds, args.made_backgrounds, args.seed)
+        return bank, None
     without: set[Path] = set()
     if args.judge:
         parts = divide(args.root, args.split_seed)
         write_split(args.root, args.work / "judge-split", parts)
         without = {Path(entry.path) for entries in parts.values() for entry in entries}
     bank = rare_events_bank(args.root, without=without, seed=args.split_seed)
+    made = made_backgrounds(bank.backgrounds, args.made_backgrounds, args.seed)
+    bank.backgrounds += made
     if not args.plain:
         return bank, None
-    return bank, PlainBatches(args.root, args.work, without, bank.labels, args.seed)
+    return bank, PlainBatches(args.root, args.work, without, bank.labels, args.seed, made)
 
 
 def lfbe_filters() -> tuple[Tensor, Tensor]:
