@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from sklearn.pipeline import make_pipeline
 from small_corpus import RATE, write_subset
 from small_runs import run_script
 
-from sklearn_rcrnn import LFBETransformer, RCRNNDetector, save
+from sklearn_rcrnn import LFBETransformer, RCRNNDetector, load, save
 from sklearn_rcrnn.models.shipped import model_card, model_facts
 
 REPOSITORY = Path(__file__).parents[1]
@@ -89,6 +91,39 @@ def test_the_conditions_of_a_model(root, tmp_path):
     assert "| babycry | 2 | 2 | someone/sounds | CC0 |" in card
     assert "3 of 3 events in mixtures as they are were missed" in card
     assert model_facts(str(tmp_path / "deaf")).error_rate == pytest.approx(1.0)
+
+
+def test_thresholds_that_a_judge_chooses(root, tmp_path):
+    """Missed events are those of one judge, false ones those of another if there is one."""
+    source = root / "source_data" / "cv_setup"
+    split = tmp_path / "split" / "source_data"
+    (split / "cv_setup").mkdir(parents=True)
+    for name in ("events", "bgs"):
+        (split / name).symlink_to(root / "source_data" / name)
+    for kind, subset in product(("events", "bgs"), ("hold", "foreign")):
+        listed = (source / f"{kind}_devtest.yaml").read_text()
+        (split / "cv_setup" / f"{kind}_{subset}.yaml").write_text(listed)
+    detector = RCRNNDetector(4, 8, max_epochs=1, validation_fraction=None, random_state=0)
+    pipe = make_pipeline(LFBETransformer(), detector)
+    tones = [np.sin(f * np.arange(RATE) / 7000) for f in CLASSES.values()]
+    pipe.fit(tones, [[(0.0, 0.8, label)] for label in CLASSES])
+    save(pipe, tmp_path / "judge")
+    settings = ["--root", tmp_path / "split", "--clips", 2, "--recorders", "as they are"]
+    settings += ["--made-backgrounds", 1, "--seeds", 3, 4, "--json", tmp_path / "chosen.json"]
+    script = "benchmarks/accuracy/choose_thresholds.py"
+    judge = tmp_path / "judge"
+    run(script, judge, *settings, "--false-by", judge, "--into", judge)
+    made = yaml.safe_load(
+        (tmp_path / "split-1" / "source_data" / "cv_setup" / "bgs_foreign.yaml").read_text()
+    )
+    assert [row["filepath"] for row in made][-1] == "made/0.flac"
+    chosen = json.loads((tmp_path / "chosen.json").read_text())
+    assert set(chosen["thresholds"]) == {"sensitive", "balanced", "few false alarms"}
+    assert load(judge)[-1].thresholds_ == chosen["thresholds"]
+    seen = chosen["judge"]["balanced"]["gunshot"]
+    assert list(seen) == ["hold, seed 3", "hold, seed 4", "foreign, seed 3", "foreign, seed 4"]
+    # The two subsets are the same here.
+    assert seen["hold, seed 3"] == seen["foreign, seed 3"]
 
 
 @pytest.mark.slow

@@ -9,17 +9,23 @@ goes wrong is lowest on both subsets together: missed and false events of mixtur
 and from other recorders; events missed in files of their own, in silence and in noise; false
 alarms an hour on backgrounds, in a row and with joins. What a missed event and a false alarm
 cost is in PRICES. --into writes the thresholds into the model that they are for.
+
+A judge whose earlier trainings have heard the backgrounds finds too few false events in them. With
+--false-by, these are counted by another judge, which has not. --made-backgrounds adds as many that
+are made of those of the subsets (``made_backgrounds.py``).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
+import yaml
 from conditions import (
     COLLAR,
     RATE,
@@ -28,8 +34,10 @@ from conditions import (
     alone,
     candidates_of,
     mixture_candidates,
+    read,
     rows_of_backgrounds,
 )
+from made_backgrounds import made_backgrounds
 from numpy.typing import NDArray
 
 from sklearn_rcrnn import load, save
@@ -43,6 +51,7 @@ PRICES = {
     "few false alarms": (0.5, 1.5, 0.02),
 }
 THRESHOLDS = np.round(np.arange(0.1, 0.96, 0.025), 3)
+SUBSETS = ("hold", "foreign")
 Curve = NDArray[np.float64]
 
 
@@ -105,6 +114,27 @@ def gather(
     return evidence
 
 
+def with_made_backgrounds(root: Path, n: int, seed: int) -> Path:
+    """Write a folder beside `root` whose subsets also have `n` made backgrounds; returns it."""
+    source, target = root / "source_data", root.with_name(f"{root.name}-{n}") / "source_data"
+    for folder in ("cv_setup", "bgs/made"):
+        (target / folder).mkdir(parents=True, exist_ok=True)
+    for path in (source / "events", *(source / "bgs").iterdir()):
+        link = target / path.relative_to(source)
+        if not link.exists():
+            link.symlink_to(path.resolve())
+    listed = yaml.safe_load((source / "cv_setup" / "bgs_hold.yaml").read_text())
+    recorded = [read(source / "bgs" / row["filepath"]) for row in listed]
+    for i, samples in enumerate(made_backgrounds(recorded, n, seed)):
+        listed.append({"filepath": f"made/{i}.flac", "classname": "scene", "classid": 0})
+        soundfile.write(target / "bgs" / "made" / f"{i}.flac", np.clip(samples, -1, 1), RATE)
+    for subset in SUBSETS:  # all subsets have the same backgrounds
+        events = (source / "cv_setup" / f"events_{subset}.yaml").read_text()
+        (target / "cv_setup" / f"events_{subset}.yaml").write_text(events)
+        (target / "cv_setup" / f"bgs_{subset}.yaml").write_text(yaml.safe_dump(listed))
+    return target.parent
+
+
 def above(scores: list[float]) -> Curve:
     """Count the scores that reach each threshold."""
     return (np.array(scores)[:, None] >= THRESHOLDS).sum(0).astype(float)
@@ -124,31 +154,48 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=Path("work/judge-split"))
     parser.add_argument("--clips", type=int, default=60, help="mixtures of each label and subset")
     parser.add_argument("--recorders", nargs="+", choices=list(RECORDERS), default=list(RECORDERS))
-    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[7], help="of the mixtures")
+    parser.add_argument("--false-by", type=Path, help="judge that counts the false events")
+    parser.add_argument("--made-backgrounds", type=int, default=0, help="in addition to recorded")
     parser.add_argument("--json", type=Path, default=Path("work/thresholds.json"))
     parser.add_argument("--into", type=Path, help="folder of the model that gets the thresholds")
     args = parser.parse_args()
-    pipe = load(args.model)
-    settings = {"clips": args.clips, "seed": args.seed, "recorders": args.recorders}
-    subsets = {
-        subset: gather(pipe, str(args.root), subset, **settings) for subset in ("hold", "foreign")
-    }
+    if args.made_backgrounds:
+        args.root = with_made_backgrounds(args.root, args.made_backgrounds, args.seeds[0])
+    parts = all_evidence(args)
     chosen: dict[str, dict[str, float]] = {}
     figures: dict[str, Any] = {}
     for name, prices in PRICES.items():
         chosen[name], figures[name] = {}, {}
-        for label in pipe[-1].classes_.tolist():
-            i = choose([own[label] for own in subsets.values()], prices)
+        for label in parts[0][1]:
+            i = choose([own[label] for _, own in parts], prices)
             chosen[name][label] = float(THRESHOLDS[i])
-            figures[name][label] = {
-                subset: at(own[label], i) for subset, own in subsets.items() if label in own
-            }
+            figures[name][label] = {which: at(own[label], i) for which, own in parts}
         print(f"{name}: {chosen[name]}", flush=True)
     print(json.dumps(figures, indent=2))
     args.json.parent.mkdir(parents=True, exist_ok=True)
     args.json.write_text(json.dumps({"thresholds": chosen, "judge": figures}, indent=2) + "\n")
     if args.into:
         set_thresholds(args.into, chosen)
+
+
+def all_evidence(args: argparse.Namespace) -> list[tuple[str, dict[str, Evidence]]]:
+    """The evidence of each subset and seed for each label."""
+    judge = load(args.model)
+    other = load(args.false_by) if args.false_by else None
+    parts = []
+    for subset in SUBSETS:
+        for seed in args.seeds:
+            settings = {"clips": args.clips, "seed": seed, "recorders": args.recorders}
+            evidence = gather(judge, str(args.root), subset, **settings)
+            if other is not None:
+                counted = gather(other, str(args.root), subset, **settings)
+                evidence = {
+                    label: replace(own, false=counted[label].false, alarms=counted[label].alarms)
+                    for label, own in evidence.items()
+                }
+            parts.append((f"{subset}, seed {seed}", evidence))
+    return parts
 
 
 def at(evidence: Evidence, i: int) -> dict[str, Any]:
