@@ -268,6 +268,14 @@ class Mixer:
         return torch.where(steps > 0, rounded, mixture)
 
 
+def lfbe_filters() -> tuple[Tensor, Tensor]:
+    """The mel filters and the window of ``LFBETransformer``."""
+    from sklearn_rcrnn import LFBETransformer
+
+    window, mel = LFBETransformer()._filters()
+    return torch.from_numpy(mel), torch.from_numpy(window)
+
+
 def lfbe(waveforms: Tensor, mel: Tensor, window: Tensor, most: int = 2**15) -> Tensor:
     """Compute LFBEs of waveforms of equal length, as ``LFBETransformer`` does.
 

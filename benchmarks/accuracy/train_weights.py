@@ -42,7 +42,7 @@ from export_weights import average, export
 from made_backgrounds import made_backgrounds
 from mixed_styles import MixedStyles
 from mixture_plans import CONTEXT_SECONDS, N_BANDS, Plan, draw_plan
-from mixtures import HOP, RATE, Batch, Mixer
+from mixtures import HOP, RATE, Batch, Mixer, lfbe_filters
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -104,15 +104,7 @@ def read_material(args: argparse.Namespace) -> tuple[Bank, PlainBatches | None]:
     bank.backgrounds += made
     if not args.plain:
         return bank, None
-    return bank, PlainBatches(args.root, args.work, without, bank.labels, args.seed, made)
-
-
-def lfbe_filters() -> tuple[Tensor, Tensor]:
-    """The mel filters and the window of ``LFBETransformer``."""
-    from sklearn_rcrnn import LFBETransformer
-
-    window, mel = LFBETransformer()._filters()
-    return torch.from_numpy(mel), torch.from_numpy(window)
+    return bank, PlainBatches(args.root, args.work, without, bank.labels, args.seed, made=made)
 
 
 class Plans(IterableDataset):
