@@ -86,7 +86,7 @@ class ClipStream(ABC):
         """
 
     def _identity(self) -> str:
-        """What tells this stream from another one with the same first clips, for checkpoints."""
+        """What tells this stream, for checkpoints, from others with the same first clips."""
         return ""
 
     def map(self, function: Callable[[Any], Any]) -> ClipStream:

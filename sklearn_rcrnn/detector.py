@@ -47,9 +47,9 @@ class RCRNNDetector(RegionPredictions, EventDetector):
     classifier names each and refines its onset and offset. The threshold on the scores of
     events never moves their boundaries.
 
-    A parameter that is changed after ``fit`` has no effect before the next ``fit``, unless it
-    says so; `batch_size` and `precision` act at once, too. Times are counted in `frame_shift`,
-    which must stay that of the features.
+    A parameter that is changed after ``fit`` has no effect before the next ``fit``, unless its
+    description says so; `batch_size` and `precision` act at once, too. Times are counted in
+    `frame_shift`, which must stay that of the features.
 
     Parameters
     ----------
@@ -205,7 +205,8 @@ default="crnn_bigru"
 
     References
     ----------
-    Kao, Wang, Sun, Wang: R-CRNN, Interspeech 2018.
+    Kao, Wang, Sun, Wang: R-CRNN: Region-based Convolutional Recurrent Neural Network for
+    Audio Event Detection, Interspeech 2018.
 
     Examples
     --------

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -351,11 +352,12 @@ def _crowd(
     noise = scipy.fft.rfft(rng.standard_normal(n_samples, np.float32))
     noise /= f ** rng.uniform(0.2, 1.2)
     level = 10 ** (rng.uniform(-20, 0) / 20)
-    scene = _unit(scipy.fft.irfft(wet, n_samples)) + level * _unit(
+    scene = at_unit_level(scipy.fft.irfft(wet, n_samples)) + level * at_unit_level(
         scipy.fft.irfft(noise, n_samples)
     )
     return (0.05 * scene).astype(np.float32)
 
 
-def _unit(samples: NDArray[np.float64]) -> NDArray[np.float64]:
+def at_unit_level(samples: NDArray[Any]) -> NDArray[Any]:
+    """Samples with a root mean square of 1; silence stays silence."""
     return samples / max(float(np.sqrt(np.mean(samples**2))), 1e-9)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from bank import at_unit_level
 from numpy.typing import NDArray
 from synthetic_sounds import RATE
 
@@ -22,7 +23,6 @@ _LAYERED = 0.5
 # Part of the stretches that are played at another speed, its range, and part of those that are
 # played backwards.
 _CHANGED, _SPEEDS, _BACKWARDS = 0.8, (0.7, 1.4), 0.15
-_QUIETEST = 1e-6
 
 
 def made_backgrounds(
@@ -47,9 +47,9 @@ def _make(recorded: Sequence[NDArray[np.float32]], rng: np.random.Generator) -> 
     made = _sequence(recorded, rng)
     if rng.random() < _LAYERED:
         below = 10 ** (rng.uniform(-12, 0) / 20)
-        made += np.float32(below * _rms(made)) * _unit(_stretch(recorded, rng, len(made)))
+        made += np.float32(below * _rms(made)) * at_unit_level(_stretch(recorded, rng, len(made)))
     # As loud as one of the recorded ones.
-    return np.float32(_rms(recorded[int(rng.integers(len(recorded)))])) * _unit(made)
+    return np.float32(_rms(recorded[int(rng.integers(len(recorded)))])) * at_unit_level(made)
 
 
 def _sequence(
@@ -64,7 +64,7 @@ def _sequence(
     while missing > 0:
         size = min(missing, round(rng.uniform(*_PIECE_SECONDS) * RATE))
         gain = np.float32(10 ** (rng.normal(0, _STEP) / 20))
-        pieces.append(gain * _unit(_stretch(recorded, rng, size)))
+        pieces.append(gain * at_unit_level(_stretch(recorded, rng, size)))
         missing -= size
     return np.concatenate(pieces)
 
@@ -85,10 +85,6 @@ def _stretch(
     if speed != 1:
         samples = soxr.resample(samples, RATE * speed, RATE)
     return np.resize(samples, size)
-
-
-def _unit(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    return samples / np.float32(max(_rms(samples), _QUIETEST))
 
 
 def _rms(samples: NDArray[np.float32]) -> float:

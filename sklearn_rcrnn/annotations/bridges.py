@@ -89,6 +89,7 @@ TEXTGRID = Format(
     *("textgrid", (".textgrid",), _read_textgrid),
     sniff=lambda name, text: name.lower().endswith(".textgrid") or "ooTextFile" in text[:60],
     many=False,
+    has_columns=False,
 )
 
 

@@ -173,4 +173,5 @@ JAMS = Format(
     *("jams", (".jams",), _read_jams, _write_jams),
     sniff=lambda name, text: name.lower().endswith(".jams"),
     many=False,
+    has_columns=False,
 )

@@ -137,6 +137,14 @@ def _is_rttm(name: str, text: str) -> bool:
     )
 
 
-AUDACITY = Format("audacity", (".txt",), _read_audacity, _write_audacity, _is_audacity, many=False)
-DCASE = Format("dcase", (".txt", ".csv"), _read_dcase, _write_dcase, _is_dcase)
-RTTM = Format("rttm", (".rttm",), _read_rttm, None, _is_rttm)
+AUDACITY = Format(
+    "audacity",
+    (".txt",),
+    _read_audacity,
+    _write_audacity,
+    _is_audacity,
+    many=False,
+    has_columns=False,
+)
+DCASE = Format("dcase", (".txt", ".csv"), _read_dcase, _write_dcase, _is_dcase, has_columns=False)
+RTTM = Format("rttm", (".rttm",), _read_rttm, None, _is_rttm, has_columns=False)

@@ -61,6 +61,9 @@ class Format(NamedTuple):
         of this format. With None, the format is used only if it is asked for by name.
     many : bool
         Whether a table can hold the events of more than one recording.
+    has_columns : bool
+        Whether columns have names, so that a caller can say which is which. A format without them
+        ignores the `columns` of `read`, and a warning says so.
     """
 
     name: str
@@ -69,6 +72,7 @@ class Format(NamedTuple):
     write: Callable[[TextIO, Mapping[str, Sequence[Event]]], None] | None = None
     sniff: Callable[[str, str], bool] | None = None
     many: bool = True
+    has_columns: bool = True
 
     @property
     def suffix(self) -> str:
@@ -114,7 +118,10 @@ def event_of(fields: tuple[Any, ...], where: str) -> Event:
 
 
 def event_in(row: Row, where: str) -> Event | None:
-    """The event of a row and its check; None where it has none, or a rejected one that is wrong."""
+    """Check and return the event of a row.
+
+    None if the row has no event, or one that cannot be read but was rejected anyway.
+    """
     if row.values is None:
         return None
     try:

@@ -28,9 +28,6 @@ _ENDINGS = re.compile(
     r"(\.Table\.\d+)?\.selections$|\.BirdNET\.(results|selection\.table)(\.\w+)?$|\.selection\.table$"
 )
 
-# Formats that say by place or by keys of their own what is what.
-_WITHOUT_COLUMNS = ("audacity", "dcase", "rttm", "jams", "textgrid")
-
 
 def read_events(
     path: str | os.PathLike[str],
@@ -178,7 +175,7 @@ def _read_table(path: Path, format: str | None, errors: str, columns: Given) -> 
     try:
         chosen = format_named(format) if format else guess_format(path, text, columns)
         named = [name for name in columns.values() if name]
-        if named and chosen.name in _WITHOUT_COLUMNS:
+        if named and not chosen.has_columns:
             warnings.warn(
                 f"{path}: a table of the format {chosen.name} has no names of columns, so "
                 f"{some(named)} has no effect",

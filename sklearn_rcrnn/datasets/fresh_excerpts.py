@@ -237,7 +237,7 @@ class FreshExcerpts(MixtureStream):
         return _filled(samples, size)
 
     def _identity(self) -> str:
-        # A few clips have only some of the events, and a correction of another one is news, too.
+        # The first clips have only some of the events, but a corrected one is another training.
         return repr((self._heard, self._unknown, self._durations))
 
     def _labels_to_add(self) -> list[Any]:
@@ -295,8 +295,8 @@ def learnable(
 ) -> list[list[Event]]:
     """The events of each recording that a training can learn from.
 
-    They reach into no part that is unknown, and all that is heard during them has a label of
-    which there are such events: else it would be heard without a label.
+    Such an event reaches into no unknown part, and every event that overlaps it has a label that
+    can be learnt, too. Otherwise a part of its sound would have no label.
     """
     kept = [_outside(own, parts) for own, parts in zip(events, unknown, strict=True)]
     while True:

@@ -350,7 +350,7 @@ def frames_per_step(extractor: str | nn.Module) -> int:
 
 
 def takes_feature_maps(extractor: str | nn.Module) -> bool:
-    """Whether an extractor stands for none, so that it takes feature maps instead of features."""
+    """Whether there is no extractor to run, because clips come as feature maps already."""
     return isinstance(extractor, Precomputed) or extractor == PRECOMPUTED
 
 

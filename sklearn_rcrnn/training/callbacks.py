@@ -113,8 +113,7 @@ SCHEDULES: dict[LRSchedule, Callable[[int], LRScheduler] | None] = {
 
 def check_monitored(callbacks: list[Any], has_validation: bool) -> None:
     """Raise ValueError if a callback monitors a validation score without validation clips."""
-    for item in callbacks:
-        callback = item[1] if isinstance(item, tuple) else item
+    for callback in _without_names(callbacks):
         monitor = getattr(callback, "monitor", None)
         if not has_validation and isinstance(monitor, str) and monitor.startswith("valid_"):
             raise ValueError(
@@ -124,6 +123,11 @@ def check_monitored(callbacks: list[Any], has_validation: bool) -> None:
             )
 
 
+def _without_names(callbacks: list[Any]) -> list[Any]:
+    """The callbacks, some of which may come as pairs of a name and a callback."""
+    return [item[1] if isinstance(item, tuple) else item for item in callbacks]
+
+
 def check_one_schedule(callbacks: list[Any], lr_schedule: LRSchedule) -> None:
     """Raise ValueError if a callback sets the learning rate, and `lr_schedule` does so, too.
 
@@ -131,8 +135,7 @@ def check_one_schedule(callbacks: list[Any], lr_schedule: LRSchedule) -> None:
     """
     if SCHEDULES[lr_schedule] is None:
         return
-    for item in callbacks:
-        callback = item[1] if isinstance(item, tuple) else item
+    for callback in _without_names(callbacks):
         if callback is LRScheduler or isinstance(callback, LRScheduler):
             raise ValueError(
                 f"callbacks has an LRScheduler, but lr_schedule={lr_schedule!r} sets the learning "

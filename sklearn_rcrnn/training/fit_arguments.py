@@ -105,7 +105,7 @@ class CheckedArguments(TrainingParameters):
         }
         checkpoint = None
         if folder is not None:
-            # A stream is identified by its first clips and their events, and by what it tells.
+            # A stream is identified by its first clips and their events, and by its own identity.
             data = {**checked, "X": clips, "labels": labels, "n_clips": len(X)}
             if drawn_events is not None:
                 data["y"] = drawn_events
