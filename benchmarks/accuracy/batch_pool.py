@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 import yaml
 from mixtures import STEP_SECONDS, Batch
 from numpy.typing import NDArray
+from torch.utils.data import IterableDataset
 
 from sklearn_rcrnn import LFBETransformer
 from sklearn_rcrnn.datasets import FreshMixtures
@@ -32,8 +33,8 @@ class Pool:
     reuse : int
         Number of draws for each new batch.
     seed : int
-    plain : callable, default=None
-        Makes a new batch each time it is called; some of the batches are drawn from it.
+    plain : iterator, default=None
+        New batches, of which some of the batches are drawn.
     plain_share : float, default=0.0
         Share of these batches.
     """
@@ -45,7 +46,7 @@ class Pool:
         size: int,
         reuse: int,
         seed: int,
-        plain: Callable[[], Batch] | None = None,
+        plain: Iterator[Batch] | None = None,
         plain_share: float = 0.0,
     ):
         self.render, self.size, self.reuse = render, size, reuse
@@ -61,7 +62,7 @@ class Pool:
 
     def draw(self, device: torch.device) -> Batch:
         if self.plain is not None and self.rng.random() < self.plain_share:
-            batch = self.plain()
+            batch = next(self.plain)
             return Batch(batch.features.to(device), Targets(*(t.to(device) for t in batch.targets)))
         if self.drawn % self.reuse == 0:
             self.batches.append(self.render())
@@ -69,7 +70,7 @@ class Pool:
         return self.batches[int(self.rng.integers(len(self.batches)))]
 
 
-class PlainBatches:
+class PlainBatches(IterableDataset):
     """Mixtures of 10 s as the challenge mixes them, new in each batch.
 
     Parameters
@@ -111,7 +112,15 @@ class PlainBatches:
         self.mixtures._backgrounds += made
         self.drawn = 0
 
-    def __call__(self) -> Batch:
+    def __iter__(self) -> Iterator[Batch]:
+        """Make batches without end; each worker process makes mixtures of its own."""
+        worker = torch.utils.data.get_worker_info()
+        self.drawn += 0 if worker is None else worker.id * (self.mixtures.n_mixtures // 64)
+        while True:
+            yield self.draw()
+
+    def draw(self) -> Batch:
+        """Make the next batch."""
         clips = [self.mixtures.draw(1, self.drawn + i) for i in range(N_PLAIN_CLIPS)]
         self.drawn += N_PLAIN_CLIPS
         features = np.stack([self.lfbe.transform([samples])[0] for samples, _ in clips])

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from held_out import error_rates, held_out_mixtures
-from paper_tables import fresh, mixtures
+from paper_mixtures import fresh, mixtures
 
 from sklearn_rcrnn import FeatureAugmentation, LFBETransformer, RCRNNDetector
 from sklearn_rcrnn.datasets import split_by_recording

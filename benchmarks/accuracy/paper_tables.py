@@ -29,6 +29,7 @@ import joblib
 import numpy as np
 import torch
 from paper_cost import say_cost
+from paper_mixtures import data_loader, of_class
 from paper_results import CLASSES, PAPER, write_tables
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
@@ -37,14 +38,7 @@ from sklearn_rcrnn import (
     CRNNPretrainer,
     FeatureAugmentation,
     FrameDetector,
-    LFBETransformer,
     RCRNNDetector,
-)
-from sklearn_rcrnn.datasets import (
-    FreshMixtures,
-    generate_mixture_recipes,
-    split_by_recording,
-    synthesize_mixtures,
 )
 from sklearn_rcrnn.events import select_events
 from sklearn_rcrnn.frame_level import frames_to_events
@@ -67,6 +61,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=30, help="of each stage, at most")
     parser.add_argument("--patience", type=int, default=10)
     parser.add_argument("--lr", type=float, default=3e-4, help="of the detector; paper: 1e-5")
+    parser.add_argument("--pretrain-batch", type=int, default=32, help="paper: 80")
     parser.add_argument("--minutes", type=float, help="of one core for each system, not --epochs")
     parser.add_argument("--mixture-length", type=float, default=10.0, help="with --minutes")
     parser.add_argument("--recipe", default="paper", choices=["paper", "refined"])
@@ -83,7 +78,10 @@ def rcrnn(args, target, seed, **params):
     """The paper's detector for a class, fine-tuned after pre-training unless told otherwise."""
     units, dense = SIZES[target]
     pretrainer = CRNNPretrainer(
-        max_epochs=args.epochs, patience=args.patience, batch_size=32, random_state=seed
+        max_epochs=args.epochs,
+        patience=args.patience,
+        batch_size=args.pretrain_batch,
+        random_state=seed,
     )
     settings = {
         "gru_units": units,
@@ -146,55 +144,6 @@ def systems(args, target, seed):
         # 40 bands every 20 ms.
         baseline = {"n_mels": 40, "hop_length": 882}
         yield "Baseline", rival(args, seed, "mlp", frame_shift=882 / 44100), baseline
-
-
-def mixtures(root, subset, n_clips, presence, seed, settings, jobs):
-    """Draw mixtures as the challenge does; return features, events and the class of each."""
-    recipes = generate_mixture_recipes(
-        root,
-        subset,
-        mixtures_per_class=n_clips,
-        event_presence_prob=presence,
-        random_state=seed,
-        n_jobs=jobs,
-    )
-    X, y = synthesize_mixtures(root, recipes, lazy=True)
-    made_for = np.array([label for label, own in recipes.items() for _ in own])
-    return LFBETransformer(n_jobs=jobs, **settings).transform(X), y, made_for
-
-
-def fresh(root, n_clips, presence, seed, settings, length, **changes):
-    """The same from fresh mixtures, no two of which are alike."""
-    X, y, made_for = [], [], []
-    lfbe = LFBETransformer(**settings)
-    for i, label in enumerate(CLASSES):
-        mixtures = FreshMixtures(
-            root,
-            "fit",
-            n_mixtures=n_clips,
-            mixture_length=length,
-            event_counts=(1 - presence, presence),
-            # Harder mixtures only pay off in longer trainings than these.
-            distractors=0.0,
-            blend=0.0,
-            classes=[label],
-            random_state=10 * seed + i,
-            **changes,
-        )
-        stream = lfbe.transform(mixtures)
-        for index in range(n_clips):
-            features, events = stream.draw(1, index)
-            X.append(features)
-            y.append(events)
-            made_for.append(label)
-    return np.stack(X), y, np.array(made_for)
-
-
-def of_class(data, target):
-    """Select the mixtures of a class, or all of them for "all"."""
-    X, y, made_for = data
-    own = np.flatnonzero(np.isin(made_for, CLASSES if target == "all" else [target]))
-    return X[own], [y[i] for i in own]
 
 
 def within(estimator, X, y, minutes):
@@ -314,35 +263,6 @@ def cell_path(args, known_as):
     return args.work / "cells" / f"{known_as}.json"
 
 
-def data_loader(args):
-    """Return a function from seed and feature settings to all mixtures of a cell."""
-    memory = joblib.Memory(args.work / "features", verbose=0)
-    split = split_by_recording(args.root, args.work / "split")
-    as_in_the_challenge = memory.cache(mixtures, ignore=["jobs"])
-    all_different = memory.cache(fresh)
-    # In the paper, 99 of 100 mixtures have an event. With a limited time there are only few
-    # mixtures, and more of them are without an event to teach what an event is not.
-    presence = 0.8 if args.minutes else 0.99
-
-    def to_learn_from(presence, seed, settings):
-        mixed = {"n_clips": args.train_clips, "presence": presence, "seed": seed}
-        if args.minutes:
-            return all_different(split, **mixed, settings=settings, length=args.mixture_length)
-        return as_in_the_challenge(split, "fit", **mixed, settings=settings, jobs=args.jobs)
-
-    def load_data(seed, settings):
-        fixed = {"settings": settings, "jobs": args.jobs}
-        root = Path(args.root)
-        return {
-            "pretrain": to_learn_from(0.5, seed, settings),
-            "train": to_learn_from(presence, seed + 1, settings),
-            "valid": as_in_the_challenge(split, "hold", args.valid_clips, 0.5, seed=7, **fixed),
-            "test": as_in_the_challenge(root, "devtest", args.test_clips, 0.5, seed=42, **fixed),
-        }
-
-    return load_data
-
-
 def main() -> None:
     args = parse_args()
     names = [name for name, *_ in systems(args, "all", 0)]
@@ -370,7 +290,7 @@ def main() -> None:
         path = cell_path(args, known_as)
         if not path.exists():
             checkpoint = args.work / "checkpoints" / known_as
-            data = load_data(seed, settings)
+            data = load_data(target, seed, settings)
             cell = run_cell(args, target, estimator, data, checkpoint)
             path.write_text(json.dumps({"system": name, **cell}, indent=2))
             shutil.rmtree(checkpoint, ignore_errors=True)

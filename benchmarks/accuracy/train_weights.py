@@ -77,7 +77,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--reuse", type=int, default=2, help="steps for each rendered batch")
     parser.add_argument("--pool", type=int, default=48, help="batches kept")
     parser.add_argument("--prior-frames", type=float, default=64.0, help="of the normalization")
-    parser.add_argument("--workers", type=int, default=0, help="processes that draw plans")
+    parser.add_argument("--workers", type=int, default=0, help="processes for a kind of batch")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--split-seed", type=int, default=0, help="of what a judge does not hear")
     parser.add_argument("--save-seconds", type=float, default=60.0, help="between checkpoints")
@@ -120,20 +120,17 @@ class Plans(IterableDataset):
             yield draw_plan(self.index, rng, self.seconds, self.wide)
 
 
-def plans(args: argparse.Namespace, index: Index, seed: int) -> Iterator[Plan]:
+def stream(dataset: IterableDataset, workers: int) -> Iterator[Any]:
+    """The items of an endless dataset, made ahead by so many processes."""
     loader = DataLoader(
-        Plans(index, args.batch_seconds, seed, args.wide),
+        dataset,
         batch_size=None,
-        num_workers=args.workers,
-        collate_fn=_as_it_is,
-        prefetch_factor=8 if args.workers else None,
-        multiprocessing_context="fork" if args.workers else None,
+        num_workers=workers,
+        collate_fn=lambda item: item,  # plans stay arrays
+        prefetch_factor=8 if workers else None,
+        multiprocessing_context="fork" if workers else None,
     )
     return iter(loader)
-
-
-def _as_it_is(plan: Plan) -> Plan:
-    return plan
 
 
 def measure(network: RCRNN, batches: list[Batch], prior_frames: float) -> None:
@@ -222,9 +219,11 @@ def build(args: argparse.Namespace, n_classes: int) -> RCRNN:
 def rendered_batches(
     args: argparse.Namespace, bank: Bank, plain: PlainBatches | None, seed: int
 ) -> Pool:
-    """Make an empty pool, and start the processes that draw the plans of its batches."""
-    drawn = plans(args, index_bank(bank), seed)
+    """Make an empty pool, and start the processes that draw plans and plain mixtures."""
+    plans = Plans(index_bank(bank), args.batch_seconds, seed, args.wide)
+    drawn = stream(plans, args.workers)
     first_plan = next(drawn)  # start worker processes before the device is used
+    plain_batches = None if plain is None else stream(plain, args.workers)
     mel, window = lfbe_filters()
     samples = torch.from_numpy(joined_samples(bank)).to(args.device)
     mixer = Mixer(samples, mel, window, seed)
@@ -234,7 +233,7 @@ def rendered_batches(
         size=args.pool,
         reuse=args.reuse,
         seed=seed,
-        plain=plain,
+        plain=plain_batches,
         plain_share=args.plain,
     )
 
