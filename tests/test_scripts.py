@@ -151,6 +151,15 @@ def test_what_defaults_are_worth(mixtures, root, tmp_path):
     assert [line.split()[2] for line in printed[-2:]] == ["1", "any"]
 
 
+def test_a_table_of_the_paper_for_one_class_learns_from_the_challenges_mixtures(root, tmp_path):
+    sizes = "--table 4 --epochs 1 --train-clips 4 --valid-clips 2 --test-clips 2 --pretrain-batch 2"
+    chosen = ["--classes", "gunshot", "--systems", "R-CRNN", "--root", root, "--work", tmp_path]
+    printed = run("benchmarks/accuracy/paper_tables.py", *sizes.split(), *chosen)
+    assert "R-CRNN, gunshot, seed 0" in printed
+    with open(tmp_path / "table4.csv", newline="") as file:
+        assert [(row["class"], row["epochs"]) for row in csv.DictReader(file)] == [("gunshot", "1")]
+
+
 def test_a_table_of_the_paper_goes_on_where_it_was(root, tmp_path):
     sizes = "--table 4 --minutes 0.01 --train-clips 3 --valid-clips 2 --test-clips 2 --classes all"
     settings = [*sizes.split(), "--root", root, "--work", tmp_path]
