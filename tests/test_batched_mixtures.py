@@ -21,6 +21,7 @@ import mixture_plans
 import mixtures
 import train_weights
 from bank import Bank, Sound
+from batch_pool import fit_subset
 from made_backgrounds import SECONDS, made_backgrounds
 from mixed_styles import MixedStyles
 
@@ -252,6 +253,26 @@ def test_a_judge_hears_neither_its_recordings_nor_its_scenes(tmp_path):
     assert len(held) == 2  # at least two recordings, each with all of its segments
     assert len([e for e in hold if e.kind != "bg"]) == 4
     assert held < {f"c{i}" for i in range(9)}
+
+
+def test_plain_mixtures_hear_all_their_subsets_but_what_is_left_out(tmp_path):
+    setup = tmp_path / "source_data" / "cv_setup"
+    setup.mkdir(parents=True)
+    row = {"audio_filename": "long.flac", "segment": [0, 12]}  # longer than a mixture
+    cries = [row, *({"audio_filename": f"c{i}.flac", "segment": [0, 1]} for i in range(2))]
+    steps = [{"audio_filename": "s.flac", "segment": [0, 1]}]
+    for subset, events in (("devtrain2", {"babycry": cries}), ("other", {"footsteps": steps})):
+        (setup / f"events_{subset}.yaml").write_text(yaml.safe_dump(events))
+    scenes = [{"filepath": f"audio/{name}.ogg"} for name in ("road", "beach")]
+    (setup / "bgs_devtrain2.yaml").write_text(yaml.safe_dump(scenes))
+    without = {Path("c1.flac"), Path("beach.ogg")}
+    folder = fit_subset(tmp_path, tmp_path / "fit", ["devtrain2", "other"], without)
+    kept = folder / "source_data" / "cv_setup"
+    assert yaml.safe_load((kept / "events_fit.yaml").read_text()) == {
+        "babycry": [cries[1]],
+        "footsteps": steps,
+    }
+    assert yaml.safe_load((kept / "bgs_fit.yaml").read_text()) == scenes[:1]
 
 
 def test_a_training_that_was_broken_off_goes_on(bank, tmp_path):

@@ -242,17 +242,20 @@ def write_split(root: str | Path, folder: Path, parts: dict[str, list[Entry]]) -
         (setup / f"bgs_{part}.yaml").write_text(yaml.safe_dump(backgrounds))
 
 
+def kept_out_of_general(root: str | Path) -> set[Path]:
+    """The files whose license is too narrow for `general`, or whose label is wrong."""
+    return {
+        entry.path
+        for entry in _training_entries(root)
+        if not is_permissive(entry) or entry.path.stem in MISLABELLED
+    }
+
+
 def general_bank(root: str | Path, *, seed: int = 0) -> Bank:
     """Collect permissively licensed material of all labels, rows of it, and synthesized sounds."""
     bank = Bank([])
-    _read_into(
-        bank,
-        [
-            entry
-            for entry in _training_entries(root)
-            if is_permissive(entry) and entry.path.stem not in MISLABELLED
-        ],
-    )
+    without = kept_out_of_general(root)
+    _read_into(bank, [entry for entry in _training_entries(root) if entry.path not in without])
     bank.sounds += list(rows_of(bank.sounds, 24, seed))
     _add_synthesized(bank, list(KINDS), 40, seed)
     bank.labels = sorted({sound.label for sound in bank.sounds})

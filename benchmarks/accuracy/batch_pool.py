@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,6 +80,8 @@ class PlainBatches(IterableDataset):
         The corpus.
     work : Path
         Folder for the description of a subset that lacks the recordings of `without`.
+    subsets : sequence of str
+        Subsets of the corpus whose events are heard, with the backgrounds of the first.
     without : set of Path
         Recordings of events and backgrounds that must not be heard.
     labels : list of str
@@ -92,15 +95,17 @@ class PlainBatches(IterableDataset):
         self,
         root: Path,
         work: Path,
+        subsets: Sequence[str],
         without: set[Path],
         labels: list[str],
+        *,
         seed: int,
         made: Sequence[NDArray[np.float32]] = (),
     ):
         self.labels = labels
         self.lfbe = LFBETransformer()
         self.mixtures = FreshMixtures(
-            fit_subset(root, work / "plain", without),
+            fit_subset(root, work / "plain", subsets, without),
             "fit",
             n_mixtures=10**6,
             mixture_length=PLAIN_SECONDS,
@@ -135,21 +140,28 @@ class PlainBatches(IterableDataset):
         return Batch(torch.from_numpy(features), Targets(intervals, classes, mask))
 
 
-def fit_subset(root: Path, target_root: Path, without: set[Path]) -> Path:
-    """Write a folder in the challenge's layout whose subset "fit" lacks some files of devtrain2."""
+def fit_subset(root: Path, target_root: Path, subsets: Sequence[str], without: set[Path]) -> Path:
+    """Write a folder in the challenge's layout whose subset "fit" lacks some files of others."""
     source, target = root / "source_data", target_root / "source_data"
     (target / "cv_setup").mkdir(parents=True, exist_ok=True)
     for part in ("bgs", "events"):
         if not (target / part).exists():
             os.symlink((source / part).resolve(), target / part)
     names = {path.name for path in without}
-    events = yaml.safe_load((source / "cv_setup" / "events_devtrain2.yaml").read_text())
-    backgrounds = yaml.safe_load((source / "cv_setup" / "bgs_devtrain2.yaml").read_text())
-    kept = {
-        label: [e for e in own if Path(e["audio_filename"]).name not in names]
-        for label, own in events.items()
-    }
-    heard = [b for b in backgrounds if Path(b["filepath"]).name not in names]
+
+    def listed(kind: str, subset: str) -> Any:
+        return yaml.safe_load((source / "cv_setup" / f"{kind}_{subset}.yaml").read_text())
+
+    kept: dict[str, list[dict[str, Any]]] = {}
+    for subset in subsets:
+        for label, own in listed("events", subset).items():
+            heard = [e for e in own if Path(e["audio_filename"]).name not in names]
+            # What does not fit into a mixture cannot be an event of one.
+            kept.setdefault(label, []).extend(
+                e for e in heard if e["segment"][1] - e["segment"][0] < PLAIN_SECONDS
+            )
+    backgrounds = [b for b in listed("bgs", subsets[0]) if Path(b["filepath"]).name not in names]
+    kept = {label: own for label, own in kept.items() if own}
     (target / "cv_setup" / "events_fit.yaml").write_text(yaml.safe_dump(kept))
-    (target / "cv_setup" / "bgs_fit.yaml").write_text(yaml.safe_dump(heard))
+    (target / "cv_setup" / "bgs_fit.yaml").write_text(yaml.safe_dump(backgrounds))
     return target_root

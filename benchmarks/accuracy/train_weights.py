@@ -35,7 +35,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from bank import Bank, divide, general_bank, rare_events_bank, write_split
+from bank import (
+    Bank,
+    divide,
+    general_bank,
+    kept_out_of_general,
+    rare_events_bank,
+    write_split,
+)
 from bank_index import Index, index_bank, joined_samples
 from batch_pool import PlainBatches, Pool
 from export_weights import average, export
@@ -82,29 +89,25 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--split-seed", type=int, default=0, help="of what a judge does not hear")
     parser.add_argument("--save-seconds", type=float, default=60.0, help="between checkpoints")
     parser.add_argument("--work", type=Path, default=Path("work"), help="checkpoints and models")
-    args = parser.parse_args(argv)
-    if args.plain and args.weights == "general":
-        parser.error("--plain is for rare-events: general has labels that the challenge has not")
-    return args
+    return parser.parse_args(argv)
 
 
 def read_material(args: argparse.Namespace) -> tuple[Bank, PlainBatches | None]:
     """What a training learns from; for a judge, also write the split that it does not hear."""
+    subsets, without = ["devtrain2"], set[Path]()
     if args.weights == "general":
+        subsets, without = ["devtrain2", "other"], kept_out_of_general(args.root)
         bank = general_bank(args.root, seed=args.seed)
-        bank.backgrounds += made_backgrounds(bank.backgrounds, args.made_backgrounds, args.seed)
-        return bank, None
-    without: set[Path] = set()
-    if args.judge:
-        parts = divide(args.root, args.split_seed)
-        write_split(args.root, args.work / "judge-split", parts)
-        without = {Path(entry.path) for entries in parts.values() for entry in entries}
-    bank = rare_events_bank(args.root, without=without, seed=args.split_seed)
+    else:
+        if args.judge:
+            parts = divide(args.root, args.split_seed)
+            write_split(args.root, args.work / "judge-split", parts)
+            without = {Path(entry.path) for entries in parts.values() for entry in entries}
+        bank = rare_events_bank(args.root, without=without, seed=args.split_seed)
     made = made_backgrounds(bank.backgrounds, args.made_backgrounds, args.seed)
     bank.backgrounds += made
-    if not args.plain:
-        return bank, None
-    return bank, PlainBatches(args.root, args.work, without, bank.labels, args.seed, made=made)
+    heard = (args.root, args.work, subsets, without, bank.labels)
+    return bank, PlainBatches(*heard, seed=args.seed, made=made) if args.plain else None
 
 
 class Plans(IterableDataset):
