@@ -168,11 +168,26 @@ def chosen_labels(labels: Sequence[Label] | None, clips: Iterable[Iterable[Event
     Raises
     ------
     TypeError
-        For a text, whose letters would otherwise be taken for labels that never occur.
+        For a text, whose letters would otherwise be taken for labels that never occur, and for
+        texts where the events have integers, or the reverse.
+    ValueError
+        For a label that is given more than once.
     """
     if isinstance(labels, (str, bytes)):
         raise TypeError(f"labels must be a list of labels; got {labels!r}. Use [{labels!r}]")
-    return labels_of(clips) if labels is None else list(labels)
+    occurring = labels_of(clips)
+    if labels is None:
+        return occurring
+    chosen = list(labels)
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"labels has a label more than once: {chosen}")
+    for label in chosen:
+        if occurring and isinstance(label, str) != isinstance(occurring[0], str):
+            raise TypeError(
+                f"labels has {label!r}, and events have labels such as {occurring[0]!r}: none of "
+                "them can be the same"
+            )
+    return chosen
 
 
 def select_events(

@@ -26,6 +26,9 @@ from .training.parameters import (
     TrainingParameters,
 )
 
+# Seconds by which products of whole numbers and `frame_shift` may be off.
+_ROUNDING = 1e-9
+
 
 def frames_to_events(
     probabilities: NDArray[np.floating],
@@ -40,8 +43,7 @@ def frames_to_events(
     """Turn the probabilities of the frames of a clip into events.
 
     Frames that reach the threshold are smoothed by a median filter. Each run of them is an
-    event; events of a label that are closer than the gap are joined, and short ones
-    dropped.
+    event; events of a label are joined over gaps up to `min_gap`, and short ones dropped.
 
     Parameters
     ----------
@@ -55,7 +57,8 @@ def frames_to_events(
     median_filter : float, default=0.54
         Length of the median filter in seconds; 0 leaves it out.
     min_duration, min_gap : float, default=0
-        Shortest event, and shortest gap between two events of a label, in seconds.
+        Shortest event, and the longest gap over which two events of a label are joined, in
+        seconds.
 
     Returns
     -------
@@ -77,11 +80,11 @@ def frames_to_events(
         active = median((own >= threshold).astype(np.uint8), width, mode="constant")
         edges = np.flatnonzero(np.diff(active, prepend=0, append=0)).reshape(-1, 2)
         if len(edges):
-            apart = (edges[1:, 0] - edges[:-1, 1]) * frame_shift > min_gap
+            apart = (edges[1:, 0] - edges[:-1, 1]) * frame_shift > min_gap + _ROUNDING
             starts = edges[np.r_[True, apart], 0]
             ends = edges[np.r_[apart, True], 1]
             for start, stop in zip(starts.tolist(), ends.tolist(), strict=True):
-                if (stop - start) * frame_shift >= min_duration:
+                if (stop - start) * frame_shift >= min_duration - _ROUNDING:
                     onset = max(0.0, (start - 0.5) * frame_shift)
                     offset = min(end, (stop - 0.5) * frame_shift)
                     if offset > onset:
@@ -114,8 +117,8 @@ class FrameDetector(EventDetector):
     median_filter : float, default=0.54
         Length of the median filter over frames, in seconds; 0 leaves it out.
     min_duration, min_gap : float, default=0.1
-        In seconds: shorter events are dropped, and events of a label with a shorter gap
-        between them are joined.
+        In seconds: shorter events are dropped, and events of a label that are no further apart
+        are joined.
     max_events_per_clip : int, default=None
         Largest number of events that are returned for a clip: those with the highest
         scores. 1 is the rule of DCASE 2017.

@@ -56,6 +56,15 @@ def test_frames_to_events_equal_a_walk_over_the_frames(seed, gap, duration):
     )
 
 
+@pytest.mark.parametrize("n_frames", range(30, 60))
+def test_a_gap_and_a_length_that_are_just_the_limit(n_frames):
+    """Some gaps of exactly `min_gap` were joined, and others were not, by rounding."""
+    settings = {"frame_shift": 0.02, "median_filter": 0, "min_gap": n_frames / 50}
+    frames = np.concatenate([np.ones(5), np.zeros(n_frames), np.ones(5)])[:, None]
+    assert len(frames_to_events(frames, ["x"], **settings)) == 1
+    assert len(frames_to_events(1 - frames, ["x"], **settings, min_duration=n_frames / 50)) == 1
+
+
 def test_median_filter_drops_a_single_frame():
     frames = np.zeros((50, 1))
     frames[10] = frames[20:40] = 1

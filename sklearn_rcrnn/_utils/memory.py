@@ -69,7 +69,8 @@ def _call(func: Callable, bound: Any, name: Any, files: Any, given: Any) -> Any:
 def _files(value: Any) -> Iterator[tuple[str, int, int]]:
     """Name, size and time of the last change of each file that is named in lists and dicts.
 
-    Features name the files that they were computed from.
+    Features name the files that they were computed from. Clips that read files when they are asked
+    for their samples have a method ``_files``, which gives the paths.
     """
     if isinstance(value, (str, os.PathLike)):
         try:
@@ -77,6 +78,8 @@ def _files(value: Any) -> Iterator[tuple[str, int, int]]:
         except (OSError, ValueError):
             return
         yield os.fspath(value), found.st_size, found.st_mtime_ns
+    elif callable(own := getattr(value, "_files", None)):
+        yield from _files(own())
     elif isinstance(value, ClockedArray):
         yield from (origin for origin in value.origins or () if origin is not None)
     elif isinstance(value, dict):

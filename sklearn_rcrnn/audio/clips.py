@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from numbers import Integral
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -86,7 +86,7 @@ def load_clip(clip: Any, sample_rate: int, where: str) -> NDArray[np.float32]:
     if isinstance(clip, bytes):
         raise TypeError(f"{where} is bytes; give a path or an array of samples")
     rate = getattr(clip, "sample_rate", None)  # of an excerpt of a recording, for example
-    if isinstance(rate, Integral) and rate < sample_rate:
+    if isinstance(rate, Real) and rate < sample_rate:
         raise ValueError(
             f"{where} is at {rate} Hz, and {sample_rate} Hz are needed: give its sample_rate where "
             "it is cut, as in cut_recordings(..., sample_rate=...)"
@@ -113,7 +113,7 @@ def load_clip(clip: Any, sample_rate: int, where: str) -> NDArray[np.float32]:
     if not len(samples):
         raise ValueError(f"{where} is empty: it has 0 samples")
     samples = as_float32(samples, where)
-    return resample(samples, int(rate), sample_rate) if isinstance(rate, Integral) else samples
+    return resample(samples, rate, sample_rate) if isinstance(rate, Real) else samples
 
 
 def as_float32(samples: NDArray[Any], where: str) -> NDArray[np.float32]:

@@ -56,6 +56,10 @@ class Excerpt:
         """
         return read_audio(self.path, self.sample_rate, start=self.start, stop=self.stop)
 
+    def _files(self) -> list[str]:
+        """What the samples are read from, for a memory of results."""
+        return [self.path]
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return self.samples().astype(dtype or np.float32, copy=False)
 
@@ -111,6 +115,8 @@ def cut_recordings(
     """
     if not clip_length > _SHORTEST:
         raise ValueError(f"clip_length must be more than {_SHORTEST} s; got {clip_length!r}")
+    if empty_ratio is not None and not empty_ratio >= 0:
+        raise ValueError(f"empty_ratio must be 0 or more, or None; got {empty_ratio!r}")
     clips = check_event_lists(y, n_clips=len(paths))
     X, events, groups = [], [], []
     first: dict[str, int] = {}  # a recording that is named twice is one

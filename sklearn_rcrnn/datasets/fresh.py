@@ -15,9 +15,10 @@ from .._utils.shared_parameters import stores_parameters_of
 from ..audio import read_audio
 from ..clip_stream import ClipStream
 from ..events import Label
+from ._material import SAMPLE_RATE
 from .augmentation import EventAugmentation
 from .layout import check_classes, data_folder, read_cv_setup, recording_of
-from .mixer import HEADROOM, SAMPLE_RATE
+from .mixer import HEADROOM
 
 # Root mean square, about that of 16-bit noise, below which a background counts as silent. The level
 # of events is then set relative to this value, as there is no ratio to silence.

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from .._utils.shared_parameters import stores_parameters_of
 from ..audio import audio_duration, check_clips, load_clip, read_audio
 from ..events import Event, Label, check_event_lists, labels_of
+from ._material import SAMPLE_RATE
 from .augmentation import EventAugmentation
 from .denoising import without_surroundings
 from .excerpts import events_between
 from .fresh import EVENT_AUGMENTATION, MixtureStream
-from .mixer import SAMPLE_RATE
 
 # Recordings of up to this many seconds in total, half a gigabyte, are kept in memory.
 _KEPT_SECONDS = 3000.0

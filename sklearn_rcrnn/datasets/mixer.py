@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,11 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from .._utils.text import some
-from ..audio import audio_duration, read_audio
+from ..audio import audio_duration
+from ._material import SAMPLE_RATE, background_of, event_of, files_of
 from ._writing import write_clip
 from .layout import CLASSES, check_classes, data_folder, read_cv_setup, write_meta
 
-SAMPLE_RATE = 44100
 # Both background and event are scaled by this, so that loud events do not clip.
 HEADROOM = 0.2
 # A segment may be so many seconds longer than its recording because of rounding.
@@ -193,16 +192,26 @@ def _scale(
     for recipe in recipes:
         if recipe["event_present"]:
             by_background.setdefault(recipe["bg_path"], []).append(recipe)
-    work = delayed(_scale_over_background)
+    work = delayed(_factors_over_background)
     tasks = (work(folder, mixture_length, group) for group in by_background.values())
-    return sorted(set().union(*_run(tasks, len(by_background), n_jobs, verbose, "levels")))
+    results = _run(tasks, len(by_background), n_jobs, verbose, "levels")
+    short: set[str] = set()
+    # What another process, of a backend that somebody has chosen, did to a recipe would be lost.
+    for group, (factors, own_short) in zip(by_background.values(), results, strict=True):
+        short |= own_short
+        for recipe, factor in zip(group, factors, strict=True):
+            recipe["scaling_factor"] = factor
+    return sorted(short)
 
 
-def _scale_over_background(folder: Path, mixture_length: float, recipes: list[Recipe]) -> set[str]:
+def _factors_over_background(
+    folder: Path, mixture_length: float, recipes: list[Recipe]
+) -> tuple[list[float], set[str]]:
+    factors: list[float] = []
     short = set()
-    background = _background(folder, recipes[0]["bg_path"], mixture_length)
+    background = background_of(folder, recipes[0], mixture_length)
     for recipe in recipes:
-        event = _event(folder, recipe)
+        event = event_of(folder, recipe)
         start = int(recipe["event_start_in_mixture_seconds"] * SAMPLE_RATE)
         under = background[start : start + len(event)]
         levels = _rms(event), _rms(under)
@@ -211,10 +220,10 @@ def _scale_over_background(folder: Path, mixture_length: float, recipes: list[Re
                 f"{recipe['event_path']} or {recipe['bg_path']} is silent where they are mixed: "
                 "no event-to-background ratio can be set"
             )
-        recipe["scaling_factor"] = float(10 ** (recipe["ebr"] / 20) / (levels[0] / levels[1]))
+        factors.append(float(10 ** (recipe["ebr"] / 20) / (levels[0] / levels[1])))
         if len(event) < (recipe["event_length_seconds"] - _ROUNDING) * SAMPLE_RATE:
             short.add(recipe["event_path"])
-    return short
+    return factors, short
 
 
 def _finish(recipe: Recipe, stem: str) -> None:
@@ -279,9 +288,9 @@ class Mixture:
             At 44.1 kHz.
         """
         folder = data_folder(self.root)
-        mixture = _background(folder, self.recipe["bg_path"], self.mixture_length).copy()
+        mixture = background_of(folder, self.recipe, self.mixture_length).copy()
         if self.recipe["event_present"]:
-            event = _event(folder, self.recipe)
+            event = event_of(folder, self.recipe)
             start = int(self.recipe["event_start_in_mixture_seconds"] * SAMPLE_RATE)
             # Rounding may make the event one sample longer than the space for it.
             event = event[: len(mixture) - start]
@@ -289,6 +298,10 @@ class Mixture:
         mixture *= HEADROOM
         peak = np.abs(mixture).max()
         return mixture / peak if peak >= 1 else mixture
+
+    def _files(self) -> list[Path]:
+        """What the samples are made of, for a memory of results."""
+        return files_of(data_folder(self.root), self.recipe)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return self.samples().astype(dtype or np.float32, copy=False)
@@ -310,25 +323,6 @@ def _run(tasks: Any, n_tasks: int, n_jobs: int | None, verbose: int, description
 
 def _rms(samples: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.mean(samples**2))) if len(samples) else 0.0
-
-
-@lru_cache(maxsize=8)
-def _background(folder: Path, name: str, mixture_length: float) -> NDArray[Any]:
-    samples = read_audio(folder / "source_data" / "bgs" / name, SAMPLE_RATE, "float64")
-    return np.resize(samples, round(mixture_length * SAMPLE_RATE))
-
-
-def _event(folder: Path, recipe: Mapping[str, Any]) -> NDArray[Any]:
-    path = folder / "source_data" / "events" / recipe["event_path"]
-    start, end = recipe["segment_start_seconds"], recipe["segment_end_seconds"]
-    return _segment(path, start, end)
-
-
-@lru_cache(maxsize=512)
-def _segment(path: Path, start: float, end: float) -> NDArray[Any]:
-    # A copy, so that the cache keeps only the event and not the whole recording.
-    samples = read_audio(path, SAMPLE_RATE, "float64")
-    return samples[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)].copy()
 
 
 def synthesize_mixtures(

@@ -42,7 +42,8 @@ def split_by_recording(
     subset : str, default="devtrain"
     fraction : float, default=0.15
         Part of the recordings of each class, and of the backgrounds, for the second part;
-        at least one. The only recording of a class stays in the first part.
+        at least one. The only recording of a class, and at least one of the backgrounds, stays in
+        the first part.
     parts : (str, str), default=("fit", "hold")
         Names of the new subsets.
     random_state : int, default=0
@@ -261,14 +262,15 @@ def _provenance(folder: Path) -> Path:
 
 
 def _drawn(entries: list[dict[str, Any]], fraction: float, rng: np.random.RandomState) -> set[str]:
-    """Draw the background recordings of the second part, at least one."""
+    """Draw the background recordings of the second part: at least one, and not all."""
     names = sorted({recording_of(entry) for entry in entries})
     if len(names) < 2:
         raise ValueError(
             "Each part needs backgrounds of a recording of its own, but all backgrounds are of "
             f"{some(names) or 'none'}"
         )
-    return set(rng.permutation(names)[: max(1, round(fraction * len(names)))])
+    n_held = min(max(1, round(fraction * len(names))), len(names) - 1)
+    return set(rng.permutation(names)[:n_held])
 
 
 def _drawn_of_each(

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..detector import RCRNNDetector
 from ..training.identity import identity
+from ..training.initial_weights import of_another_meaning
 from .provenance import OF_THE_FOLDER, Provenance, provenance_of
 
 
@@ -37,8 +38,9 @@ def average_weights(detectors: Sequence[RCRNNDetector]) -> RCRNNDetector:
     Raises
     ------
     ValueError
-        If labels, networks or licenses differ, if detectors that were trained in this process have
-        no common start, or if there is no detector.
+        If labels, networks or licenses differ, if networks of the same sizes code intervals in
+        other ways or have other clocks, if detectors that were trained in this process have no
+        common start, or if there is no detector.
 
     References
     ----------
@@ -70,6 +72,12 @@ def average_weights(detectors: Sequence[RCRNNDetector]) -> RCRNNDetector:
                 f"Detector {i} has other labels or another network than detector 0: "
                 f"{kind[0]} and {kinds[0][0]}"
             )
+    for i, detector in enumerate(detectors):
+        if differing := _differing(detector, first):
+            raise ValueError(
+                f"Detector {i} has another {differing} than detector 0: the same weights mean "
+                "something else"
+            )
     origins = [_origin(detector) for detector in detectors]
     for i, origin in enumerate(origins):
         if origin != origins[0]:
@@ -99,6 +107,18 @@ def average_weights(detectors: Sequence[RCRNNDetector]) -> RCRNNDetector:
         }
     )
     return averaged
+
+
+def _differing(detector: RCRNNDetector, first: RCRNNDetector) -> str:
+    """The parameter by which weights of the same shapes mean something else; empty if none does."""
+    if of_another_meaning(detector.net_.module_, first.net_.module_):
+        return "coding of intervals, by anchor_sizes or recipe,"
+    names = [name for name in ("frame_shift", "normalization") if _is_other(name, detector, first)]
+    return " and ".join(names)
+
+
+def _is_other(name: str, detector: RCRNNDetector, first: RCRNNDetector) -> bool:
+    return bool(getattr(detector, name) != getattr(first, name))
 
 
 def _line(detector: RCRNNDetector) -> set[str]:

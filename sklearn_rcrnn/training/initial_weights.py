@@ -136,7 +136,7 @@ def copy_weights(network: RCRNN, source: NetworkEstimator, labels: list[Label]) 
     if isinstance(theirs, PresenceNetwork):
         return
     own = network.state_dict()
-    dropped = _of_another_meaning(network, theirs)
+    dropped = of_another_meaning(network, theirs)
     if source.classes_.tolist() != labels:
         layers = network.named_modules()
         dropped += tuple(f"{name}." for name, layer in layers if isinstance(layer, LabelLinear))
@@ -148,7 +148,7 @@ def copy_weights(network: RCRNN, source: NetworkEstimator, labels: list[Label]) 
     network.load_state_dict(taken, strict=False)
 
 
-def _of_another_meaning(network: RCRNN, theirs: Any) -> tuple[str, ...]:
+def of_another_meaning(network: RCRNN, theirs: Any) -> tuple[str, ...]:
     """The layers, as beginnings of names, whose outputs are coded in another way."""
     ours, other = network.head.recipe, theirs.head.recipe
     layers: tuple[str, ...] = ()

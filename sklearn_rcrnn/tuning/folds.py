@@ -33,7 +33,7 @@ def stratified_folds(
     Raises
     ------
     ValueError
-        If there are fewer groups than folds.
+        If there are fewer groups than folds, or if `groups` has not one value for each clip.
 
     Notes
     -----
@@ -48,8 +48,9 @@ def stratified_folds(
     [[0, 2], [1, 3]]
     """
     names = np.arange(len(clips)) if groups is None else np.asarray(groups)
-    if len(names) != len(clips):
-        raise ValueError(f"groups has {len(names)} values for {len(clips)} clips")
+    if names.shape != (len(clips),):
+        what = f"{len(names)} values" if names.ndim == 1 else f"the shape {names.shape}"
+        raise ValueError(f"groups has {what} for {len(clips)} clips")
     own, group_of = np.unique(names, return_inverse=True)
     if len(own) < n_folds:
         what = "clips" if groups is None else "groups of clips"

@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from small_runs import RATE, unfitted_pipeline
 
 from sklearn_rcrnn import CRNNPretrainer, FileMemory, LFBETransformer, RCRNNDetector
+from sklearn_rcrnn.datasets import Excerpt, Mixture
 
 
 @pytest.fixture
@@ -97,6 +98,34 @@ def test_whatever_paths_are_in(recordings, tmp_path, kind):
     write(recordings[0], seed=3)
     os.utime(recordings[0], ns=(5, 5))
     assert kept(given) == 2
+    assert len(calls) == 2
+
+
+def mixture_of(path):
+    """The second of two recordings as background, or as event, of a mixture of the other one."""
+    recipe = {"bg_path": "a.wav", "event_present": True, "event_path": "b.wav"}
+    return Mixture(path.parent, recipe, 3.0)
+
+
+@pytest.mark.parametrize("clip_of", [lambda path: Excerpt(path, 0.0, 2.0, RATE), mixture_of])
+def test_clips_that_read_files_when_they_are_asked(recordings, tmp_path, clip_of):
+    """Features of excerpts and mixtures were those of files that had changed since."""
+    for i, folder in enumerate(("bgs", "events")):
+        (tmp_path / "source_data" / folder).mkdir(parents=True)
+        recordings[i] = recordings[i].rename(tmp_path / "source_data" / folder / "ab"[i])
+        recordings[i] = recordings[i].rename(recordings[i].with_suffix(".wav"))
+    path = recordings[1] if clip_of is not mixture_of else tmp_path / "any"
+    calls = []
+
+    def count(X):
+        calls.append(1)
+        return len(X)
+
+    kept = FileMemory(tmp_path / "memory").cache(count)
+    assert [kept([clip_of(path)]), kept([clip_of(path)])] == [1, 1]
+    assert len(calls) == 1
+    os.utime(recordings[1], ns=(5, 5))
+    kept([clip_of(path)])
     assert len(calls) == 2
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 import shutil
 
 import numpy as np
@@ -16,6 +18,7 @@ from sklearn_rcrnn import LFBETransformer
 from sklearn_rcrnn.datasets import (
     generate_mixture_recipes,
     load_dcase2017_rare,
+    mixer,
     synthesize_mixtures,
 )
 from sklearn_rcrnn.datasets.layout import CLASSES, data_folder, mixture_hashes
@@ -214,6 +217,35 @@ def test_backends_of_joblib_that_give_lists_only(root):
         features = LFBETransformer().transform(X)
     np.testing.assert_array_equal(X, plain)
     np.testing.assert_array_equal(features, LFBETransformer().transform(plain))
+
+
+def test_levels_that_are_measured_in_another_process(root, monkeypatch):
+    """On a backend of processes, recipes were without their scaling factors."""
+
+    def elsewhere(tasks, *_):
+        return [work(*pickle.loads(pickle.dumps(arguments))) for work, arguments, _ in tasks]
+
+    expected = generate_mixture_recipes(root, "devtest", mixtures_per_class=2)
+    monkeypatch.setattr(mixer, "_run", elsewhere)
+    assert generate_mixture_recipes(root, "devtest", mixtures_per_class=2) == expected
+
+
+def test_source_material_that_has_changed(tmp_path):
+    """A mixture had the sound that its files had when they were first read."""
+    rng = np.random.default_rng(0)
+    first, second = (0.1 * rng.normal(size=2 * RATE) for _ in range(2))
+    settings = {"mixtures_per_class": 1, "event_presence_prob": 1.0, "mixture_length": 3.0}
+    made = []
+    for i, sound in enumerate((first, second, second)):
+        folder = tmp_path / ("old" if i < 2 else "new") / "source_data"
+        event = ("e.wav", sound, RATE, (0.0, 1.0))
+        write_subset(folder, "devtest", {"b.wav": sound}, {"dog": [event]})
+        os.utime(folder / "bgs" / "b.wav", ns=(i, i))
+        os.utime(folder / "events" / "dog" / "e.wav", ns=(i, i))
+        recipes = generate_mixture_recipes(folder.parent, "devtest", **settings)
+        made.append(synthesize_mixtures(folder.parent, recipes, mixture_length=3.0)[0][0])
+    np.testing.assert_array_equal(made[1], made[2])
+    assert not np.array_equal(made[0], made[1])
 
 
 @pytest.mark.corpus

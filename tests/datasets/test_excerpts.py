@@ -79,6 +79,15 @@ def test_features_of_another_rate(paths):
         LFBETransformer(sample_rate=96000, **settings).transform(X)
 
 
+def test_a_sample_rate_that_is_no_integer(paths):
+    """Samples at such a rate were taken for samples at the rate of the features."""
+    X, _, _ = cut_recordings(paths, [[], [], []], clip_length=3, sample_rate=2.0 * RATE)
+    lfbe = LFBETransformer(sample_rate=RATE, n_fft=256, hop_length=128, n_mels=8)
+    assert [len(clip) for clip in lfbe.transform(X)[:3]] == [188, 188, 188]
+    with pytest.raises(ValueError, match=r"clip 0 is at 16000\.0 Hz, and 44100 Hz are needed"):
+        LFBETransformer().transform(X)
+
+
 def test_few_clips_without_events(paths):
     y = [[(1.0, 2.0, "a")], [], []]
     _, events, _ = cut_recordings(paths, y, clip_length=1, empty_ratio=2, random_state=0)
@@ -101,6 +110,8 @@ def test_wrong_use(paths, tmp_path):
         cut_recordings(paths, [[]])
     with pytest.raises(ValueError, match="clip_length"):
         cut_recordings(paths, [[], [], []], clip_length=0)
+    with pytest.raises(ValueError, match="empty_ratio must be 0 or more, or None; got -1"):
+        cut_recordings(paths, [[], [], []], empty_ratio=-1)
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
     with pytest.raises(ValueError, match="empty"):
         cut_recordings([tmp_path / "empty.wav"], [[]])

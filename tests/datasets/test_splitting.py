@@ -53,6 +53,16 @@ class TestSplitting:
         assert len(held) == 4
         assert len({entry["filepath"].split("_")[0] for entry in held}) == 2
 
+    def test_both_parts_have_backgrounds(self, root, tmp_path):
+        """With a large fraction of few recordings, the first part had none."""
+        backgrounds = [{"filepath": f"b{r}_0_30.wav", "classname": "home"} for r in range(2)]
+        setup = root / "source_data" / "cv_setup"
+        (setup / "bgs_devtrain.yaml").write_text(yaml.safe_dump(backgrounds))
+        split = split_by_recording(root, tmp_path / "split", fraction=0.8)
+        for part in ("fit", "hold"):
+            written = (split / "source_data" / "cv_setup" / f"bgs_{part}.yaml").read_text()
+            assert len(yaml.safe_load(written)) == 1
+
     def test_the_same_seed_splits_alike(self, root, tmp_path):
         texts = [
             (

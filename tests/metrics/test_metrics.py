@@ -269,6 +269,20 @@ def test_a_label_is_no_list_of_labels(score):
 
 
 @pytest.mark.parametrize(
+    ("labels", "error", "match"),
+    [
+        (["7", "8"], TypeError, "labels has '7', and events have labels such as 7"),
+        ([7, 8, 7], ValueError, "labels has a label more than once"),
+    ],
+)
+@pytest.mark.parametrize("score", [event_based_error_rate, event_counts, threshold_curves])
+def test_labels_that_cannot_be_meant(score, labels, error, match):
+    """Texts were labels that never occur, and of a label named twice one had no event."""
+    with pytest.raises(error, match=match):
+        score([[(1, 2, 7)]], [[(1, 2, 7)]], labels=labels)
+
+
+@pytest.mark.parametrize(
     ("y_true", "y_pred", "error", "match"),
     [
         ([[]], [[], []], ValueError, "y_pred has event lists for 2 clips"),

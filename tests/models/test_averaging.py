@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
@@ -16,6 +17,8 @@ from sklearn_rcrnn import (
     save,
 )
 from sklearn_rcrnn.datasets import make_rare_events
+from sklearn_rcrnn.nn.recipe import Recipe
+from sklearn_rcrnn.training.restoring import LoadedNetwork
 
 SETTINGS = {"gru_units": 4, "dense_units": 8, "max_epochs": 1, "score_threshold": 0.0}
 
@@ -107,3 +110,25 @@ def test_what_cannot_be_averaged(fitted, features):
     other = RCRNNDetector(**SETTINGS, random_state=1).fit(X, y)
     with pytest.raises(ValueError, match="Detector 1 did not start from the weights"):
         average_weights([fitted, other])
+
+
+@pytest.mark.parametrize(
+    ("params", "what"),
+    [
+        ({"anchor_sizes": (2, 4, 8, 16, 32, 64)}, "coding of intervals"),
+        ({"recipe": Recipe(anchor_weights=(1, 1))}, "coding of intervals"),
+        ({"frame_shift": 0.01}, "frame_shift"),
+    ],
+)
+def test_weights_of_the_same_sizes_that_mean_something_else(params, what):
+    """Their mean was taken, even for detectors of one start: the other layers began anew."""
+    detectors = []
+    for given in ({}, params):
+        detector = RCRNNDetector(**SETTINGS, **given)
+        detector.classes_, detector.n_features_in_ = np.array(["dog"]), 64
+        built = detector._network_params()
+        network = built.pop("module")(**{k.removeprefix("module__"): v for k, v in built.items()})
+        detector._loaded = LoadedNetwork(network, "cpu")
+        detectors.append(detector)
+    with pytest.raises(ValueError, match=f"Detector 1 has another {what}.* than detector 0"):
+        average_weights(detectors)

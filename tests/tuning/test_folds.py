@@ -33,6 +33,12 @@ class TestFolds:
         with pytest.raises(ValueError, match="1 groups of clips"):
             stratified_folds([[], []], 2, ["x", "x"])
 
+    @pytest.mark.parametrize("groups", [["x"], [("x", 1), ("x", 2), ("y", 1)]])
+    def test_groups_that_are_not_one_value_for_each_clip(self, groups):
+        """Of pairs, each value was a group, and folds had clips that do not exist."""
+        with pytest.raises(ValueError, match=r"groups has .* for 3 clips"):
+            stratified_folds([[], [], []], 2, groups)
+
     def test_warnings(self):
         clips = [[Event(0, 1, "a")], [Event(0, 1, "b")], [Event(0, 1, "b")], []]
         with pytest.warns(UserWarning, match="Fold 0") as told:
