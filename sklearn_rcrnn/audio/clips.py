@@ -113,7 +113,7 @@ def load_clip(clip: Any, sample_rate: int, where: str) -> NDArray[np.float32]:
     if not len(samples):
         raise ValueError(f"{where} is empty: it has 0 samples")
     samples = as_float32(samples, where)
-    return resample(samples, rate, sample_rate) if isinstance(rate, Real) else samples
+    return resample(samples, float(rate), sample_rate) if isinstance(rate, Real) else samples
 
 
 def as_float32(samples: NDArray[Any], where: str) -> NDArray[np.float32]:

@@ -375,7 +375,7 @@ def _open(name: str) -> BinaryIO:
         raise OSError(f"{name!r} cannot be read: {error.strerror}") from error
 
 
-def resample(samples: NDArray[np.floating], rate: int, sample_rate: int) -> NDArray[np.floating]:
+def resample(samples: NDArray[np.floating], rate: float, sample_rate: int) -> NDArray[np.floating]:
     """Resample from `rate` to `sample_rate` (Hz) with librosa's default, high-quality soxr."""
     if rate == sample_rate:
         return samples

@@ -168,7 +168,9 @@ class FreshExcerpts(MixtureStream):
 
         Returns
         -------
-        samples : float32 array of shape (mixture_length * 44100,)
+        samples : float32 array of shape (n_samples,)
+            At 44.1 kHz, of `mixture_length`; an excerpt is shorter where its recording, or what
+            is known of it around the event, is.
         events : list of (onset, offset, label)
             In seconds, by onset.
         """

@@ -96,6 +96,8 @@ def by_own_mixtures(
 
     Raises
     ------
+    TypeError
+        If classes are texts and the labels of events integers, or the reverse.
     ValueError
         If the three do not have the same length.
 
@@ -113,8 +115,9 @@ def by_own_mixtures(
     true, found = check_true_and_found(y_true, y_pred)
     if len(made_for) != len(true):
         raise ValueError(f"made_for has {len(made_for)} values for {len(true)} clips")
+    classes = chosen_labels(sorted(set(made_for)), [*true, *found])
     own: dict[Label, tuple[list[list[Event]], list[list[Event]]]] = {
-        label: ([], []) for label in sorted(set(made_for))
+        label: ([], []) for label in classes
     }
     for label, *clips in zip(made_for, true, found, strict=True):
         for part, events in zip(own[label], clips, strict=True):

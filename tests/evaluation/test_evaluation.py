@@ -10,6 +10,7 @@ from sklearn_rcrnn import (
 )
 from sklearn_rcrnn.evaluation import (
     bootstrap_interval,
+    by_own_mixtures,
     detection_summary,
     onset_errors,
     psds,
@@ -163,6 +164,12 @@ class TestSummary:
         assert 0 < summary.confusions.sum() <= summary.overall["n_missed"]
         assert summary.overall["error_rate"] == event_based_error_rate(*scored)
         assert summary.overall["f_score"] == pytest.approx(event_based_f_score(*scored))
+
+
+def test_mixtures_made_for_classes_of_another_type():
+    """None of the events was of the classes, without a word."""
+    with pytest.raises(TypeError, match="labels has '1', and events have labels such as 1"):
+        by_own_mixtures([[(1.0, 2.0, 1)]], [[]], ["1"])
 
 
 def test_onset_errors_pair_the_same_label():
