@@ -103,7 +103,12 @@ def test_whatever_paths_are_in(recordings, tmp_path, kind):
 
 def mixture_of(path):
     """The second of two recordings as background, or as event, of a mixture of the other one."""
-    recipe = {"bg_path": "a.wav", "event_present": True, "event_path": "b.wav"}
+    recipe = {
+        "bg_path": "a.wav",
+        "event_present": True,
+        "event_path": "b.wav",
+        "mixture_audio_filename": "m.wav",
+    }
     return Mixture(path.parent, recipe, 3.0)
 
 

@@ -116,7 +116,7 @@ def test_what_cannot_be_averaged(fitted, features):
     ("params", "what"),
     [
         ({"anchor_sizes": (2, 4, 8, 16, 32, 64)}, "coding of intervals"),
-        ({"recipe": Recipe(anchor_weights=(1, 1))}, "coding of intervals"),
+        ({"recipe": Recipe.named("refined").set_params(anchor_weights=(3, 3))}, "coding"),
         ({"frame_shift": 0.01}, "frame_shift"),
     ],
 )
