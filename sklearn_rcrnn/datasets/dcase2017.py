@@ -52,9 +52,10 @@ def load_dcase2017_rare(
     part : {"mixtures", "events", "backgrounds"}, default="mixtures"
         Whether to load mixtures, the recordings of isolated events, or the backgrounds.
     classes : sequence of str, default=None
-        Classes to load; all by default.
+        Classes to load; all by default. Backgrounds belong to no class: all are loaded.
     mixtures_per_class, event_presence_prob, ebrs, random_state
-        Parameters of the mixtures; see :func:`generate_mixture_recipes`.
+        Parameters of the mixtures; see :func:`generate_mixture_recipes`. The published
+        evaluation set is one folder, which is read whatever they are.
     param_hash : str, default=None
         Folder of ``mixture_data/<subset>`` to read, instead of the one that belongs to
         the parameters.
