@@ -23,7 +23,7 @@ import train_weights
 from bank import Bank, Sound
 from batch_pool import fit_subset
 from made_backgrounds import SECONDS, made_backgrounds
-from mixed_styles import MixedStyles
+from mixed_styles import MixedStyles, drop_channels
 
 RATE = 44100
 
@@ -209,6 +209,18 @@ def test_styles_are_mixed_and_what_happens_in_time_stays():
     styles.share = 0.0
     styles.draw()
     assert styles._mix(styles.layers[0], None, maps) is None
+
+
+def test_dropped_channels_are_silent_in_the_whole_clip_and_only_in_training():
+    torch.manual_seed(0)
+    network = RCRNN(64, 2, gru_units=20, dense_units=8)
+    features = torch.randn(6, 80, 64)
+    heard = network.eval().extractor(features)
+    drop_channels(network, 0.25)
+    torch.testing.assert_close(network.extractor(features), heard)
+    silent = (network.train().extractor(features) == 0).all(1)  # (n_clips, n_channels)
+    assert 0.1 < silent.float().mean() < 0.4
+    assert not silent.all(0).any()  # each clip has channels of its own that are dropped
 
 
 def test_made_backgrounds_are_as_long_and_as_loud_as_recorded_ones():

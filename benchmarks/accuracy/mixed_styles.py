@@ -1,4 +1,7 @@
-"""MixStyle: the clips of a batch take over a part of each other's sound color during a training."""
+"""What keeps a training from learning its recordings by heart: mixed styles, dropped channels.
+
+With MixStyle, the clips of a batch take over a part of each other's sound color.
+"""
 
 from __future__ import annotations
 
@@ -55,3 +58,15 @@ class MixedStyles:
         mixed_mean = own * mean + (1 - own) * mean[other]
         mixed_scale = own * scale + (1 - own) * scale[other]
         return ((wide - mean) / scale * mixed_scale + mixed_mean).to(maps.dtype)
+
+
+def drop_channels(network: RCRNN, share: float) -> None:
+    """Silence a share of the channels of the feature map in each clip, while the network trains."""
+
+    def drop(extractor: nn.Module, _: Any, feature_map: Tensor) -> Tensor | None:
+        if not (share and extractor.training):
+            return None
+        kept = torch.rand_like(feature_map[:, :1]) >= share
+        return feature_map * kept / (1 - share)
+
+    network.extractor.register_forward_hook(drop)

@@ -9,11 +9,11 @@
 A plan of each batch (``mixture_plans.py``) is drawn from the material (``bank.py``) and rendered
 on the device (``mixtures.py``): all kinds of surroundings and recorders. Rendered batches stay for
 a while in a pool, from which the network learns each a few times (``batch_pool.py``). With
-``--plain``, a part of the batches are new mixtures of 10 s as the challenge mixes them, of which
-the others have few; with ``--mix-styles``, the network learns to rely less on how a clip was
-recorded (``mixed_styles.py``); with ``--made-backgrounds``, there are more surroundings than were
-recorded (``made_backgrounds.py``). The learning rate follows the time: the training ends after so
-many minutes, whatever the machine. The weights are the moving average of those of the steps.
+``--plain``, a part of the batches are new mixtures of 10 s as the challenge mixes them; with
+``--mix-styles``, ``--drop-channels`` and more ``--weight-decay``, less is learnt by heart
+(``mixed_styles.py``); with ``--made-backgrounds``, there are more surroundings than were recorded
+(``made_backgrounds.py``). The training ends after so many minutes, whatever the machine, and the
+learning rate follows the time. The weights are the moving average of those of the steps.
 
 A judge is trained in the same way without whole sources and some recordings, which it writes as
 subsets "foreign" and "hold" into its folder: thresholds and choices hang on these. `general` is
@@ -47,7 +47,7 @@ from bank_index import Index, index_bank, joined_samples
 from batch_pool import PlainBatches, Pool
 from export_weights import average, export
 from made_backgrounds import made_backgrounds
-from mixed_styles import MixedStyles
+from mixed_styles import MixedStyles, drop_channels
 from mixture_plans import CONTEXT_SECONDS, N_BANDS, Plan, draw_plan
 from mixtures import HOP, RATE, Batch, Mixer, lfbe_filters
 from torch import Tensor
@@ -58,7 +58,6 @@ from sklearn_rcrnn.nn.recipe import RECIPES
 
 # The first batches, from which the normalization is measured and training begins.
 _FIRST = 24
-_WEIGHT_DECAY = 0.02
 _GRADIENT_CLIP = 5.0
 _AVERAGED = 0.999
 
@@ -78,6 +77,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--wide", action="store_true", help="guns and panes of any size")
     parser.add_argument("--made-backgrounds", type=int, default=0, help="made from recorded ones")
     parser.add_argument("--mix-styles", type=float, default=0.0, help="part of steps with MixStyle")
+    parser.add_argument("--drop-channels", type=float, default=0.0, help="part of the feature map")
+    parser.add_argument("--weight-decay", type=float, default=0.02)
     parser.add_argument(
         "--start", type=Path, nargs="+", help="weights of an earlier training, or the mean of some"
     )
@@ -271,9 +272,10 @@ class Training:
         """Take the network, and restore the state of an earlier process if there is one."""
         self.network = network.train()
         self.styles = MixedStyles(network, self.args.mix_styles)
+        drop_channels(network, self.args.drop_channels)
         self.optimizer = torch.optim.AdamW(
             network.parameters(),
-            weight_decay=_WEIGHT_DECAY,
+            weight_decay=self.args.weight_decay,
             fused=torch.device(self.args.device).type == "cuda",
         )
         self.average = Average(network)
