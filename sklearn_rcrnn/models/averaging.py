@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import joblib
 import torch
@@ -62,22 +63,7 @@ def average_weights(detectors: Sequence[RCRNNDetector]) -> RCRNNDetector:
         check_is_fitted(detector)
     first = detectors[0]
     weights = [detector.net_.module_.state_dict() for detector in detectors]
-    kinds = [
-        (detector.classes_.tolist(), {name: tensor.shape for name, tensor in own.items()})
-        for detector, own in zip(detectors, weights, strict=True)
-    ]
-    for i, kind in enumerate(kinds):
-        if kind != kinds[0]:
-            raise ValueError(
-                f"Detector {i} has other labels or another network than detector 0: "
-                f"{kind[0]} and {kinds[0][0]}"
-            )
-    for i, detector in enumerate(detectors):
-        if differing := _differing(detector, first):
-            raise ValueError(
-                f"Detector {i} has another {differing} than detector 0: the same weights mean "
-                "something else"
-            )
+    _check_networks(detectors, weights)
     origins = [_origin(detector) for detector in detectors]
     for i, origin in enumerate(origins):
         if origin != origins[0]:
@@ -107,6 +93,25 @@ def average_weights(detectors: Sequence[RCRNNDetector]) -> RCRNNDetector:
         }
     )
     return averaged
+
+
+def _check_networks(detectors: Sequence[RCRNNDetector], weights: Sequence[dict[str, Any]]) -> None:
+    """Raise ValueError if networks differ in their labels, their sizes, or what their weights mean."""
+    kinds = [
+        (detector.classes_.tolist(), {name: tensor.shape for name, tensor in own.items()})
+        for detector, own in zip(detectors, weights, strict=True)
+    ]
+    for i, kind in enumerate(kinds):
+        if kind != kinds[0]:
+            raise ValueError(
+                f"Detector {i} has other labels or another network than detector 0: "
+                f"{kind[0]} and {kinds[0][0]}"
+            )
+        if differing := _differing(detectors[i], detectors[0]):
+            raise ValueError(
+                f"Detector {i} has another {differing} than detector 0: the same weights mean "
+                "something else"
+            )
 
 
 def _differing(detector: RCRNNDetector, first: RCRNNDetector) -> str:
