@@ -96,7 +96,7 @@ def average_weights(detectors: Sequence[RCRNNDetector]) -> RCRNNDetector:
 
 
 def _check_networks(detectors: Sequence[RCRNNDetector], weights: Sequence[dict[str, Any]]) -> None:
-    """Raise ValueError if networks differ in their labels, their sizes, or what their weights mean."""
+    """Raise ValueError if networks differ in labels, sizes, or in what their weights mean."""
     kinds = [
         (detector.classes_.tolist(), {name: tensor.shape for name, tensor in own.items()})
         for detector, own in zip(detectors, weights, strict=True)
