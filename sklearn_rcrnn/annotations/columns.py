@@ -1,4 +1,4 @@
-"""Recognize the columns of tables by their names, and read the numbers in them."""
+"""Recognize the columns of tables by their names, and find their cells."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
+
+from .numbers import Signs, is_missing, seconds
 
 # The column that the caller names for each meaning; None says that no column has it.
 Given = Mapping[str, str | None]
@@ -41,6 +43,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "file_offset": ("file offset",),
     "folder": ("folder",),
     "selection": ("selection",),
+    # Tables may list an event once for each channel on which it is heard.
+    "channel": ("channel",),
     # The decision of a person about a found event, and the event as it was found.
     "decision": ("decision",),
     "was_onset": ("was onset",),
@@ -53,10 +57,6 @@ MEANINGS = ("file", "onset", "offset", "duration", "label", "score")
 _KALEIDOSCOPE = {"in file", "offset", "duration"}
 
 _UNIT = re.compile(r"\s*[(\[]\s*(s|sec|secs|seconds)\s*[)\]]$|\s+(s|sec|secs|seconds)$")
-_CLOCK = re.compile(r"(\d+):([0-5]\d):([0-5]\d([.,]\d*)?)", re.ASCII)
-# What R and pandas write where there is no value.
-_MISSING = ("", "NA", "NaN", "nan", "<NA>")
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 @lru_cache(maxsize=1000)
@@ -159,51 +159,6 @@ def known(meanings: Sequence[str] = ("onset", "offset", "label")) -> str:
     )
 
 
-def is_missing(cell: Any) -> bool:
-    """Tell whether a cell of a table is empty, or says that there is no value."""
-    return cell is None or (isinstance(cell, str) and cell in _MISSING)
-
-
-def seconds(value: Any, comma: bool = False) -> float:
-    """Read a time of a table in seconds, or in the form ``h:mm:ss``.
-
-    >>> seconds("1.5"), seconds("1:00:02.25")
-    (1.5, 3602.25)
-    """
-    if isinstance(value, str) and (clock := _CLOCK.fullmatch(value.strip())):
-        hours, minutes, rest = clock.groups()[:3]
-        return 3600.0 * int(hours) + 60 * int(minutes) + number(rest, comma=True)
-    return number(value, comma)
-
-
-def number(value: Any, comma: bool = False) -> float:
-    """Read a number of a table; ValueError for anything else, such as 1_0, nan or true.
-
-    Parameters
-    ----------
-    value : str, int or float
-    comma : bool, default=False
-        Whether a decimal comma is allowed as well as a decimal point.
-
-    >>> number("1.5"), number("1,5", comma=True)
-    (1.5, 1.5)
-    """
-    if isinstance(value, str):
-        text = value.strip()
-        if comma and "." not in text:
-            text = text.replace(",", ".", 1)
-        if not _NUMBER.fullmatch(text):
-            raise ValueError(f"{value!r} is no number")
-        return float(text)
-    if isinstance(value, bool):
-        raise ValueError(f"{value!r} is no number")
-    try:
-        return float(value)
-    except (TypeError, OverflowError, ValueError) as error:
-        shown = repr(value) if not isinstance(value, int) else "an integer of many digits"
-        raise ValueError(f"{shown} is no number") from error
-
-
 def cell_of(values: Mapping[str, Any], columns: Mapping[str, Sequence[str]], meaning: str) -> Any:
     """Return the value of a meaning in a row, from the preferred column that has one."""
     cells = [cell for name in columns.get(meaning, ()) if (cell := values.get(name)) is not None]
@@ -213,7 +168,7 @@ def cell_of(values: Mapping[str, Any], columns: Mapping[str, Sequence[str]], mea
 
 
 def as_found(
-    values: Mapping[str, Any], columns: Mapping[str, Sequence[str]], comma: bool
+    values: Mapping[str, Any], columns: Mapping[str, Sequence[str]], signs: Signs
 ) -> tuple[float, float, Any] | None:
     """The event of a correction before it; None if the row does not say it, as for added ones."""
     if "was_onset" not in columns:
@@ -224,6 +179,6 @@ def as_found(
     if any(map(is_missing, (onset, offset, label))):
         return None
     try:
-        return seconds(onset, comma), seconds(offset, comma), label
+        return seconds(onset, signs), seconds(offset, signs), label
     except ValueError:
         return None

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..events import Event, check_event
-from .columns import number, seconds
 from .decisions import DECISIONS, Corrected, Correction, applied
 from .delimited import records_of
+from .numbers import POINT, Signs, number, seconds, signs_of
 from .tables import text_of
 
 _COLUMNS = ("file", "onset", "offset", "label", "decision")
+_NUMBERS = ("onset", "offset", "score", "was_onset", "was_offset")
 
 
 def read_corrections(path: str | os.PathLike[str]) -> dict[str, list[Correction]]:
@@ -53,14 +54,18 @@ def read_corrections(path: str | os.PathLike[str]) -> dict[str, list[Correction]
             f"{path} is no table of corrections: it lacks {', '.join(missing)} and has "
             f"{', '.join(header) or 'no columns'}. Export it from a page that rcrnn report wrote"
         )
-    for line, values, problem in records:
+    rows = list(records)
+    signs = POINT
+    if delimiter != ",":
+        signs = signs_of(row.values.get(name) for row in rows for name in _NUMBERS)
+    for line, values, problem in rows:
         where = f"{path}, row {line}"
         if problem is not None:
             raise ValueError(f"{where}: {problem}")
         row = dict.fromkeys(_COLUMNS, "") | values
         if not row["file"]:
             raise ValueError(f"{where}: the file is missing")
-        correction = _correction(row, delimiter != ",", where)
+        correction = _correction(row, signs, where)
         corrections.setdefault(row["file"], []).append(correction)
     return corrections
 
@@ -103,23 +108,23 @@ def apply_corrections(events: Sequence[Event], corrections: Sequence[Correction]
     return applied(events, certain)
 
 
-def _correction(row: Mapping[str, str], comma: bool, where: str) -> Correction:
+def _correction(row: Mapping[str, str], signs: Signs, where: str) -> Correction:
     decision = row["decision"].lower()
     if decision not in DECISIONS:
         raise ValueError(
             f"{where}: the decision is {row['decision']!r}; expected keep, add, reject, or nothing"
         )
-    score = _number(row.get("score") or "1", "score", comma, where)
+    score = _number(row.get("score") or "1", "score", signs, where)
     if not 0 <= score <= 1:
         raise ValueError(f"{where}: the score must be between 0 and 1; got {score:g}")
-    event = _event(row, "", score, comma, where)
-    was = _event(row, "was_", score, comma, where) if row.get("was_onset") else None
+    event = _event(row, "", score, signs, where)
+    was = _event(row, "was_", score, signs, where) if row.get("was_onset") else None
     return Correction(event, decision, was)
 
 
-def _event(row: Mapping[str, str], prefix: str, score: float, comma: bool, where: str) -> Event:
+def _event(row: Mapping[str, str], prefix: str, score: float, signs: Signs, where: str) -> Event:
     onset, offset = (
-        _number(row.get(prefix + name, ""), prefix + name, comma, where)
+        _number(row.get(prefix + name, ""), prefix + name, signs, where)
         for name in ("onset", "offset")
     )
     label = row.get(f"{prefix}label", "")
@@ -128,8 +133,10 @@ def _event(row: Mapping[str, str], prefix: str, score: float, comma: bool, where
     return check_event((onset, offset, label, score), where)
 
 
-def _number(text: str, name: str, comma: bool, where: str) -> float:
+def _number(text: str, name: str, signs: Signs, where: str) -> float:
     try:
-        return number(text, comma) if name == "score" else seconds(text, comma)
+        if name == "score":  # never large enough for thousands
+            return number(text, signs._replace(unclear=""))
+        return seconds(text, signs)
     except ValueError as error:
-        raise ValueError(f"{where}: {name} must be a number; got {text!r}") from error
+        raise ValueError(f"{where}: {name} must be a number; {error}") from error

@@ -6,13 +6,12 @@ import csv
 import os
 import re
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import accumulate, pairwise
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from pathlib import PureWindowsPath
 from typing import Any, NamedTuple, TextIO
 
 from .._utils.files import MEDIA
-from .._utils.text import some
 from ..events import Event
 from .columns import (
     MEANINGS,
@@ -23,12 +22,13 @@ from .columns import (
     check_each_once,
     columns_of,
     has_times,
-    is_missing,
-    number,
-    seconds,
 )
+from .numbers import POINT, Signs, is_missing, number, seconds, signs_of
+from .repeated import Views
 from .rows import HEADER, REJECTED, Format, Row, in_one_line, lines_of, times_text
 
+# Meanings of columns that hold numbers.
+_NUMBERS = ("onset", "offset", "duration", "score", "file_offset", "was_onset", "was_offset")
 # A spreadsheet takes text that begins with one of these for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -127,22 +127,23 @@ def records_of(text: str) -> tuple[list[str], str, Iterator[Record]]:
 
 
 def _rows(table: Iterator[Fields], given: Given, comma: bool) -> Iterator[Row]:
-    header: list[str] | None = None
-    columns: dict[str, list[str]] = {}
-    empty: set[str] = set()  # columns without a value so far
+    rows: Iterable[Fields] = (row for row in table if row[2] or any(map(_says, row[1])))
+    _, fields, problem = next(iter(rows), (0, [], None))
+    if problem is not None:
+        raise ValueError(f"the header is broken: {problem}")
+    if not fields:
+        return
+    header = [name.strip() for name in fields]
+    columns = columns_of(header, given)
+    check_columns(columns, header)
+    check_each_once(columns, header, given)
+    signs = POINT
+    if comma:
+        rows = list(rows)
+        signs = _signs_in(rows, header, columns)
+    empty = set(header)  # columns without a value so far
     views = Views()
-    for line, fields, problem in table:
-        if problem is None and not any(map(_says, fields)):
-            continue
-        if header is None:
-            if problem is not None:
-                raise ValueError(f"the header is broken: {problem}")
-            header = [name.strip() for name in fields]
-            columns = columns_of(header, given)
-            check_columns(columns, header)
-            check_each_once(columns, header, given)
-            empty = set(header)
-            continue
+    for line, fields, problem in rows:
         problem = problem or _surplus(fields, header)
         if problem is not None:
             yield Row(line, None, None, problem)
@@ -153,11 +154,20 @@ def _rows(table: Iterator[Fields], given: Given, comma: bool) -> Iterator[Row]:
             if named := _names_of_recordings(filled, columns):
                 columns["file"] = named
             empty -= filled.keys()
-        row = row_of(line, values, columns, comma)
+        row = row_of(line, values, columns, signs)
         if views.is_new(row, values, columns):
             yield row
     if "onset" not in given:
         views.warn_of_sequence()
+
+
+def _signs_in(
+    rows: Sequence[Fields], header: Sequence[str], columns: Mapping[str, Sequence[str]]
+) -> Signs:
+    """Find the signs in the numbers of all rows."""
+    names = {name for meaning in _NUMBERS for name in columns.get(meaning, ())}
+    places = [i for i, name in enumerate(header) if name in names]
+    return signs_of(fields[i] for _, fields, _ in rows for i in places if i < len(fields))
 
 
 def _surplus(fields: Sequence[str], header: Sequence[str]) -> str | None:
@@ -168,44 +178,6 @@ def _surplus(fields: Sequence[str], header: Sequence[str]) -> str | None:
         f"it has {len(fields)} fields and the header {len(header)}: a field that contains the "
         f"separator must be in quotes; got {list(fields)}"
     )
-
-
-class Views:
-    """Selections seen so far, as Raven writes each once for the waveform and the spectrogram."""
-
-    def __init__(self) -> None:
-        self._seen: set[tuple[Any, ...]] = set()
-        # The first onset and the last offset in each recording whose rows do not say the time in
-        # the file.
-        self._spans: dict[str, tuple[float, float]] = {}
-
-    def is_new(
-        self, row: Row, values: Mapping[str, Any], columns: Mapping[str, Sequence[str]]
-    ) -> bool:
-        """Tell whether the selection has not been seen in an earlier row, for another view."""
-        selection = cell_of(values, columns, "selection")
-        if selection == "" or row.values is None:
-            return True
-        key = (selection, row.file, *row.values[:3])
-        is_new = key not in self._seen
-        self._seen.add(key)
-        if row.file and cell_of(values, columns, "file_offset") == "":
-            onset, offset = row.values[:2]
-            first, last = self._spans.get(row.file, (onset, offset))
-            self._spans[row.file] = min(first, onset), max(last, offset)
-        return is_new
-
-    def warn_of_sequence(self, stacklevel: int = 5) -> None:
-        """Warn if the times of several recordings never overlap, as in a sequence of sounds."""
-        in_order = sorted(self._spans.values())
-        if len(in_order) > 1 and all(last < first for (_, last), (first, _) in pairwise(in_order)):
-            warnings.warn(
-                f"the times of {some(list(self._spans))} in a table of Raven follow one another. "
-                "If these sounds were opened as one sequence, the times count from the start of "
-                "the first: save the table again with the column File Offset (s), which is the "
-                "time in each",
-                stacklevel=stacklevel,
-            )
 
 
 def _names_of_recordings(
@@ -233,7 +205,7 @@ def _full_name(name: str, cells: Sequence[Any]) -> str | None:
 
 
 def row_of(
-    line: Any, values: Mapping[str, Any], columns: Mapping[str, Sequence[str]], comma: bool
+    line: Any, values: Mapping[str, Any], columns: Mapping[str, Sequence[str]], signs: Signs
 ) -> Row:
     """Make a row of its values and the meanings of its columns.
 
@@ -245,8 +217,8 @@ def row_of(
         Values by column.
     columns : dict of str to sequence of str
         Columns by meaning, from :func:`columns_of`.
-    comma : bool
-        Whether numbers may have a decimal comma.
+    signs : Signs
+        Signs in the numbers of the table.
     """
     cells = {meaning: cell_of(values, columns, meaning) for meaning in (*MEANINGS, "folder")}
     file = _full_name(str(cells["file"]), [values.get(name) for name in columns.get("file", ())])
@@ -259,8 +231,9 @@ def row_of(
         # BirdNET writes such rows for recordings without events.
         return Row(line, file, None, decision=decision)
     try:
-        times = _times(cells, cell_of(values, columns, "file_offset"), comma)
-        score = None if is_missing(cells["score"]) else number(cells["score"], comma)
+        times = _times(cells, cell_of(values, columns, "file_offset"), signs)
+        told = cells["score"]
+        score = None if is_missing(told) else number(told, signs._replace(unclear=""))
     except ValueError as error:
         if decision == REJECTED:
             return Row(line, file, None, decision=decision)
@@ -269,20 +242,20 @@ def row_of(
             f"{list(values.values())}"
         )
         return Row(line, file, None, problem)
-    was = as_found(values, columns, comma)
+    was = as_found(values, columns, signs)
     return Row(line, file, (*times, label, score), decision=decision, was=was)
 
 
-def _times(cells: Mapping[str, Any], file_offset: Any, comma: bool) -> tuple[float, float]:
+def _times(cells: Mapping[str, Any], file_offset: Any, signs: Signs) -> tuple[float, float]:
     """Compute onset and offset within the recording from the times that the table has."""
-    begin = seconds(cells["onset"], comma)
+    begin = seconds(cells["onset"], signs)
     if not is_missing(cells["offset"]) or is_missing(cells["duration"]):
-        end = seconds(cells["offset"], comma)
+        end = seconds(cells["offset"], signs)
     else:
-        end = begin + seconds(cells["duration"], comma)
+        end = begin + seconds(cells["duration"], signs)
     # In a table of consecutive recordings, onsets count from the start of the first one.
     if file_offset != "":
-        start = seconds(file_offset, comma)
+        start = seconds(file_offset, signs)
         begin, end = start, start + end - begin
     return begin, end
 

@@ -11,7 +11,9 @@ from .._utils.text import some
 from ..events import Event
 from .columns import check_each_once, columns_of
 from .decisions import listed
-from .delimited import Views, row_of
+from .delimited import row_of
+from .numbers import POINT
+from .repeated import Views
 from .rows import HEADER, REJECTED, Row, alike_labels, event_in
 
 if TYPE_CHECKING:
@@ -104,7 +106,7 @@ def events_from_frame(frame: pandas.DataFrame) -> dict[str, list[Event]]:
     views = Views()
     rejected = 0
     for index, record in zip(present.index, present.to_dict("records"), strict=True):
-        row = row_of(index, record, columns, comma=False)
+        row = row_of(index, record, columns, POINT)
         where = f"row {index!r} of the frame"
         if row.problem is not None:
             raise ValueError(f"{where}: {row.problem}")

@@ -9,8 +9,10 @@ from typing import Any, TextIO
 
 from .._utils.optional import need
 from ..events import Event
-from .columns import Given, cell_of, check_columns, check_each_once, columns_of, number
-from .delimited import Views, row_of
+from .columns import Given, cell_of, check_columns, check_each_once, columns_of
+from .delimited import row_of
+from .numbers import POINT, number
+from .repeated import Views
 from .rows import REJECTED, Format, Row, lines_of
 
 _JAMS_NAMESPACES = ("tag_open", "segment_open", "tag_urbansound", "scaper", "sound_event")
@@ -55,7 +57,7 @@ def _row(i: int, content: Any, given: Given) -> tuple[Row, dict[str, list[str]]]
     file, label = (cell_of(content, columns, meaning) for meaning in ("file", "label"))
     if not isinstance(file, str):
         raise ValueError(f"the file must be a name; got {_short(file)}")
-    row = row_of(i, content, columns, comma=False)
+    row = row_of(i, content, columns, POINT)
     if row.problem is not None:
         return row, columns
     is_text = isinstance(label, (str, int)) and not isinstance(label, bool)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TextIO
 
 from ..events import Event
-from .columns import Given, number
+from .columns import Given
+from .numbers import COMMA, Signs, number, signs_of
+from .repeated import Channels
 from .rows import Format, Row, in_one_line, lines_of, times_text
 
 # Number of rows that are looked at to recognize a format.
@@ -23,28 +26,29 @@ def _fields(text: str) -> Iterator[tuple[int, list[str]]]:
 
 def _are_times(fields: Sequence[str]) -> bool:
     try:
-        return len([number(field, comma=True) for field in fields]) == 2
+        return len([number(field, COMMA) for field in fields]) == 2
     except ValueError:
         return False
 
 
-def _timed(line: int, file: str | None, fields: Sequence[str]) -> Row:
-    """Make a row of onset, offset, label and an optional score; decimal commas are allowed."""
+def _timed(line: int, file: str | None, fields: Sequence[str], signs: Signs) -> Row:
+    """Make a row of onset, offset, label and an optional score."""
     onset, offset, label, *rest = [*fields, "", "", ""][: max(3, len(fields))]
     score = rest[0].strip() if rest else ""
     try:
-        values = number(onset, True), number(offset, True), label
-        return Row(line, file, (*values, number(score, True) if score else None))
+        values = number(onset, signs), number(offset, signs), label
+        return Row(line, file, (*values, number(score, COMMA) if score else None))
     except ValueError as error:
         problem = f"onset, offset and score must be numbers; {error} in {list(fields)}"
         return Row(line, file, None, problem)
 
 
 def _read_audacity(text: str, columns: Given) -> Iterator[Row]:
+    signs = signs_of(field for _, fields in _fields(text) for field in fields[:2])
     for i, fields in _fields(text):
         # Lines with the frequencies of a spectral selection begin with a backslash.
         if not fields[0].startswith("\\"):
-            yield _timed(i, None, fields)
+            yield _timed(i, None, fields, signs)
 
 
 def _write_audacity(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
@@ -61,13 +65,50 @@ def _is_audacity(name: str, text: str) -> bool:
 
 
 def _read_dcase(text: str, columns: Given) -> Iterator[Row]:
+    signs = signs_of(
+        time
+        for _, fields in _fields(text)
+        for time in (fields[2:4] if _has_scene(fields) else fields[1:3])
+    )
+    scenes = any(_has_scene(fields) for _, fields in _fields(text))
+    number_left_out = ""
     for i, (name, *fields) in _fields(text):
-        if len(fields) >= 4 and not _are_times(fields[:2]) and _are_times(fields[1:3]):
-            fields = fields[1:]  # skip the name of the scene
+        if _has_scene([name, *fields]) or (scenes and _is_scene(fields)):
+            fields = fields[1:]
+        elif _is_scene(fields):
+            problem = (
+                f"there are no times after the name {name.strip()!r}, but {fields[0]!r}. A "
+                "recording without events has a row with its name alone, or with its name and "
+                "scene if the rows of events have a scene, too"
+            )
+            yield Row(i, name.strip(), None, problem)
+            continue
         if any(field.strip() for field in fields):
-            yield _timed(i, name.strip(), fields[:3])
+            number_left_out = next(filter(_is_decimal, fields[3:]), "") or number_left_out
+            yield _timed(i, name.strip(), fields[:3], signs)
         elif name.strip():
             yield Row(i, name.strip(), None)
+    if number_left_out:
+        warnings.warn(
+            f"what stands after the labels, such as {number_left_out.strip()}, is left out, for a "
+            "list of the DCASE challenge has no scores: write scores in a table with a header",
+            stacklevel=5,
+        )
+
+
+def _has_scene(fields: Sequence[str]) -> bool:
+    """Tell whether a scene stands between the name and the times of an event."""
+    return len(fields) > 4 and not _are_times(fields[1:3]) and _are_times(fields[2:4])
+
+
+def _is_scene(fields: Sequence[str]) -> bool:
+    """Tell whether nothing follows a name but one text, as the scene of a recording."""
+    filled = [field for field in fields if field.strip()]
+    return len(filled) == 1 and filled[0] == fields[0] and not _are_times(filled * 2)
+
+
+def _is_decimal(field: str) -> bool:
+    return not field.strip().isdecimal() and _are_times([field, field])
 
 
 def _write_dcase(file: TextIO, events: Mapping[str, Sequence[Event]]) -> None:
@@ -88,8 +129,10 @@ def _is_dcase(name: str, text: str) -> bool:
     tiers, times and lengths before labels: they are not files, times and labels.
     """
     rows = [[field.strip() for field in fields] for _, fields in islice(_fields(text), _SEEN)]
-    timed = [_are_times(row[1:3]) or (len(row) > 4 and _are_times(row[2:4])) for row in rows]
-    alone = [not any(row[1:]) for row in rows]
+    timed = [_are_times(row[1:3]) or _has_scene(row) for row in rows]
+    # A name and a text are a recording and its scene only if events have scenes, too.
+    scenes = any(map(_has_scene, rows))
+    alone = [not any(row[1:]) or (scenes and _is_scene(row[1:])) for row in rows]
     if not all(has or lone for has, lone in zip(timed, alone, strict=True)):
         return False
     if any(timed) and all(_has_length(row) for row, has in zip(rows, timed, strict=True) if has):
@@ -102,8 +145,8 @@ def _has_length(fields: Sequence[str]) -> bool:
     onset, offset, told = [*fields, ""][1:4] if _are_times(fields[1:3]) else fields[2:5]
     if not _are_times([onset, told]) or told.isdecimal():
         return False
-    length = number(offset, comma=True) - number(onset, comma=True)
-    return abs(length - number(told, comma=True)) < 0.0015
+    length = number(offset, COMMA) - number(onset, COMMA)
+    return abs(length - number(told, COMMA)) < 0.0015
 
 
 def is_media_name(name: str) -> bool:
@@ -113,6 +156,7 @@ def is_media_name(name: str) -> bool:
 
 
 def _read_rttm(text: str, columns: Given) -> Iterator[Row]:
+    channels = Channels()
     for i, line in enumerate(lines_of(text), 1):
         fields = line.split()
         if not fields or fields[0].startswith(";;") or fields[0] in ("SPKR-INFO", "NOSCORE"):
@@ -127,7 +171,9 @@ def _read_rttm(text: str, columns: Given) -> Iterator[Row]:
         except ValueError as error:
             yield Row(i, None, None, f"onset, duration and score must be numbers; {error}")
             continue
-        yield Row(i, fields[1], (onset, onset + duration, fields[7], score))
+        row = Row(i, fields[1], (onset, onset + duration, fields[7], score))
+        if channels.is_new(row, fields[2]):
+            yield row
 
 
 def _is_rttm(name: str, text: str) -> bool:

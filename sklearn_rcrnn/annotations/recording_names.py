@@ -126,11 +126,12 @@ def matching_names(
         _traits(set(map(_stem, there))),
         _traits(set(map(_stem, known))),
     )
-    for parts in there - pairs.keys():
-        if (stem := _stem(parts)) in by_stem:
-            meant = left[by_stem[stem]]
-            _check_one(meant, [parts])
-            pairs[parts] = meant[0]
+    of_stem = defaultdict(list)
+    for parts in sorted(there - pairs.keys()):
+        of_stem[_stem(parts)].append(parts)
+    for stem, name in by_stem.items():
+        _check_one(left[name], of_stem[stem])
+        pairs[of_stem[stem][0]] = left[name][0]
     return [known[pairs[parts]] if parts in pairs else None for parts in files]
 
 
@@ -201,6 +202,6 @@ def _check_one(meant: list[Parts], own: list[Parts]) -> None:
     if len(own) > 1 or len(meant) > 1:
         in_table, there = (some(["/".join(parts) for parts in paths]) for paths in (meant, own))
         raise ValueError(
-            f"{in_table} in the table may mean {there}: name recordings with as many of their "
-            "folders as it takes to tell them apart"
+            f"{in_table} in the table may mean {there}: name recordings with their endings, and "
+            "with as many of their folders as it takes to tell them apart"
         )

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TextIO
 
 from ..events import Event, Label, check_event
-from .columns import Given, number
+from .columns import Given
+from .numbers import number
 
 # Decision in a table of corrections that a found event is not an event.
 REJECTED = "reject"

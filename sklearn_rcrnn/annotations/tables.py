@@ -68,7 +68,9 @@ def read_events(
         A table that names no file, or has no rows, is about a file of its own name; if some
         rows name one, all have to. A table of corrections (:func:`read_corrections`) gives all
         events that were not rejected, including those that nobody has decided on. Of several
-        decisions about an event, in one table or in those of a folder, the last counts.
+        decisions about an event, in one table or in those of a folder, the last counts. An event
+        that RTTM, or a table with a column ``channel``, lists for several channels of a
+        recording, with the same label and the same times, counts once.
 
     Raises
     ------

@@ -117,7 +117,7 @@ def test_neighbors_of_an_event_are_not_the_event():
     ("row", "message"),
     [
         ("a.wav,1,2,dog,0.9,perhaps,,,", "row 2: the decision is 'perhaps'"),
-        ("a.wav,one,2,dog,0.9,keep,,,", "row 2: onset must be a number; got 'one'"),
+        ("a.wav,one,2,dog,0.9,keep,,,", "row 2: onset must be a number; 'one' is no number"),
         ("a.wav,1,2,dog,0.9,keep,1,,dog", "row 2: was_offset must be a number"),
         ("a.wav,2,1,dog,0.9,keep,,,", "row 2"),
         ("a.wav,1,2,dog,1.5,keep,,,", "row 2: the score must be between 0 and 1; got 1.5"),

@@ -42,6 +42,57 @@ def test_times_by_the_clock(onset, offset, seconds, tmp_path):
     assert by_comma == {"a": [event]}
 
 
+TAB = "onset\toffset\tlabel"
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (["12.5\t13\tdog", "1,234\t1,240\tdog"], "'1,234' may mean 1.234 or 1234, .*point"),
+        (["1,234\t1,234.5\tdog"], "'1,234' may mean 1.234 or 1234, .*point"),
+        (["12,5\t13\tdog", "1.234\t1.240\tdog"], "'1.234' may mean .* comma: write 1,234 or 1234"),
+        (["12.5\t1,234.5\tdog"], "'1,234.5' is no number: write it without signs between"),
+        (["12.5\t1,234,567\tdog"], "'1,234,567' is no number: write it without"),
+    ],
+)
+def test_signs_between_thousands_are_no_decimal_signs(rows, told, tmp_path):
+    """Such a number was read as 1.234 without a word."""
+    told = rf"row \d: onset, offset and score must be numbers.*{told}"
+    with pytest.raises(ValueError, match=told):
+        read(tmp_path, rows, TAB)
+    by_semicolon = [row.replace("\t", ";") for row in rows]
+    with pytest.raises(ValueError, match=told):
+        read(tmp_path, by_semicolon, TAB.replace("\t", ";"))
+    (tmp_path / "audacity.txt").write_text("\n".join(rows))
+    with pytest.raises(ValueError, match=told):
+        read_events(tmp_path / "audacity.txt", "audacity")
+    (tmp_path / "dcase.txt").write_text("\n".join(f"a.wav\t{row}" for row in rows))
+    with pytest.raises(ValueError, match=told):
+        read_events(tmp_path / "dcase.txt", "dcase")
+
+
+@pytest.mark.parametrize("other", ["0,5\t0,75", "12,25\t13", "1,5\t998", "0\t2,000", "1,2345\t2"])
+def test_decimal_commas_of_three_digits(other, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        events = read(tmp_path, [f"{other}\tcat", "1,234\t1,500\tdog"], TAB)["t"]
+    assert Event(1.234, 1.5, "dog") in events
+
+
+def test_commas_that_nothing_explains_are_told_of(tmp_path):
+    rows = ["998\t999\tdog", "1,234\t1,240\tdog"]
+    with pytest.warns(UserWarning, match="such as 1,240 are read with a decimal comma, as 1.24"):
+        events = read(tmp_path, rows, TAB)["t"]
+    assert Event(1.234, 1.24, "dog") in events
+
+
+def test_corrections_with_signs_between_thousands(tmp_path):
+    rows = ["a;12.5;13;dog;add", "a;1,234;1,240;dog;add"]
+    (tmp_path / "c.csv").write_text("\n".join(["file;onset;offset;label;decision", *rows]))
+    with pytest.raises(ValueError, match=r"row 3: onset must be a number; .* may mean"):
+        read_corrections(tmp_path / "c.csv")
+
+
 @pytest.mark.parametrize("onset", ["0:01", "0:60:00", "0:00:60", "1:2:3", "-0:00:01"])
 def test_what_is_no_time_for_certain(onset, tmp_path):
     with pytest.raises(ValueError, match=r"row 2: .* or times h:mm:ss; '-?\d:"):

@@ -43,6 +43,8 @@ def test_names_of_recordings(names, paths, expected):
     [
         (["0.wav"], ["/n/a/0.wav", "/n/b/0.wav"], "0.wav in the table may mean /n/a/0.wav, /n/b"),
         (["a/0.wav", "b/0.wav"], ["0.wav"], "a/0.wav, b/0.wav in the table may mean 0.wav"),
+        (["0"], ["n/0.wav", "n/0.flac", "m/1.wav"], "mean n/0.flac, n/0.wav: name .* endings"),
+        (["a/0", "b/0"], ["b/0.mp3", "b/0.wav", "a/0.wav"], "b/0 in the table may mean b/0.mp3"),
         (["0.wav", "0.flac"], ["0.mp3"], "0.flac, 0.wav in the table may mean 0.mp3"),
     ],
 )
