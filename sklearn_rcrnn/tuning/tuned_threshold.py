@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.model_selection import check_cv
-from sklearn.utils import Bunch, _safe_indexing, get_tags
+from sklearn.utils import Bunch, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
@@ -28,12 +28,15 @@ from ..annotations.named_clips import lists_of_clips
 from ..evaluation.curves import THRESHOLDS, threshold_curves
 from ..events import Event, Label, check_event_lists, labels_of
 from ..metrics.durations import clip_durations
+from ..training.inputs import check_weights
 from .folds import stratified_folds, warn_of_missing_labels
 from .wrapped import (
     candidates_of,
     check_detector_inside,
     detector_in,
+    fit_and_look,
     innermost,
+    sample_weight_in,
     with_own_detector,
 )
 
@@ -157,7 +160,8 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         **fit_params
             Parameters of the estimator's ``fit``; those with a value for each clip are split
             like the clips. With metadata routing, only those that the estimator and `cv` have
-            requested.
+            requested. Clips with a ``sample_weight`` of 0 do not count for the thresholds,
+            either; with ``"prefit"``, this is all that it does.
 
         Returns
         -------
@@ -182,7 +186,10 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         _check_thresholds(self.thresholds)
         # From here on `y` is not used: it may be one that can be read only once.
         true = check_event_lists(lists_of_clips(y, X), n_clips=len(X))
-        labels = labels_of(true)
+        weights = sample_weight_in(self.estimator, fit_params)
+        counts = np.ones(len(true)) if weights is None else check_weights(weights, len(true))
+        counted = [own if weight else [] for own, weight in zip(true, counts, strict=True)]
+        labels = labels_of(counted)
         if not labels:
             raise ValueError("y has no event in any clip: there is nothing to choose for")
         durations = None
@@ -204,21 +211,21 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
             if not self.refit:
                 raise ValueError('refit=False is for cv="prefit": no single estimator is fitted')
             routed = self._routed(groups, fit_params)
-            candidates = self._cross_validate(X, true, routed)
+            candidates = self._cross_validate(X, true, counted, routed)
             own = _check_method_params(X, routed.estimator.fit)
             fitted = clone(self.estimator).fit(X, true, **own)
         self.estimator_ = with_own_detector(fitted)
-        self._choose(true, candidates, labels, durations)
+        places = np.flatnonzero(counts)
+        lists = [own and [own[i] for i in places] for own in (true, candidates, durations)]
+        self._choose(*lists, labels=labels)
         return self
 
     def _choose(
-        self, true: Any, candidates: Any, labels: list[Any], durations: list[float] | None
+        self, true: Any, candidates: Any, durations: list[float] | None, labels: list[Any]
     ) -> None:
         """Choose the thresholds of ``estimator_``, and set the attributes that describe them."""
         detector = detector_in(self.estimator_)
         self.classes_ = detector.classes_
-        # Labels of which all clips have the weight 0 were not learnt.
-        labels = [label for label in labels if label in self.classes_.tolist()]
         limit = self.max_false_alarms_per_hour
         self.curves_ = threshold_curves(
             true,
@@ -336,10 +343,12 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         routed.groups = groups
         return routed
 
-    def _cross_validate(self, X: Any, true: list[list[Event]], routed: Bunch) -> list[list[Event]]:
+    def _cross_validate(
+        self, X: Any, true: list[list[Event]], counted: list[list[Event]], routed: Bunch
+    ) -> list[list[Event]]:
         """Detect candidates in every clip by an estimator that was not trained on that clip."""
         if isinstance(self.cv, Integral):
-            parts = stratified_folds(true, int(self.cv), routed.groups)
+            parts = stratified_folds(counted, int(self.cv), routed.groups)
         else:
             own = routed.splitter.split if "splitter" in routed else {}
             settings = {"groups": routed.groups, **own}
@@ -349,9 +358,9 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
             raise ValueError(
                 f"cv must test every clip; it never tests clips {untested[:5].tolist()}"
             )
-        warn_of_missing_labels(true, parts)
+        warn_of_missing_labels(counted, parts)
         found = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fit_and_look)(
+            delayed(fit_and_look)(
                 clone(self.estimator),
                 (X, true),
                 train,
@@ -388,11 +397,3 @@ def _kept_thresholds(detector: Any, chosen: list[Label]) -> dict[Label, float]:
         return {}
     before = detector._thresholds()
     return {label: before[label] if isinstance(before, dict) else before for label in left}
-
-
-def _fit_and_look(
-    estimator: Any, data: tuple[Any, Any], train: Any, test: Any, fit_params: dict[str, Any]
-) -> list[list[Event]]:
-    X, y = data
-    fitted = estimator.fit(_safe_indexing(X, train), [y[i] for i in train], **fit_params)
-    return candidates_of(fitted, _safe_indexing(X, test))

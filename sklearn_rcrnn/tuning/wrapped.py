@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
+
+from sklearn.utils import _safe_indexing
+from sklearn.utils.metadata_routing import _routing_enabled
 
 from ..events import Event
 
@@ -40,6 +44,28 @@ def candidates_of(estimator: Any, X: Any) -> list[list[Event]]:
     if "steps" in _attributes(estimator) and len(estimator.steps) > 1:
         X = estimator[:-1].transform(X)
     return candidates_of(inner, X)
+
+
+def fit_and_look(
+    estimator: Any, data: tuple[Any, Any], train: Any, test: Any, fit_params: dict[str, Any]
+) -> list[list[Event]]:
+    """Candidates in some clips, after the estimator was fitted to others."""
+    X, y = data
+    fitted = estimator.fit(_safe_indexing(X, train), [y[i] for i in train], **fit_params)
+    return candidates_of(fitted, _safe_indexing(X, test))
+
+
+def sample_weight_in(estimator: Any, fit_params: Mapping[str, Any]) -> Any:
+    """The `sample_weight` of the detector inside, of the parameters that the outer ``fit`` gets."""
+    name = "sample_weight"
+    if _routing_enabled():
+        asked = detector_in(estimator).get_metadata_routing().fit.requests.get(name)
+        return fit_params.get(asked if isinstance(asked, str) else name) if asked else None
+    while (inner := inside(estimator)) is not None:
+        if "steps" in _attributes(estimator):
+            name = f"{estimator.steps[-1][0]}__{name}"
+        estimator = inner
+    return fit_params.get(name)
 
 
 def with_own_detector(estimator: Any) -> Any:

@@ -219,6 +219,34 @@ class TestTuning:
         assert "unheard" not in tuned.best_threshold_
         assert len(tuned.predict(X[:2])) == 2
 
+    @pytest.mark.parametrize("wrap", ["plain", "pipeline", "frozen", "routed"])
+    def test_clips_without_weight_do_not_count(self, fitted, features, wrap):
+        """Their events and their false alarms, which may be wrong, chose the thresholds, too."""
+        X, y = features
+        wrong = [*y[:-3], *([(1.5, 1.8, label)] for label in fitted.classes_.tolist())]
+        weight = np.repeat([2.0, 0.0], [len(X) - 3, 3])
+        around, name = fitted, "sample_weight"
+        limit = {} if wrap == "pipeline" else {"max_false_alarms_per_hour": 900}
+        if wrap == "pipeline":
+            around = make_pipeline(FunctionTransformer(), make_pipeline(fitted))
+            name = "pipeline__rcrnndetector__sample_weight"
+        elif wrap == "frozen":
+            around = FrozenEstimator(fitted)
+        elif wrap == "routed":
+            name = "w"
+        with config_context(enable_metadata_routing=wrap == "routed"):
+            if wrap == "routed":
+                around = copy.copy(fitted).set_fit_request(sample_weight="w")
+            some, few = (TunedThresholdDetectorCV(around, cv="prefit", **limit) for _ in "ab")
+            some.fit(X, wrong, **{name: weight})
+            few.fit(X[:-3], y[:-3])
+        assert some.best_score_ == few.best_score_
+        assert some.best_threshold_ == few.best_threshold_
+        if limit:
+            assert some.false_alarms_per_hour_ == few.false_alarms_per_hour_
+        with pytest.raises(ValueError, match="one weight for each of the 24 clips"):
+            TunedThresholdDetectorCV(fitted, cv="prefit").fit(X, y, sample_weight=[1.0])
+
     def test_wrong_use(self, fitted, features):
         X, y = features
         with pytest.raises(ValueError, match="refit=False"):
