@@ -7,7 +7,7 @@ import hashlib
 import os
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -182,6 +182,20 @@ def files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
             if name.lower().endswith(suffixes) and not name.startswith(".")
         ]
     return sorted(found)
+
+
+def same_files(paths: Iterable[str | os.PathLike[str]]) -> list[int]:
+    """For each path, the place of the first one that is the same file, as links are."""
+    first: dict[object, int] = {}
+    return [first.setdefault(_identity(path), i) for i, path in enumerate(paths)]
+
+
+def _identity(path: str | os.PathLike[str]) -> object:
+    with suppress(OSError):
+        status = os.stat(path)
+        if status.st_ino:  # some file systems number no files
+            return status.st_dev, status.st_ino
+    return os.path.realpath(path)
 
 
 def _warn_of_folder(error: OSError) -> None:

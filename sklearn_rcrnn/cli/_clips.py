@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from .._utils.files import same_files
 from .._utils.text import counted, some
 from ._columns import Columns
 from ._common import Log, recordings_in
@@ -99,6 +100,7 @@ def read_clips(
         n_before = sum(map(len, y))
         decided = _corrections_of(paths, corrections, log)
         y, undecided = _corrected([decided[path] for path in usable], y, corrections, log)
+        undecided = _of_same_files(usable, undecided)
         if n_before and not any(y):
             raise ValueError(
                 f"{corrections} rejects all {n_before} events of {table}: there is nothing to learn"
@@ -129,6 +131,15 @@ def read_clips(
     say_unnamed(unnamed, table, log)
     _say_read(y, len(X), log)
     return Clips(X, clips, groups, recordings=usable, events=y, undecided=undecided)
+
+
+def _of_same_files(paths: list[Path], events: list[list[Event]]) -> list[list[Event]]:
+    """For each path, the events of all paths that are the same file, as links are."""
+    first = same_files(paths)
+    joined: dict[int, list[Event]] = defaultdict(list)
+    for place, own in zip(first, events, strict=True):
+        joined[place] += own
+    return [joined[place] for place in first]
 
 
 def say_unnamed(names: list[str], table: Path, log: Log) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .._utils.files import same_files
 from ._clips import Clips
 
 # Smallest number of clips in an epoch, however few recordings there are.
@@ -40,7 +41,10 @@ def fresh_clips(clips: Clips, held: Any, *, length: float, seed: int, jobs: int)
 
 
 def unheard(clips: Clips, held: Any) -> list[list[tuple[float, float]]]:
-    """Parts of each recording that nothing is learnt from: held out, or with undecided events."""
+    """Parts of each recording that nothing is learnt from: held out, or with undecided events.
+
+    Paths that are the same file, as links are, have the same parts.
+    """
     places = set(map(int, held))
     parts: dict[int, list[Any]] = {}
     for i in places:
@@ -49,8 +53,8 @@ def unheard(clips: Clips, held: Any) -> list[list[tuple[float, float]]]:
     heard = {int(group) for i, group in enumerate(clips.groups) if i not in places}
     parts |= {group: [(0.0, math.inf)] for group in parts if group not in heard}
     return [
-        [*parts.get(i, []), *((e.onset, e.offset) for e in own)]
-        for i, own in enumerate(clips.undecided)
+        [*parts.get(group, []), *((e.onset, e.offset) for e in own)]
+        for group, own in zip(same_files(clips.recordings), clips.undecided, strict=True)
     ]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
+from .._utils.files import same_files
 from ..audio import audio_duration, read_audio
 from ..events import Event, check_event_lists
 
@@ -101,7 +102,8 @@ def cut_recordings(
         clips, if at least 0.1 s or half of it is.
     groups : int array of shape (n_clips,)
         The recording of each clip, for :class:`sklearn.model_selection.GroupKFold`: clips
-        of one recording must not be on both sides of a split.
+        of one recording must not be on both sides of a split. If several paths are the same
+        file, for example by a link, the first of them counts.
 
     Raises
     ------
@@ -119,9 +121,8 @@ def cut_recordings(
         raise ValueError(f"empty_ratio must be 0 or more, or None; got {empty_ratio!r}")
     clips = check_event_lists(y, n_clips=len(paths))
     X, events, groups = [], [], []
-    first: dict[str, int] = {}  # a recording that is named twice is one
-    for i, (path, own) in enumerate(zip(paths, clips, strict=True)):
-        group = first.setdefault(os.path.realpath(path), i)
+    # A recording that is named twice, or by a link, is one.
+    for path, own, group in zip(paths, clips, same_files(paths), strict=True):
         duration = audio_duration(path)
         _check_ends(own, duration, path)
         edges = np.linspace(0, duration, math.ceil(duration / clip_length) + 1).tolist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -22,9 +23,9 @@ from typer.testing import CliRunner
 
 from sklearn_rcrnn import ClipStream, Event, load, make_rcrnn_pipeline, save
 from sklearn_rcrnn.cli._advice import advice_on
-from sklearn_rcrnn.cli._clips import Clips
+from sklearn_rcrnn.cli._clips import Clips, _of_same_files
 from sklearn_rcrnn.cli._folds import FreshClipsDetector
-from sklearn_rcrnn.cli._material import fresh_clips, go_on
+from sklearn_rcrnn.cli._material import fresh_clips, go_on, unheard
 from sklearn_rcrnn.cli._training_run import (
     Config,
     Workplace,
@@ -340,6 +341,21 @@ def test_a_fold_is_trained_as_by_train_and_hears_nothing_of_the_other(tmp_path):
     assert (stream.labels, len(stream), stream.mixture_length) == (["a"], 256, 2.0)
     assert tonal(stream) < 0.1 < tonal(fitted(np.arange(len(X))).pipeline.heard_)
     assert fold.predict(held) == [X[i].start for i in held]
+
+
+def test_a_link_to_what_is_held_out_is_not_heard(tmp_path):
+    """Its clips were in the group of the file, but nothing of it was held out."""
+    paths = [tmp_path / name for name in ("a.wav", "b.wav", "link.wav", "hard.wav")]
+    for path in paths[:2]:
+        soundfile.write(path, np.zeros(4 * 8000), 8000)
+    paths[2].symlink_to(paths[1])
+    paths[3].hardlink_to(paths[1])
+    y = [[Event(0.5, 1.0, "dog")]] * 4
+    X, own, groups = cut_recordings(paths, y, clip_length=2.0)
+    undecided = _of_same_files(paths, [[], [], [], [Event(3.0, 3.5, "cat")]])
+    clips = Clips(X, own, groups, recordings=paths, events=y, undecided=undecided)
+    parts = unheard(clips, np.flatnonzero(groups == 1))
+    assert parts == [[], *[[(0.0, math.inf), (3.0, 3.5)]] * 3]
 
 
 def test_a_label_whose_only_events_reach_into_what_is_held_out_is_not_held_out(tmp_path):

@@ -58,9 +58,12 @@ def test_a_short_event_over_a_cut_is_not_lost(paths):
 def test_a_recording_that_is_named_twice_is_one_group(paths):
     """Its clips could be on both sides of a split."""
     paths[1].with_name("link.wav").symlink_to(paths[1])
-    twice = [*paths, paths[0], str(paths[1].with_name("link.wav"))]
-    _, _, groups = cut_recordings(twice, [[]] * 5, clip_length=30, sample_rate=RATE)
-    assert groups.tolist() == [0, 1, 2, 0, 1]
+    paths[2].with_name("hard.wav").hardlink_to(paths[2])
+    links = [str(paths[1].with_name("link.wav")), paths[2].with_name("hard.wav")]
+    _, _, groups = cut_recordings(
+        [*paths, paths[0], *links], [[]] * 6, clip_length=30, sample_rate=RATE
+    )
+    assert groups.tolist() == [0, 1, 2, 0, 1, 2]
 
 
 def test_resampled(paths):
