@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._utils.text import counted, some
 from ..audio import audio_duration, open_audio, read_audio
 from ..events import Event, check_event_lists
 from ._writing import complete_audio
 
 _FORMATS = {"wav": "PCM_16", "flac": "PCM_16", "ogg": "VORBIS", "mp3": "MPEG_LAYER_III"}
+# How the names of clips end: with the time of the event, and a number if another has the same.
+_NAME = re.compile(rf"_\d+-\d\d-\d\d\.\d\d(-\d+)?\.({'|'.join(_FORMATS)})$")
 # Labels and names of recordings are cut to this many characters in file names.
 _LONGEST = 60
 
@@ -67,6 +71,11 @@ def write_event_clips(
         If the format is unknown, `context` is negative, or there are not as many event
         lists as recordings.
 
+    Warns
+    -----
+    UserWarning
+        If the folder has clips of other events already, as of an earlier run. They stay there.
+
     Examples
     --------
     >>> import soundfile, tempfile
@@ -84,27 +93,47 @@ def write_event_clips(
     clips = check_event_lists(events, n_clips=len(recordings), name="events")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    return _written([os.fspath(path) for path in recordings], clips, folder, context, format)
+    # Tables of true events have no scores, and their events a score of 1.
+    scored = any(event.score != 1.0 for own in clips for event in own)
+    taken: set[str] = set()
+    named = [
+        (
+            os.fspath(recording),
+            event,
+            folder / _free_name(_name_of(os.fspath(recording), event, scored), format, taken),
+        )
+        for recording, own in zip(recordings, clips, strict=True)
+        for event in own
+    ]
+    _warn_of_others(folder, taken)
+    return _written(named, context, format)
+
+
+def _warn_of_others(folder: Path, ours: set[str]) -> None:
+    """Warn of clips that are in the folder already and that are not among ours."""
+    others = sorted(
+        path.name
+        for path in folder.iterdir()
+        if _NAME.search(path.name) and path.name.casefold() not in ours
+    )
+    if others:
+        warnings.warn(
+            f"{folder} also has {counted(len(others), 'clip')} of other events, as of an earlier "
+            f"run: {some(others)}. Delete what you do not want among the new ones, or give "
+            "another folder",
+            stacklevel=3,
+        )
 
 
 def _written(
-    recordings: Sequence[str],
-    clips: Sequence[Sequence[Event]],
-    folder: Path,
-    context: float,
-    format: str,
+    named: Sequence[tuple[str, Event, Path]], context: float, format: str
 ) -> Iterator[EventClip]:
-    taken: set[str] = set()
-    # Tables of true events have no scores, and their events a score of 1.
-    scored = any(event.score != 1.0 for own in clips for event in own)
-    for recording, own in zip(recordings, clips, strict=True):
-        for event in own:
-            try:
-                name = _free_name(_name_of(recording, event, scored), format, taken)
-                _write(recording, event, folder / name, context, format)
-                yield EventClip(recording, event, folder / name)
-            except (OSError, ValueError) as error:
-                yield EventClip(recording, event, None, str(error))
+    for recording, event, path in named:
+        try:
+            _write(recording, event, path, context, format)
+            yield EventClip(recording, event, path)
+        except (OSError, ValueError) as error:
+            yield EventClip(recording, event, None, str(error))
 
 
 def _write(recording: str, event: Event, path: Path, context: float, format: str) -> None:

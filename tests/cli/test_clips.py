@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import soundfile
@@ -53,6 +55,26 @@ def test_events_of_one_name_and_those_that_cannot_be_written(recordings):
     out = list(write_event_clips(paths[:1], events, recordings / "more"))
     assert [clip.path.name for clip in out] == ["Dog_a_0-00-01.00.wav", "dog_a_0-00-01.00-2.wav"]
     assert event_clips._name_of("a.wav", Event(59.999, 61.0, "dog"), False) == "dog_a_0-01-00.00"
+
+
+def test_clips_of_an_earlier_run_are_told_of(recordings):
+    """They lay among the new ones, without a word that the table does not have them."""
+    folder = recordings / "clips"
+    first, other = Event(1.0, 2.0, "dog", 0.9), Event(3.0, 4.0, "cat", 0.4)
+    list(write_event_clips([recordings / "a.wav"], [[first, other]], folder, format="flac"))
+    (folder / "notes.txt").write_text("mine")
+    told = r"also has 2 clips of other events, as of an earlier run: cat_0\.40_a_0-00-03\.00\.flac"
+    with pytest.warns(UserWarning, match=told):
+        list(write_event_clips([recordings / "a.wav"], [[first]], folder))
+    table = recordings / "found.csv"
+    write_events({"a.wav": [first]}, table)
+    out = rcrnn("clips", table, "-o", folder)
+    assert out.exit_code == 0
+    assert "also has 2 clips of other events" in out.output
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        list(write_event_clips([recordings / "a.wav"], [[first]], recordings / "once"))
+        list(write_event_clips([recordings / "a.wav"], [[first, other]], recordings / "once"))
 
 
 def test_wrong_use(recordings):
