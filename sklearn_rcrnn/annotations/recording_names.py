@@ -129,9 +129,9 @@ def matching_names(
     of_stem = defaultdict(list)
     for parts in sorted(there - pairs.keys()):
         of_stem[_stem(parts)].append(parts)
-    for stem, name in by_stem.items():
-        _check_one(left[name], of_stem[stem])
-        pairs[of_stem[stem][0]] = left[name][0]
+    for stem, meant in by_stem.items():
+        _check_one(left[meant], of_stem[stem])
+        pairs[of_stem[stem][0]] = left[meant][0]
     return [known[pairs[parts]] if parts in pairs else None for parts in files]
 
 

@@ -216,12 +216,12 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
             fitted = clone(self.estimator).fit(X, true, **own)
         self.estimator_ = with_own_detector(fitted)
         places = np.flatnonzero(counts)
-        lists = [own and [own[i] for i in places] for own in (true, candidates, durations)]
-        self._choose(*lists, labels=labels)
+        lists: list[Any] = [true, candidates, durations]
+        self._choose(labels, *(own and [own[i] for i in places] for own in lists))
         return self
 
     def _choose(
-        self, true: Any, candidates: Any, durations: list[float] | None, labels: list[Any]
+        self, labels: list[Any], true: Any, candidates: Any, durations: list[float] | None
     ) -> None:
         """Choose the thresholds of ``estimator_``, and set the attributes that describe them."""
         detector = detector_in(self.estimator_)
