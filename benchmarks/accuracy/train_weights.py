@@ -13,7 +13,7 @@ a while in a pool, from which the network learns each a few times (``batch_pool.
 ``--mix-styles``, ``--drop-channels`` and more ``--weight-decay``, less is learnt by heart
 (``mixed_styles.py``); with ``--made-backgrounds``, there are more surroundings than were recorded
 (``made_backgrounds.py``). The training ends after so many minutes, whatever the machine, and the
-learning rate follows the time. The weights are the moving average of those of the steps.
+learning rate follows it. The weights are the moving average of those of the steps.
 
 A judge is trained in the same way without whole sources and some recordings, which it writes as
 subsets "foreign" and "hold" into its folder: thresholds and choices hang on these. `general` is
@@ -79,15 +79,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--mix-styles", type=float, default=0.0, help="part of steps with MixStyle")
     parser.add_argument("--drop-channels", type=float, default=0.0, help="part of the feature map")
     parser.add_argument("--weight-decay", type=float, default=0.02)
-    parser.add_argument(
-        "--start", type=Path, nargs="+", help="weights of an earlier training, or the mean of some"
-    )
+    parser.add_argument("--start", type=Path, nargs="+", help="earlier weights, or a mean of some")
     parser.add_argument("--reuse", type=int, default=2, help="steps for each rendered batch")
     parser.add_argument("--pool", type=int, default=48, help="batches kept")
     parser.add_argument("--prior-frames", type=float, default=64.0, help="of the normalization")
     parser.add_argument("--workers", type=int, default=0, help="processes for a kind of batch")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--split-seed", type=int, default=0, help="of what a judge does not hear")
+    parser.add_argument("--split-seed", type=int, default=0, help="of a judge's split")
     parser.add_argument("--save-seconds", type=float, default=60.0, help="between checkpoints")
     parser.add_argument("--work", type=Path, default=Path("work"), help="checkpoints and models")
     return parser.parse_args(argv)
