@@ -46,7 +46,7 @@ def signs_of(cells: Iterable[Any]) -> Signs:
         numbers are large enough for thousands.
 
     >>> signs_of(["0,5", "1,234"]), signs_of(["0.5", "1,234"])
-    (Signs(comma=True, unclear=''), Signs(comma=True, unclear=','))
+    (Signs(comma=True, unclear='.'), Signs(comma=True, unclear=','))
     """
     sure: set[str] = set()  # signs that certainly stand before decimals
     either: dict[str, str] = {}
