@@ -52,7 +52,7 @@ def detection_summary(
         - ``hours`` : float or None, the duration of all clips together.
 
         Error rate and F-score are None if there is no true event: ``n_false`` then says what
-        was found in its place. The false alarms per hour are None without `durations`.
+        was found in its place. The false alarms per hour are None without `durations`, or clips.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def _row(counts: NDArray[np.int64], hours: float | None) -> dict[str, Any]:
     rates = rates_of(counts)
     row["error_rate"] = float(rates.error_rate) if row["n_true"] else None
     row["f_score"] = float(rates.f_score) if row["n_true"] else None
-    row["false_alarms_per_hour"] = None if hours is None else row["n_false"] / hours
+    row["false_alarms_per_hour"] = row["n_false"] / hours if hours else None
     return row
 
 

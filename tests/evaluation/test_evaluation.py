@@ -151,6 +151,11 @@ class TestSummary:
         assert summary.overall["n_found"] == 0
         assert summary.overall["false_alarms_per_hour"] is None
 
+    def test_no_clip_has_no_rates(self):
+        overall = detection_summary([], [], durations=[]).overall
+        assert overall["n_false"] == 0
+        assert overall["error_rate"] is overall["false_alarms_per_hour"] is None
+
     @pytest.mark.parametrize("durations", [[1.0], [1.0, 0.0], [1.0, np.nan]])
     def test_durations_that_cannot_be(self, durations):
         with pytest.raises(ValueError, match="durations"):

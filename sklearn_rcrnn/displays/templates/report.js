@@ -175,7 +175,10 @@ function move(id, border, time) {
   const event = events().find(e => e.id === id), section = data.sections[event.section];
   const low = border === "onset" ? section.start : event.onset + SMALLEST;
   const high = border === "onset" ? event.offset - SMALLEST : section.start + section.duration;
-  const value = Math.round(Math.min(Math.max(time, low), high) * 1000) / 1000;
+  // An event shorter than the smallest one stays within its section.
+  const within = border === "onset"
+    ? Math.max(low, Math.min(time, high)) : Math.min(Math.max(time, low), high);
+  const value = Math.round(within * 1000) / 1000;
   edit(id, {[border]: value, decision: "keep"});
 }
 
