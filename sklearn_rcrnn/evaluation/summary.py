@@ -52,7 +52,8 @@ def detection_summary(
         - ``hours`` : float or None, the duration of all clips together.
 
         Error rate and F-score are None if there is no true event: ``n_false`` then says what
-        was found in its place. The false alarms per hour are None without `durations`, or clips.
+        was found in its place. The false alarms per hour are None without `durations`, and if
+        there is no clip.
 
     Raises
     ------

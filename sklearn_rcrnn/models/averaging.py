@@ -39,9 +39,9 @@ def average_weights(detectors: Sequence[RCRNNDetector]) -> RCRNNDetector:
     Raises
     ------
     ValueError
-        If labels, networks or licenses differ, if networks of the same sizes code intervals in
-        other ways or have other clocks, if detectors that were trained in this process have no
-        common start, or if there is no detector.
+        If labels, networks or licenses differ; if networks of the same sizes code intervals
+        differently, or have another `frame_shift` or `normalization`; if detectors that were
+        trained in this process have no common start; or if there is no detector.
 
     References
     ----------
@@ -118,12 +118,9 @@ def _differing(detector: RCRNNDetector, first: RCRNNDetector) -> str:
     """The parameter by which weights of the same shapes mean something else; empty if none does."""
     if of_another_meaning(detector.net_.module_, first.net_.module_):
         return "coding of intervals, by anchor_sizes or recipe,"
-    names = [name for name in ("frame_shift", "normalization") if _is_other(name, detector, first)]
+    meaningful = ("frame_shift", "normalization")
+    names = [name for name in meaningful if getattr(detector, name) != getattr(first, name)]
     return " and ".join(names)
-
-
-def _is_other(name: str, detector: RCRNNDetector, first: RCRNNDetector) -> bool:
-    return bool(getattr(detector, name) != getattr(first, name))
 
 
 def _line(detector: RCRNNDetector) -> set[str]:

@@ -160,8 +160,8 @@ class TunedThresholdDetectorCV(MetaEstimatorMixin, BaseEstimator):
         **fit_params
             Parameters of the estimator's ``fit``; those with a value for each clip are split
             like the clips. With metadata routing, only those that the estimator and `cv` have
-            requested. Clips with a ``sample_weight`` of 0 do not count for the thresholds,
-            either; with ``"prefit"``, this is all that it does.
+            requested. Clips with a ``sample_weight`` of 0 do not count when thresholds are
+            chosen, either; with ``cv="prefit"``, weights have no other effect.
 
         Returns
         -------
