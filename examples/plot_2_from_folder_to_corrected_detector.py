@@ -4,7 +4,7 @@ A project from a folder to a corrected detector
 
 You have recordings in a folder and a table of events, in which somebody has missed a few. This is
 the whole way: train a detector, score it on recordings that it has not heard, look at what it
-finds, correct the table, and train again. Each step has a command, too; it stands beside the code.
+finds, correct the table, and train again. The text beside the code names the command of each step.
 """
 
 # %%

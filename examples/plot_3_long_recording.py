@@ -9,7 +9,7 @@ has not ended yet.
 # %%
 # A detector
 # ----------
-# One that comes with the package and knows three sounds; yours does the same.
+# This one comes with the package and knows three sounds. Your own works in the same way.
 
 from sklearn_rcrnn import load_pretrained
 

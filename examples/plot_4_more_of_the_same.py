@@ -2,8 +2,8 @@
 Find more of the same sound
 ===========================
 
-You have one event and want to know where else it occurs. A detector gives each event a vector,
-by which events that sound alike are close to each other: no training is needed.
+You have one event and want to know where else something sounds like it. A detector gives each event
+a vector, and vectors of events that sound alike are close to each other: no training is needed.
 """
 
 # %%

@@ -28,7 +28,9 @@ Start = Annotated[
         "a model, or none for random ones."
     ),
 ]
-ClipLength = Annotated[float, typer.Option(min=1, help="Recordings are cut to so many seconds.")]
+ClipLength = Annotated[
+    float, typer.Option(min=1, help="Seconds of the clips into which recordings are cut.")
+]
 EmptyRatio = Annotated[
     float, typer.Option(min=0, help="Clips without an event for each clip with one, at most.")
 ]

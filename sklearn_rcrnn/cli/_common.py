@@ -60,16 +60,17 @@ Threshold = Annotated[
 MergeGap = Annotated[
     list[str] | None,
     typer.Option(
-        help="Join events of a label that are at most so many seconds apart; label=0.5 for one."
+        help="Join events of a label that are at most this many seconds apart; LABEL=0.5 is for "
+        "one label."
     ),
 ]
 MinDuration = Annotated[
     list[str] | None,
-    typer.Option(help="Drop events that are shorter, in seconds; label=0.5 for one label."),
+    typer.Option(help="Drop events that last fewer seconds; LABEL=0.5 is for one label."),
 ]
 MaxDuration = Annotated[
     list[str] | None,
-    typer.Option(help="Drop events that are longer, in seconds; label=0.5 for one label."),
+    typer.Option(help="Drop events that last more seconds; LABEL=0.5 is for one label."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 JsonLogs = Annotated[bool, typer.Option("--json", help="Logs as JSON lines, on standard error.")]

@@ -48,7 +48,8 @@ def evaluate(
 
     Recordings are those of the true table. One without an event belongs in it, too, in a
     row with its name alone: otherwise nobody knows that what was found there is false. With
-    --recordings, all that can be read in the folder count. Columns are named for the true table.
+    --recordings, all that can be read in the folder count. Options for columns are about the
+    true table.
 
     \b
     rcrnn evaluate truth.csv found.csv

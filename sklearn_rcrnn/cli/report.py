@@ -41,7 +41,7 @@ def report(
         float | None,
         typer.Option(
             min=0,
-            help="Show so many seconds around each event. By default recordings over ten "
+            help="Show this many seconds around each event. By default recordings over ten "
             "minutes show 5 s around their events, and shorter ones all.",
         ),
     ] = None,
@@ -55,7 +55,7 @@ def report(
 
     Events can be kept, rejected, given another label, moved and added, by keyboard and
     mouse. The page exports the decisions as a table for `rcrnn train ... --corrections`.
-    Columns are named for the table of --truth, or else that of --events.
+    Options for columns are about the table of --truth, or else that of --events.
 
     \b
     rcrnn report street.wav

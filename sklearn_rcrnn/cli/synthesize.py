@@ -13,7 +13,9 @@ from ._common import JsonLogs, Log, Quiet, app, fail, recordings_in
 
 @app.command()
 def synthesize(
-    output: Annotated[Path, typer.Argument(help="Folder to write to, without an events.csv.")],
+    output: Annotated[
+        Path, typer.Argument(help="Folder to write to; it must not have an events.csv.")
+    ],
     source: Annotated[
         Path | None,
         typer.Option(help="Source material as DCASE 2017 task 2 has it; none: tones and noise."),

@@ -98,7 +98,12 @@ def train(
         ),
     ] = None,
     seed: Seed = 0,
-    jobs: Annotated[int, typer.Option(help="Number of threads that compute features.")] = 2,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            help="Threads that compute features; with 2 or more, a process besides makes clips."
+        ),
+    ] = 2,
     overwrite: Overwrite = False,
     resume: Resume = None,
     config: Config = None,
@@ -110,8 +115,8 @@ def train(
 
     It starts from weights that know other sounds, so that a dozen examples of each new one
     do, and makes new clips of them in every epoch. A part of the recordings is held out: the
-    thresholds of each label are chosen on it, and the scores are of it. Then it is learnt
-    from, too, for as many epochs again.
+    thresholds of each label are chosen on it, and the scores are measured on it. Then the
+    training goes on with all recordings, for as many epochs again.
 
     A training that was killed goes on when the same command is given again. The options are
     written beside the model, and --config takes them.
