@@ -25,6 +25,7 @@ from .training.batches import collate_training
 from .training.device import resolve_device, use_bfloat16
 from .training.fit_arguments import CheckedArguments, TrainingData
 from .training.inputs import Clips, check_weights
+from .training.padding import warn_if_padding_is_heard
 from .training.parameters import check_net_params
 from .training.restoring import NoOptimizer, restore
 
@@ -88,8 +89,8 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
             and the weights are those of one that was not; where it had ended, its weights
             are taken. Trainings of other parameters or data have other files in the
             folder, so a grid search may use it: ``search.fit(X, y, checkpoint=Path(folder))``.
-            Trainings that differ in nothing but the code of your own classes, or have no
-            `random_state`, share a file. The folder may be deleted afterwards.
+            Trainings without a `random_state` share a file if they differ in nothing. The folder
+            may be deleted afterwards.
 
         Returns
         -------
@@ -104,6 +105,12 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
             If a process that makes the clips of a stream was killed.
         KeyboardInterrupt
             If the user stops the training, which leaves the estimator unfitted.
+
+        Warns
+        -----
+        UserWarning
+            If clips have unequal lengths, and an extractor of your own hears the padding behind a
+            clip that is in a batch with longer ones.
 
         Notes
         -----
@@ -142,6 +149,8 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
         with seeded(data.seed):
             net.initialize()
             self._first_weights(net.module_, data)
+            if isinstance(extractor := getattr(net.module_, "extractor", None), torch.nn.Module):
+                warn_if_padding_is_heard(extractor, data.clips)
             predict = self._predict_by(net)
             train(net, data.train_set, data.valid_set, predict, data.checkpoint)
         self._become(net)

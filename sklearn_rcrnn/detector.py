@@ -77,13 +77,11 @@ default="crnn_bigru"
         `extractor`, `gru_units`, `normalization` and `frame_shift` of the detector. Where its
         `device` or `precision` is ``"auto"``, or its `random_state` None, it follows the
         detector in these, too. It has the validation clips of the detector, from which it does not
-        learn, and gives the extractor its weights. A fitted pre-trainer comes in a
-        FrozenEstimator. So does a fitted RCRNNDetector, of
-        these or other labels, for a warm start: it gives all weights that fit, and the
-        layers that tell labels apart start anew where the labels are others.
+        learn, and gives the extractor its weights. A fitted pre-trainer comes in a FrozenEstimator.
+        So does a fitted RCRNNDetector, of these or other labels, for a warm start: it gives all
+        weights that fit, and layers that tell labels apart start anew where the labels are others.
     freeze_extractor : bool, default=False
-        Keep the extractor as it is, instead of tuning it: as pre-trained, or as the module
-        that was given.
+        Keep the extractor as it is: as pre-trained, or as the module that was given.
     extractor_lr : float, default=None
         Learning rate of the extractor; None takes `lr`. An extractor that knows much
         already is often tuned at a lower rate than the new layers behind it.
@@ -387,6 +385,8 @@ default="crnn_bigru"
         self.pretrainer_ = fit_pretrainer(self, data)
         if self.pretrainer_ is not None:
             copy_weights(network, self.pretrainer_, self.classes_.tolist())
+            if self.freeze_extractor:
+                return  # its normalization stays as it is, too
         self._set_normalization(network, data.clips, measure=self.pretrainer_ is None)
 
     def _optimizer_params(self) -> dict[str, Any]:

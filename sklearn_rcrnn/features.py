@@ -70,6 +70,9 @@ class LFBETransformer(
     One clip at a time is in memory for each job, besides the features themselves
     (30 s: 1292 × 64 float32, 323 KiB).
 
+    There is no ``set_output``: a clip is a matrix of frames and bands, and clips may differ in
+    length, so that features are no table with a row for each clip.
+
     Examples
     --------
     >>> import numpy as np

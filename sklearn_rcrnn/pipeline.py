@@ -19,7 +19,7 @@ from .models.starts import load_start, taken_over
 from .pretraining import CRNNPretrainer
 from .training.augmentation import FeatureAugmentation
 
-# Parameters of the features and their defaults.
+# Parameters of the features, and their values where neither the caller nor a start says others.
 _FEATURES = {"sample_rate": 44100, "n_fft": 2048, "hop_length": 1024, "n_mels": 64}
 
 
@@ -45,10 +45,10 @@ def make_rcrnn_pipeline(
     *,
     preset: Literal["default", "paper"] = "default",
     start: Any = None,
-    sample_rate: int = 44100,
-    n_fft: int = 2048,
-    hop_length: int = 1024,
-    n_mels: int = 64,
+    sample_rate: int | None = None,
+    n_fft: int | None = None,
+    hop_length: int | None = None,
+    n_mels: int | None = None,
     n_jobs: int | None = None,
     memory: Any = None,
     **detector_params: Any,
@@ -69,14 +69,15 @@ def make_rcrnn_pipeline(
         that belongs to the weights are those of the start, and the new model carries its
         license and attribution. None or ``"none"`` starts from random weights, as a search
         over sizes needs it.
-    sample_rate : int, default=44100
-        Rate in Hz at which recordings are analyzed; files are resampled to it.
-    n_fft : int, default=2048
-        Length of the analysis window in samples.
-    hop_length : int, default=1024
-        Distance of frames in samples.
-    n_mels : int, default=64
-        Number of mel bands.
+    sample_rate : int, default=None
+        Rate in Hz at which recordings are analyzed; files are resampled to it. None, here and
+        for the next three, takes the value of the start. Without a start, the rate is 44100.
+    n_fft : int, default=None
+        Length of the analysis window in samples; 2048 without a start.
+    hop_length : int, default=None
+        Distance of frames in samples; 1024 without a start.
+    n_mels : int, default=None
+        Number of mel bands; 64 without a start.
     n_jobs : int, default=None
         Threads that compute features.
     memory : str, PathLike or joblib.Memory, default=None
@@ -93,7 +94,8 @@ def make_rcrnn_pipeline(
     Raises
     ------
     ValueError
-        For an unknown preset, or a ``frame_shift``, which follows from the hop and the rate.
+        For an unknown preset, a ``frame_shift``, which follows from the hop and the rate, or
+        features other than those of the start.
 
     Examples
     --------
@@ -109,18 +111,21 @@ def make_rcrnn_pipeline(
     >>> make_rcrnn_pipeline(start="rare-events")["detector"].dense_units
     256
     """
-    features = dict(zip(_FEATURES, (sample_rate, n_fft, hop_length, n_mels), strict=True))
+    values = (sample_rate, n_fft, hop_length, n_mels)
+    given = {
+        name: value for name, value in zip(_FEATURES, values, strict=True) if value is not None
+    }
     if "frame_shift" in detector_params:
         raise ValueError("frame_shift follows from hop_length and sample_rate; do not give it")
     if preset not in ("default", "paper"):
         raise ValueError(f'preset must be "default" or "paper"; got {preset!r}')
     if preset == "paper":
         detector_params = _paper() | detector_params
-    lfbe = LFBETransformer(**features, n_jobs=n_jobs)
+    lfbe = LFBETransformer(**(_FEATURES | given), n_jobs=n_jobs)
     if (model := load_start(start)) is not None:
         if preset == "paper":
             raise ValueError('preset="paper" trains from scratch: give no start with it')
-        lfbe = _features_of(model, features, n_jobs)
+        lfbe = _features_of(model, given, n_jobs)
         detector_params = _from_start(model) | detector_params
     if isinstance(memory, (str, os.PathLike)):
         memory = FileMemory(os.fspath(memory))
@@ -176,7 +181,7 @@ def _features_of(model: Pipeline, given: dict[str, int], n_jobs: int | None) -> 
     lfbe: LFBETransformer = clone(model[0]).set_params(n_jobs=n_jobs)
     for name, value in given.items():
         theirs = getattr(lfbe, name)
-        if value not in (theirs, _FEATURES[name]):
+        if value != theirs:
             raise ValueError(
                 f"The start was trained with {name}={theirs}; {name}={value} cannot be had with "
                 'it. Leave it out, or use start="none"'

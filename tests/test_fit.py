@@ -338,6 +338,27 @@ class TestAugmentation:
         plain = tiny(RCRNNDetector, **settings).fit(X, y)
         assert loss != pytest.approx(plain.history_[-1, "train_loss"], rel=1e-3)
 
+    def test_in_place(self, data):
+        """Times that were changed in place were forgotten."""
+        X, y = data
+
+        def returned(features, lengths, targets):
+            return features, lengths, targets._replace(intervals=targets.intervals / 2)
+
+        def in_place(features, lengths, targets):
+            targets.intervals.div_(2)
+            return features
+
+        losses = [
+            tiny(RCRNNDetector, max_epochs=1, augmentation=own).fit(X, y).history_[-1, "train_loss"]
+            for own in (returned, in_place)
+        ]
+        assert losses[0] == losses[1]
+
+    def test_other_frames_without_times(self, data):
+        with pytest.raises(ValueError, match="where the number of frames changes, it must return"):
+            tiny(RCRNNDetector, augmentation=lambda x, n, y: x[:, ::2]).fit(*data)
+
     def test_what_is_no_batch(self, data):
         def half(features, lengths, targets):
             return features[: len(features) // 2]

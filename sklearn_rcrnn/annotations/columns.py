@@ -63,10 +63,16 @@ _UNIT = re.compile(r"\s*[(\[]\s*(s|sec|secs|seconds)\s*[)\]]$|\s+(s|sec|secs|sec
 def normalized(name: str) -> str:
     """Return a column's name in lower case, without its unit if that is seconds.
 
+    Some versions of Kaleidoscope write an asterisk after names.
+
     >>> normalized("Begin Time (s)"), normalized("Begin.Time..s."), normalized("Onset [ms]")
     ('begin time', 'begin time', 'onset [ms]')
+    >>> normalized("MANUAL ID*")
+    'manual id'
     """
-    return _UNIT.sub("", re.sub(r"[\s_.]+", " ", name.strip().lstrip("#").lower()).strip())
+    return _UNIT.sub(
+        "", re.sub(r"[\s_.]+", " ", name.strip().lstrip("#").rstrip("*").lower()).strip()
+    )
 
 
 def columns_of(header: Sequence[str], given: Given | None = None) -> dict[str, list[str]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, TextIO
 
 from .._utils.optional import need
@@ -118,11 +120,10 @@ def _read_jams(text: str, columns: Given) -> Iterator[Row]:
     try:
         content = jams.load(io.StringIO(text), validate=False, fmt="jams")
         kinds = [annotation.namespace for annotation in content.annotations]
-        observations = [
-            observation
+        parts = [
+            list(annotation.data)
             for annotation in content.annotations
             if annotation.namespace in _JAMS_NAMESPACES
-            for observation in annotation.data
         ]
     except RecursionError as error:
         raise ValueError("its brackets are nested too deep") from error
@@ -133,7 +134,13 @@ def _read_jams(text: str, columns: Given) -> Iterator[Row]:
             f"its annotations are of the namespace {', '.join(sorted(set(kinds)))}, and events are "
             f"read of {', '.join(_JAMS_NAMESPACES)}"
         )
-    for i, (time, duration, value, confidence) in enumerate(observations, 1):
+    if (n := sum(map(bool, parts))) > 1:
+        warnings.warn(
+            f"the events of all {n} annotations in a JAMS are read. If several people have "
+            "annotated the same events, each event is there several times: keep one annotation",
+            stacklevel=5,
+        )
+    for i, (time, duration, value, confidence) in enumerate(chain(*parts), 1):
         if isinstance(value, Mapping):  # from Scaper, which lists backgrounds as events
             if value.get("role") == "background":
                 continue

@@ -13,6 +13,8 @@ from .numbers import COMMA, Signs, number, signs_of
 from .repeated import Channels
 from .rows import Format, Row, in_one_line, lines_of, times_text
 
+# How lines of RTTM begin that tell of no event: comments, and what is known of a speaker or not.
+_NO_EVENTS = (";;", "SPKR-INFO", "NOSCORE", "NO_RT_METADATA")
 # Number of rows that are looked at to recognize a format.
 _SEEN = 50
 
@@ -73,9 +75,9 @@ def _read_dcase(text: str, columns: Given) -> Iterator[Row]:
     scenes = any(_has_scene(fields) for _, fields in _fields(text))
     number_left_out = ""
     for i, (name, *fields) in _fields(text):
-        if _has_scene([name, *fields]) or (scenes and _is_scene(fields)):
+        if _has_scene([name, *fields]) or (scenes and _is_alone(fields)):
             fields = fields[1:]
-        elif _is_scene(fields):
+        elif _is_alone(fields) and not _are_times([fields[0]] * 2):
             problem = (
                 f"there are no times after the name {name.strip()!r}, but {fields[0]!r}. A "
                 "recording without events has a row with its name alone, or with its name and "
@@ -97,14 +99,20 @@ def _read_dcase(text: str, columns: Given) -> Iterator[Row]:
 
 
 def _has_scene(fields: Sequence[str]) -> bool:
-    """Tell whether a scene stands between the name and the times of an event."""
-    return len(fields) > 4 and not _are_times(fields[1:3]) and _are_times(fields[2:4])
+    """Tell whether a scene stands between the name and the times of an event.
+
+    The scene may be a number if a time with decimals and a text follow: these are offset and label.
+    """
+    if len(fields) < 5 or not _are_times(fields[2:4]):
+        return False
+    is_number = _are_times(fields[1:3])
+    return not is_number or (_is_decimal(fields[3]) and not _are_times([fields[4]] * 2))
 
 
-def _is_scene(fields: Sequence[str]) -> bool:
-    """Tell whether nothing follows a name but one text, as the scene of a recording."""
+def _is_alone(fields: Sequence[str]) -> bool:
+    """Tell whether nothing follows a name but one field, which may be the scene of a recording."""
     filled = [field for field in fields if field.strip()]
-    return len(filled) == 1 and filled[0] == fields[0] and not _are_times(filled * 2)
+    return len(filled) == 1 and filled[0] == fields[0]
 
 
 def _is_decimal(field: str) -> bool:
@@ -132,7 +140,7 @@ def _is_dcase(name: str, text: str) -> bool:
     timed = [_are_times(row[1:3]) or _has_scene(row) for row in rows]
     # A name and a text are a recording and its scene only if events have scenes, too.
     scenes = any(map(_has_scene, rows))
-    alone = [not any(row[1:]) or (scenes and _is_scene(row[1:])) for row in rows]
+    alone = [not any(row[1:]) or (scenes and _is_alone(row[1:])) for row in rows]
     if not all(has or lone for has, lone in zip(timed, alone, strict=True)):
         return False
     if any(timed) and all(_has_length(row) for row, has in zip(rows, timed, strict=True) if has):
@@ -157,10 +165,15 @@ def is_media_name(name: str) -> bool:
 
 def _read_rttm(text: str, columns: Given) -> Iterator[Row]:
     channels = Channels()
-    for i, line in enumerate(lines_of(text), 1):
-        fields = line.split()
-        if not fields or fields[0].startswith(";;") or fields[0] in ("SPKR-INFO", "NOSCORE"):
-            continue
+    split = ((i, line.split()) for i, line in enumerate(lines_of(text), 1))
+    rows = [(i, own) for i, own in split if own and not own[0].startswith(_NO_EVENTS)]
+    kinds = {fields[0] for _, fields in rows}
+    if "SPEAKER" in kinds and len(kinds) > 1:
+        # Lines of words, for example, tell once more who speaks.
+        left_out = ", ".join(sorted(kinds - {"SPEAKER"}))
+        warnings.warn(f"lines of RTTM other than SPEAKER are left out: {left_out}", stacklevel=5)
+        rows = [(i, fields) for i, fields in rows if fields[0] == "SPEAKER"]
+    for i, fields in rows:
         if len(fields) < 8:
             yield Row(i, None, None, f"a line of RTTM has at least 8 fields; got {fields}")
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -85,4 +86,5 @@ def taken_over(model: Pipeline) -> dict[str, Any]:
     -------
     dict of str to value
     """
-    return {name: getattr(model[-1], name) for name in _TAKEN}
+    # Copies, because values of a recipe may be set one by one, and those of the start must not.
+    return {name: clone(getattr(model[-1], name), safe=False) for name in _TAKEN}

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .normalization import Normalization
+from .normalization import Normalization, batch_normalized
 
 # The stem, its pooling and stage 2 each halve the time resolution.
 FRAMES_PER_STEP = 8
@@ -161,14 +161,15 @@ class CRNN(nn.Module):
     def _convolve(self, normalized: Tensor, lengths: Tensor | None) -> Tensor:
         valid = _Validity(lengths)
         x = normalized[:, None].contiguous(memory_format=torch.channels_last)
-        x = self.stem_norm(self.stem(valid.mask(x)))
-        x = self.pool(valid.halve().mask(x))
+        x = self.stem(valid.mask(x))
+        x = valid.halve().normalize(self.stem_norm, x)
+        x = self.pool(valid.mask(x))
         # After the pooling the map has a quarter of the size; ReLU and maxima can be exchanged.
         x = F.relu(x, inplace=True)
         valid.halve()
         for block in self.blocks:
             x = block(x, valid)
-        x = F.relu(self.norm(x), inplace=True)
+        x = F.relu(valid.normalize(self.norm, x), inplace=True)
         return x.permute(0, 2, 1, 3).flatten(2).float()
 
     def recur(self, maps: Tensor, steps: Tensor | None = None) -> Tensor:
@@ -214,12 +215,11 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Conv2d(n_in, n_out, 1, stride=stride) if stride > 1 else None
 
     def forward(self, x: Tensor, valid: _Validity) -> Tensor:
-        h = x if self.norm1 is None else F.relu(self.norm1(x), inplace=True)
+        h = x if self.norm1 is None else F.relu(valid.normalize(self.norm1, x), inplace=True)
         h = self.conv1(valid.mask(h))
         if self.stride > 1:
             valid.halve()
-        h = valid.mask(F.relu(self.norm2(h), inplace=True))
-        h = self.conv2(h)
+        h = self.conv2(valid.mask(F.relu(valid.normalize(self.norm2, h), inplace=True)))
         return h + (x if self.shortcut is None else self.shortcut(x))
 
 
@@ -239,10 +239,15 @@ class _Validity:
 
     def mask(self, x: Tensor) -> Tensor:
         """Set to zero what lies behind the end of each clip, as a padding layer would."""
-        if self.lengths is None:
-            return x
-        steps = torch.arange(x.shape[2], device=x.device)
-        return x * (steps < self.lengths[:, None])[:, None, :, None]
+        places = self._places(x)
+        return x if places is None else x * places[:, None, :, None]
+
+    def normalize(self, norm: nn.Module, x: Tensor) -> Tensor:
+        return batch_normalized(norm, x, self._places(x))
+
+    def _places(self, x: Tensor) -> Tensor | None:
+        ends = self.lengths
+        return None if ends is None else torch.arange(x.shape[2], device=x.device) < ends[:, None]
 
 
 def without_padding(maps: Tensor, steps: Tensor | None) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .intervals import cover
 from .losses import LabelLinear, Targets, Weights, masked_mean
-from .normalization import Normalization
+from .normalization import Normalization, batch_normalized
 
 
 class Masked(nn.Sequential):
@@ -25,8 +25,11 @@ class Masked(nn.Sequential):
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:  # type: ignore[override]
         mask = valid[:, None] if x.dim() == 3 else valid[:, None, :, None]
+        padded = valid if self.training and not bool(valid.all()) else None
         for layer in self:
-            x = layer(x * mask)
+            x = x * mask
+            is_norm = isinstance(layer, nn.BatchNorm2d)
+            x = batch_normalized(layer, x, padded) if is_norm else layer(x)
         return x * mask
 
 

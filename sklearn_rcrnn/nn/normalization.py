@@ -104,6 +104,29 @@ def normalized_around(
     return ((features - usual - mean) / (deviation + _SOFTENING)).clamp(min=_FLOOR)
 
 
+def batch_normalized(norm: nn.Module, x: Tensor, valid: Tensor | None) -> Tensor:
+    """What a batch-norm makes of feature maps; in training, padding is no part of its statistics.
+
+    Otherwise the constant values of padding would make up most of the mean and variance of a batch
+    in which one clip is much longer than the others.
+
+    Parameters
+    ----------
+    norm : torch.nn.Module
+        Any batch-norm of two-dimensional maps, or what takes its place at prediction.
+    x : Tensor of shape (n_clips, n_channels, n_frames, n_bands)
+    valid : bool Tensor of shape (n_clips, n_frames), or None
+        False for padding, which in training is 0 in the result; None where all is valid.
+    """
+    if valid is None or not norm.training:
+        return norm(x)
+    frames = x.permute(0, 2, 3, 1)
+    inside = norm(frames[valid].transpose(1, 2)[..., None])[..., 0].transpose(1, 2)
+    normalized = inside.new_zeros(frames.shape)
+    normalized[valid] = inside
+    return normalized.permute(0, 3, 1, 2)
+
+
 class Reach(NamedTuple):
     """How many frames before and after it a frame is normalized by."""
 

@@ -29,8 +29,8 @@ _N_KNOTS = 6
 #   frames of the features, and ``mask`` is False for places without an event
 #
 # and returns the changed features alone, or all three. The number of clips and of bands must
-# stay; frames may be more or fewer, and so may the events. What is random in it comes from
-# PyTorch's generator, which ``fit`` seeds. It may change its arguments in place.
+# stay. Frames may be more or fewer if it returns all three, and so may the events. What is random
+# in it comes from PyTorch's generator, which ``fit`` seeds. It may change its arguments in place.
 Augmentation = Callable[[Tensor, "Tensor | None", Targets], "Tensor | tuple[Any, Any, Any]"]
 
 
@@ -119,18 +119,24 @@ def augment(
     Raises
     ------
     ValueError
-        If what the augmentation returns is not a batch of as many clips and bands.
+        If what the augmentation returns is not a batch of as many clips and bands, or if it returns
+        features with another number of frames and does not say where their events are.
     """
     features, lengths, targets = batch["features"], batch.get("lengths"), batch["targets"]
     in_frames = targets._replace(intervals=targets.intervals * frames_per_step)
     shape = features.shape
     changed = augmentation(features, lengths, in_frames)
     if isinstance(changed, Tensor):
+        if changed.dim() == 3 and changed.shape[1] != shape[1]:
+            raise ValueError(
+                f"augmentation returned {changed.shape[1]} frames for {shape[1]}: where the number "
+                "of frames changes, it must return (features, lengths, targets)"
+            )
         features = changed
     else:
         features, lengths, in_frames = changed
-        targets = Targets(*in_frames)
-        targets = targets._replace(intervals=targets.intervals / frames_per_step)
+    targets = Targets(*in_frames)
+    targets = targets._replace(intervals=targets.intervals / frames_per_step)
     sizes = {len(part) for part in (features, *targets) if part is not None}
     if features.dim() != 3 or features.shape[2] != shape[2] or sizes != {shape[0]}:
         raise ValueError(

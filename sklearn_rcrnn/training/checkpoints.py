@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +103,8 @@ class TrainingCheckpoint(Callback):
             "finished": finished,
             "seed": self.seed,
             "module": dict(net.module_.state_dict()),
-            "optimizer": _plain(net.optimizer_.state_dict()),
-            "history": _plain(list(net.history)),
+            "optimizer": _kept(net.optimizer_.state_dict(), net.optimizer_),
+            "history": [_plain_part(row) for row in net.history],
             "callbacks": {name: own for name, own in callbacks.items() if own},
             "generator": own_generator,
             "other_generators": other_generators,
@@ -142,13 +142,14 @@ def training_key(estimator: BaseEstimator, data: Any) -> str:
 
 def _state_of(callback: Any) -> Any:
     if hasattr(callback, "state_dict"):
-        return callback.state_dict()
+        return _kept(callback.state_dict(), callback)
     own = {}
     for name, value in vars(callback).items():
         if name.endswith("_") and (plain := _plain(value)) is not _NOT_PLAIN:
             own[name] = plain
     if isinstance(callback, LRScheduler):
-        own["lr_scheduler_"] = _plain(callback.lr_scheduler_.state_dict())
+        scheduler = callback.lr_scheduler_
+        own["lr_scheduler_"] = _kept(scheduler.state_dict(), scheduler)
     return own
 
 
@@ -165,16 +166,42 @@ def _load(callback: Any, state: Any) -> None:
 _NOT_PLAIN = object()
 
 
+def _kept(state: Any, owner: Any) -> Any:
+    """Reduce a state to what a file without code can hold; TypeError if that is impossible."""
+    plain = _plain(state)
+    if plain is _NOT_PLAIN:
+        raise TypeError(
+            f"The state_dict of {type(owner).__name__} cannot be kept in a checkpoint: it may hold "
+            "numbers, texts, tensors, and lists or dicts of these"
+        )
+    return plain
+
+
+def _plain_part(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file without code can hold of a row of a history, and of those of its batches."""
+    parts = {
+        key: [_plain_part(batch) for batch in own] if key == "batches" else _plain(own)
+        for key, own in row.items()
+    }
+    return {key: own for key, own in parts.items() if own is not _NOT_PLAIN}
+
+
 def _plain(value: Any) -> Any:
     """Reduce a value to what a file without code can hold; `_NOT_PLAIN` if that is impossible."""
     if isinstance(value, np.generic):  # this comes first, because float64 is also a float
         return value.item()
-    if value is None or isinstance(value, (bool, int, float, str, Tensor)):
+    if isinstance(value, Tensor) or type(value) in (type(None), bool, int, float, str):
         return value
     if isinstance(value, Mapping):
-        items: Any = {key: _plain(own) for key, own in value.items()}
-        return _NOT_PLAIN if any(own is _NOT_PLAIN for own in items.values()) else items
-    if isinstance(value, (list, tuple)):
+        items: Any = {_plain(key): _plain(own) for key, own in value.items()}
+        return _NOT_PLAIN if _NOT_PLAIN in items or _any_not_plain(items.values()) else items
+    if isinstance(value, (list, tuple)):  # of a class of its own, only the values are kept
         items = [_plain(own) for own in value]
-        return _NOT_PLAIN if any(own is _NOT_PLAIN for own in items) else type(value)(items)
+        if _any_not_plain(items):
+            return _NOT_PLAIN
+        return tuple(items) if isinstance(value, tuple) else items
     return _NOT_PLAIN
+
+
+def _any_not_plain(values: Iterable[Any]) -> bool:
+    return any(own is _NOT_PLAIN for own in values)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from types import CodeType, FunctionType, MethodType
 from typing import Any
 
@@ -28,8 +30,9 @@ def identity(value: Any, within: tuple[int, ...] = ()) -> Any:
     Its ``joblib.hash`` is the same in all processes, and differs where a training would: by
     the class and parameters of an estimator; by the weights and attributes of a module; by the
     code of a function, its defaults, the variables of its closure, and the constants and functions
-    of its own module that it names; by what pickle would keep of any other object. The code of
-    classes does not count. What cannot be pickled, such as a lock, counts by its class.
+    of its own module that it names; by the methods and constants of a class, unless it comes from
+    an installed package; by what pickle would keep of any other object. What cannot be pickled,
+    such as a lock, counts by its class.
 
     Parameters
     ----------
@@ -62,10 +65,10 @@ def identity(value: Any, within: tuple[int, ...] = ()) -> Any:
         fitted = value.estimator
         return of(fitted), fitted.classes_.tolist(), of(dict(fitted.net_.module_.state_dict()))
     if isinstance(value, BaseEstimator):
-        return name_of(type(value)), of(_params_that_count(value))
+        return of(type(value)), of(_params_that_count(value))
     if isinstance(value, nn.Module):
         parts = list(value.named_modules())
-        return [(name, name_of(type(part)), of(_state_of(part))) for name, part in parts]
+        return [(name, of(type(part)), of(_state_of(part))) for name, part in parts]
     return _code_or_object(value, of)
 
 
@@ -80,14 +83,16 @@ def _code_or_object(value: Any, of: Any) -> Any:
         return name_of(value), of(value.__code__), of(given)
     if isinstance(value, CodeType):
         return value.co_code, value.co_names, of(value.co_consts)
-    if hasattr(value, "__qualname__"):  # a class, or a function of a library in C
+    if isinstance(value, type):
+        return name_of(value), of(_code_of(value))
+    if hasattr(value, "__qualname__"):  # a function of a library in C
         return name_of(value)
     try:
         made = value.__reduce_ex__(4)
     except (TypeError, AttributeError, RuntimeError, pickle.PicklingError):
-        return name_of(type(value))
+        return of(type(value))
     if isinstance(made, str):
-        return name_of(type(value)), made
+        return of(type(value)), made
     make, arguments, *state = made
     return of(make), of(arguments), [of(_listed(part)) for part in state[:3]]
 
@@ -95,6 +100,29 @@ def _code_or_object(value: Any, of: Any) -> Any:
 def name_of(code: Any) -> str:
     """The name of a function or class, and of its module."""
     return f"{code.__module__}.{code.__qualname__}"
+
+
+def _code_of(kind: type) -> dict[str, Any]:
+    """The methods and constants of a class of the user's own, and of those that it is made from."""
+    code: dict[str, Any] = {}
+    for own in filter(_is_own, kind.__mro__):
+        for name, member in vars(own).items():
+            function = member.fget if isinstance(member, property) else member
+            function = getattr(function, "__func__", function)
+            constant = isinstance(function, _CONSTANTS) and not name.startswith("__")
+            if constant or isinstance(function, FunctionType):
+                code[f"{name_of(own)}.{name}"] = function
+    return code
+
+
+def _is_own(kind: type) -> bool:
+    """Whether a class is the user's, and not one of Python or of an installed package."""
+    name = kind.__module__
+    top = name.partition(".")[0]
+    if top == __name__.partition(".")[0] or (top in sys.stdlib_module_names and top != "__main__"):
+        return False
+    file = getattr(sys.modules.get(name), "__file__", None) or ""
+    return not {"site-packages", "dist-packages"} & {*Path(file).parts}
 
 
 def _params_that_count(estimator: BaseEstimator) -> dict[str, Any]:
@@ -113,7 +141,7 @@ def _callback(callback: Any) -> Any:
     params = callback.get_params(deep=False) if hasattr(callback, "get_params") else {}
     code = (type, FunctionType, MethodType, partial)
     plain = (bool, int, float, str, list, tuple, dict, type(None), np.generic, *code)
-    return name_of(type(callback)), {k: v for k, v in params.items() if isinstance(v, plain)}
+    return type(callback), {k: v for k, v in params.items() if isinstance(v, plain)}
 
 
 def _state_of(module: nn.Module) -> dict[str, Any]:

@@ -85,3 +85,14 @@ class TestJSON:
             read(tmp_path, content.dumps(), "a.jams")
         with pytest.warns(UserWarning, match="skipped 1 malformed"):
             assert read(tmp_path, content.dumps(), "a.jams", errors="skip") == {"a": [DOG]}
+
+    def test_jams_of_two_people(self, tmp_path):
+        jams = pytest.importorskip("jams")
+        content = jams.JAMS()
+        content.file_metadata.duration = 4.0
+        for _ in range(2):
+            annotation = jams.Annotation("tag_open")
+            annotation.append(time=1.0, duration=1.5, value="dog", confidence=1.0)
+            content.annotations.append(annotation)
+        with pytest.warns(UserWarning, match="events of all 2 annotations"):
+            assert read(tmp_path, content.dumps(), "a.jams") == {"a": [DOG, DOG]}

@@ -153,9 +153,19 @@ def test_features_and_sizes_are_those_of_the_start(start):
     assert torch.allclose(before[name], after[name], atol=2e-2)
 
 
+def test_a_start_does_not_share_what_may_be_changed(start):
+    model = load(start)
+    model[-1].set_params(recipe__n_rois=32)
+    make_rcrnn_pipeline(start=model).set_params(detector__recipe__n_rois=16)
+    assert model[-1].recipe.n_rois == 32
+
+
 def test_what_cannot_be_had_with_a_start(start):
-    with pytest.raises(ValueError, match="trained with n_mels=40; n_mels=80 cannot be had"):
-        make_rcrnn_pipeline(start=start, n_mels=80)
+    # 64 is what there is without a start: it was taken for no value at all.
+    for n_mels in (80, 64):
+        with pytest.raises(ValueError, match=f"with n_mels=40; n_mels={n_mels} cannot be had"):
+            make_rcrnn_pipeline(start=start, n_mels=n_mels)
+    assert make_rcrnn_pipeline(start=start, n_mels=40)["lfbe"].n_mels == 40
     with pytest.raises(ValueError, match="trains from scratch"):
         make_rcrnn_pipeline(start=start, preset="paper")
     with pytest.raises(FileNotFoundError, match="start must be a folder of a model, or one of"):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
 from sklearn_rcrnn.nn.crnn import EXTRACTORS, n_steps
+from sklearn_rcrnn.nn.frame_networks import FrameNetwork
 from sklearn_rcrnn.nn.intervals import ClipBounds
 from sklearn_rcrnn.nn.losses import Targets, classification_mean
 from sklearn_rcrnn.nn.rcrnn import RCRNN, Detections, count_parameters
@@ -129,6 +132,27 @@ def test_padding_changes_nothing(extractor):
         beside = network.extractor(batch, torch.tensor([203, 411]))
     steps = n_steps(203)
     torch.testing.assert_close(beside[0, :steps], alone[0], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "make", [partial(EXTRACTORS["crnn_gru"], 64), partial(FrameNetwork, 64, 2, "crnn")]
+)
+def test_batch_norms_learn_nothing_of_padding(make):
+    """Mean and variance were mostly those of padding beside one long clip."""
+
+    def running(n_padding, lengths):
+        torch.manual_seed(0)
+        network = make().train()
+        for layer in network.modules():
+            if isinstance(layer, torch.nn.Dropout):
+                layer.p = 0.0
+        with torch.no_grad():
+            network(torch.nn.functional.pad(clips, (0, 0, 0, n_padding)), lengths)
+        return [own for name, own in network.named_buffers() if "running_" in name]
+
+    clips = torch.randn(2, 40, 64, generator=torch.Generator().manual_seed(0))
+    for padded, alone in zip(running(120, torch.tensor([40, 40])), running(0, None), strict=True):
+        torch.testing.assert_close(padded, alone, rtol=1e-4, atol=1e-5)
 
 
 def test_frozen_extractor_stays():

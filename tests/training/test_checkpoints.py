@@ -10,11 +10,14 @@ import sys
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
+from skorch.callbacks import Callback
 
 from sklearn_rcrnn import (
     ClipStream,
     CRNNPretrainer,
+    Event,
     FeatureAugmentation,
     FrameDetector,
     RCRNNDetector,
@@ -168,6 +171,31 @@ def test_grid_search(tmp_path):
     search = GridSearchCV(estimator, {"lr": [1e-3, 1e-2]}, cv=2)
     search.fit(X, y, checkpoint=tmp_path)
     assert len(list(tmp_path.glob("*.pt"))) == 5  # two folds of two, and the best on all
+
+
+class Recorder(Callback):
+    """Records what a file without code cannot hold, and keeps a tuple of a class of its own."""
+
+    best_ = None
+
+    def on_epoch_end(self, net, **kwargs):
+        net.history.record("spread", np.ones(3))
+        self.best_ = Event(0.0, 1.0, "a")
+
+
+class Remembering(Callback):
+    def state_dict(self):
+        return {"weights": np.ones(3)}
+
+
+def test_callbacks_of_the_user(tmp_path):
+    """The checkpoint could not be read, so that the training was lost."""
+    estimator, X, y = example("frames")
+    estimator.set_params(max_epochs=1, callbacks=[Recorder()])
+    first = clone(estimator).fit(X, y, checkpoint=tmp_path)
+    assert_same_training(first, clone(estimator).fit(X, y, checkpoint=tmp_path))
+    with pytest.raises(TypeError, match="state_dict of Remembering cannot be kept"):
+        estimator.set_params(callbacks=[Remembering()]).fit(X, y, checkpoint=tmp_path)
 
 
 def test_broken_file(tmp_path):

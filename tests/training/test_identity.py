@@ -60,10 +60,34 @@ def of_a_module(text):
     return names["augmentation"]
 
 
+def module_of_code(body, constant=1):
+    """A module whose class is always of one name."""
+    names = {"__name__": "users", "torch": torch}
+    exec(
+        "class Edited(torch.nn.Module):\n"
+        f"    n_channels, frames_per_step, constant = 4, 2, {constant}\n"
+        "    def __init__(self): super().__init__()\n"
+        f"    def forward(self, h, lengths=None): return {body}\n",
+        names,
+    )
+    return names["Edited"]()
+
+
+def called_of_code(body):
+    names = {"__name__": "users"}
+    exec(f"class Edited:\n    def __call__(self, x, n, y): return {body}\n", names)
+    return names["Edited"]()
+
+
 NAMED = "def augmentation(x, n, y): return [x * GAIN for _ in y]"
 CALLED = "def augmentation(x, n, y): return twice(x)\ndef twice(x): return {} * x"
 
 DIFFERENT = {
+    "code of a class": [RCRNNDetector(extractor=module_of_code(f"h * {k}")) for k in (1, 2)],
+    "code of an object": [RCRNNDetector(augmentation=called_of_code(f"x * {k}")) for k in (1, 2)],
+    "constant of a class": [
+        RCRNNDetector(extractor=module_of_code("h", constant=k)) for k in (1, 2)
+    ],
     "generator as seed": [RCRNNDetector(random_state=np.random.RandomState(k)) for k in (0, 1)],
     "no seed": [RCRNNDetector(random_state=k) for k in (0, None)],
     "constant of the module": [
@@ -103,6 +127,7 @@ DIFFERENT = {
 }
 
 SAME = {
+    "the code of a class": [RCRNNDetector(extractor=module_of_code("h * 2")) for _ in range(2)],
     "kind of integer": [RCRNNDetector(random_state=k) for k in (0, np.int64(0))],
     "generator in the same state": [
         RCRNNDetector(random_state=np.random.RandomState(0)) for _ in range(2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from sklearn.frozen import FrozenEstimator
@@ -54,6 +55,17 @@ def test_layers_of_labels_start_anew_where_labels_are_others(head, labels):
     copy_weights(target, Fitted(source, ["a", "b"]), labels)
     taken = layers_taken(target, source)
     assert taken == (with_weights if labels == ["a", "b"] else with_weights - PER_LABEL[head])
+
+
+def test_a_frozen_extractor_keeps_its_surroundings():
+    """Shorter clips changed the normalization, and so the feature maps, of a frozen extractor."""
+    rng = np.random.default_rng(0)
+    long, short = (rng.normal(size=(4, n, 16)).astype(np.float32) for n in (80, 40))
+    y = [[(0.1, 0.5, "ab"[i % 2])] for i in range(4)]
+    settings = {"gru_units": 4, "max_epochs": 1, "validation_fraction": None, "random_state": 0}
+    start = FrozenEstimator(CRNNPretrainer(**settings).fit(long, y))
+    frozen = RCRNNDetector(dense_units=8, pretrainer=start, freeze_extractor=True, **settings)
+    np.testing.assert_array_equal(frozen.fit(short, y).transform(long), start.transform(long))
 
 
 def test_layers_of_another_size_start_anew():
