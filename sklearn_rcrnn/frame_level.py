@@ -58,7 +58,8 @@ def frames_to_events(
         Length of the median filter in seconds; 0 leaves it out.
     min_duration, min_gap : float, default=0
         Shortest event, and the longest gap over which two events of a label are joined, in
-        seconds.
+        seconds. Whole frames count, also the first and the last one of a clip, half of which
+        lies outside it: an event there may be half a frame shorter than `min_duration`.
 
     Returns
     -------

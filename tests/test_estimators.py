@@ -258,6 +258,20 @@ def test_proposals(fitted, features):
         assert (np.diff(rows[:, 2]) <= 0).all()
 
 
+def test_proposals_of_long_clips_are_those_of_windows(fitted, features):
+    """A clip of an hour had no more than one of a minute, and others than ``predict`` looks at."""
+    long = np.tile(np.concatenate(features[0]), (4, 1))[:7000]
+    window = fitted._windows().length
+    first, whole = fitted.predict_proposals([long[:window]])[0], fitted.predict_proposals([long])[0]
+    early = [rows[rows[:, 1] < 40] for rows in (first, whole)]
+    assert len(long) > 2.5 * window
+    assert len(early[0]) > 10
+    np.testing.assert_allclose(*(rows[np.lexsort(rows.T)] for rows in early), atol=1e-3)
+    assert len(whole) > 100
+    assert whole[:, 1].max() > 0.95 * len(long) * 1024 / 44100
+    assert (np.diff(whole[:, 2]) <= 0).all()
+
+
 @pytest.mark.parametrize("extractor", ["cnn", "crnn_gru", "crnn_bigru"])
 def test_extractors_fit_and_predict(small, features, extractor):
     X, y = features

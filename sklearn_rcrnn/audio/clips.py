@@ -17,7 +17,7 @@ from .reading import read_audio, resample, warn_if_cancelled
 _PCM_FULL_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
 
 # The shorter axis of a 2-D array holds channels if it is no longer than this.
-_CHANNELS = 8
+CHANNELS = 8
 
 
 def check_clips(X: Any) -> Sequence[Any]:
@@ -45,7 +45,7 @@ def check_clips(X: Any) -> Sequence[Any]:
             f"An array of clips must be of shape (n_clips, n_samples); got {X.shape}. "
             + ("Reshape your data: a single clip is X[None]" if X.ndim == 1 else "")
         )
-    if isinstance(X, np.ndarray) and X.ndim == 2 and len(X) >= 1000 and X.shape[1] <= _CHANNELS:
+    if isinstance(X, np.ndarray) and X.ndim == 2 and len(X) >= 1000 and X.shape[1] <= CHANNELS:
         raise ValueError(
             f"X of shape {X.shape} would be {len(X)} clips of {X.shape[1]} sample(s). If it is one "
             "recording with its channels in columns, give X=[samples.mean(axis=1)], a list of one "
@@ -92,7 +92,7 @@ def load_clip(clip: Any, sample_rate: int, where: str) -> NDArray[np.float32]:
             "it is cut, as in cut_recordings(..., sample_rate=...)"
         )
     samples = np.asarray(clip)
-    if samples.ndim == 2 and 0 < min(samples.shape) <= _CHANNELS:
+    if samples.ndim == 2 and 0 < min(samples.shape) <= CHANNELS:
         axis = int(np.argmin(samples.shape))
         raise ValueError(
             f"{where} has shape {samples.shape}, like {samples.shape[axis]} channels; give a 1-D "

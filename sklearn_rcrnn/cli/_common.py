@@ -225,7 +225,7 @@ def set_threshold(pipe: Any, given: list[str] | None) -> None:
     if unknown := set(by_label) - set(known):
         fail(f"--threshold {sorted(unknown)[0]}=...: the model knows {', '.join(known)}")
     thresholds = {
-        label: by_label.get(str(label), usual if isinstance(usual, float) else usual[label])
+        label: by_label.get(str(label), usual[label] if isinstance(usual, Mapping) else usual)
         for label in labels
     }
     pipe[-1].set_params(score_threshold=thresholds)

@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -150,17 +150,25 @@ class DetectionRun:
 
         detector = self.pipe[-1]
         usual = detector._thresholds()
-        one = isinstance(usual, float) or len(set(usual.values())) == 1
-        limit = usual if isinstance(usual, float) else max(usual.values())
+        limits = set(usual.values()) if isinstance(usual, Mapping) else {usual}
+        one, limit = len(limits) == 1, max(limits)
         text = f"No events above {limit:.2f}" if one else "No events above the thresholds"
         if duration > _SEARCHED_AGAIN:
             return f"{text}; a lower --threshold shows weaker candidates"
-        detector.set_params(score_threshold=0.0)
+        # Rules would join candidates of any score to events that begin where none of them does.
+        rules = {"merge_gap": None, "min_duration": None, "max_duration": None}
+        detector.set_params(score_threshold=0.0, **rules)
         found = [(e, path) for path in paths for e in work(self.pipe, Job(str(path))).events]
         if not found:
             return f"{text}, and no candidates under it"
         best, path = max(found, key=lambda pair: pair[0].score)
         where = f" in {path}" if len(paths) > 1 else ""
+        if best.score >= (usual[best.label] if isinstance(usual, Mapping) else usual):
+            return (
+                "No event is left by the shortest and the longest duration; the best candidate is "
+                f"{best.label} from {best.onset:.2f} to {best.offset:.2f} s{where}, with a score "
+                f"of {best.score:.2f}"
+            )
         return (
             f"{text}; the best candidate is {best.label} at {best.onset:.2f} s{where}, with a "
             f"score of {best.score:.2f}"

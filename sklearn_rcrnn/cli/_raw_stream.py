@@ -31,7 +31,10 @@ def detect_raw(pipe: Any, rate: int, format: str, spans: tuple[float, float], lo
     except ValueError as error:
         fail(str(error))
     except KeyboardInterrupt:
-        log.say("interrupted", "stopped")
+        text = (
+            f"stopped: events of the last {1.25 * window - margin + 2:.0f} s may be missing. Where "
+        )
+        log.say("interrupted", text + "the stream ends by itself, all of them are printed")
     log.say("finished", n_files=1, n_failed=0, n_events=n_events)
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ._common import TableFormat, check_output, fail
+
+if TYPE_CHECKING:
+    from ..events import Label
 
 # What could be the ending of a file, unlike that of a folder "site.12" or "v1.2b".
 _ENDING = re.compile(r"\.[A-Za-z]{3,5}")
@@ -57,14 +61,20 @@ def _check_is_no_table(output: str, known: list[str]) -> None:
         )
 
 
-def check_table(target: Target, paths: list[Path]) -> None:
+def check_table(target: Target, paths: list[Path], labels: Iterable[Label]) -> None:
     """Find out before hours of work what would go wrong after them."""
     from ..annotations.formats import format_named
+    from ..annotations.tables import format_events
+    from ..events import Event
 
     if target.folder is not None:
         return
     if not format_named(target.format).many and len(paths) > 1:
         fail(f"{target.format} tables are about one recording each: give a folder, -o tables/")
+    try:  # a label may have a tab, for example, which few formats can hold
+        format_events({"": [Event(0.0, 1.0, label) for label in labels]}, target.format)
+    except (ImportError, ValueError) as error:
+        fail(str(error))
     if target.table != "-":
         check_output(target.table)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -61,9 +62,13 @@ def _for_tuning(settings: dict[str, Any]) -> dict[str, Any]:
 
 def after_config(ctx: typer.Context, values: list[str] | None) -> list[str] | None:
     """Texts of a repeatable option behind those of the file, which they add to or change."""
-    given = (ctx.default_map or {}).get("param")
     source = ctx.get_parameter_source("param")
-    if not values or not given or source is None or source.name != "COMMANDLINE":
+    is_typed = source is not None and source.name == "COMMANDLINE"
+    names = [text.partition("=")[0].removeprefix("detector__") for text in values or []]
+    if is_typed and (twice := [name for name, n in Counter(names).items() if n > 1]):
+        raise typer.BadParameter(f"{twice[0]} is given twice, and only one of them would count")
+    given = (ctx.default_map or {}).get("param")
+    if not values or not given or not is_typed:
         return values
     return [*given, *values]
 
@@ -150,9 +155,11 @@ def set_params(pipe: Any, texts: list[str], lr: float | None) -> None:
     Afterwards its features must be of the sample rate of the clips that the command makes.
     """
     if lr is not None:
-        texts = [*texts, f"lr={lr}"]
+        pipe.set_params(detector__lr=lr)
     for text in texts:
         name, values = parse_values(text, "batch_size=4")
+        if lr is not None and parameter_name(pipe, name) == "detector__lr":
+            raise ValueError(f"--param {text} and --lr {lr} are both the learning rate: give one")
         if len(values) != 1:
             raise ValueError(
                 f"--param {text!r} has {len(values)} values: give one, or a list in brackets"

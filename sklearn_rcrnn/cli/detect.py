@@ -194,15 +194,16 @@ def detect(
             fail("--raw is for standard input to standard output: rcrnn detect - --raw 44100")
         detect_raw(pipe, raw, target.format, (window, margin), log)
         return
+    labels = pipe[-1].classes_.tolist()
     run = DetectionRun(pipe, target, log, Follower(log, summary))
     with ends_by_signal():
         if given == [_STDIN]:
-            check_table(target, given)
+            check_table(target, given, labels)
             run.standard_input(overwrite)
             return
         root = given[0] if len(given) == 1 and given[0].is_dir() else None
         paths = _shard(recordings_in(given), shard)
-        check_table(target, paths)
+        check_table(target, paths, labels)
         if shard is not None and target.table not in ("", "-"):
             log.say("warning", _ONE_TABLE.format(table=target.table, shard=shard))
         options: dict[str, Any] = {"root": root, "overwrite": overwrite, "n_jobs": jobs}

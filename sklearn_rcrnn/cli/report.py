@@ -65,6 +65,8 @@ def report(
     from ..inference.files import detect_files
 
     log = Log(quiet, as_json)
+    if whole and around is not None:
+        fail("--whole shows all of every recording, and --around only what is near events")
     check_output(output)
     paths = recordings_in(files)
     failed = 0

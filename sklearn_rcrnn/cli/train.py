@@ -326,7 +326,9 @@ def _write_model(pipe: Any, folder: Path, facts: dict[str, Any], scores: dict[st
     save(pipe, folder)
     provenance = provenance_of(pipe[-1])
     with complete(folder / "scores.json") as partial:
-        partial.write_text(json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
+        partial.write_text(
+            json.dumps(scores, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
     lines = [
         f"# {folder.name}",
         "",

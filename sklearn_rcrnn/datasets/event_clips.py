@@ -74,7 +74,9 @@ def write_event_clips(
     Warns
     -----
     UserWarning
-        If the folder has clips of other events already, as of an earlier run. They stay there.
+        If the folder has clips of other events already, as of an earlier run, which stay there.
+        In the end, if clips of an earlier run had the same names but other sound, as those of
+        another recording of the same name: they were replaced.
 
     Examples
     --------
@@ -128,15 +130,25 @@ def _warn_of_others(folder: Path, ours: set[str]) -> None:
 def _written(
     named: Sequence[tuple[str, Event, Path]], context: float, format: str
 ) -> Iterator[EventClip]:
+    replaced: list[str] = []
     for recording, event, path in named:
         try:
-            _write(recording, event, path, context, format)
+            if _write(recording, event, path, context, format):
+                replaced.append(path.name)
             yield EventClip(recording, event, path)
         except (OSError, ValueError) as error:
             yield EventClip(recording, event, None, str(error))
+    if replaced:
+        warnings.warn(
+            f"{counted(len(replaced), 'clip')} of an earlier run had the same names but other "
+            f"sound, and were replaced: {some(replaced)}. Clips of several recordings of one name "
+            "need a folder for each run",
+            stacklevel=2,
+        )
 
 
-def _write(recording: str, event: Event, path: Path, context: float, format: str) -> None:
+def _write(recording: str, event: Event, path: Path, context: float, format: str) -> bool:
+    """Write a clip; return whether it replaced one that sounds otherwise."""
     import soundfile
 
     if event.onset >= audio_duration(recording):
@@ -148,15 +160,21 @@ def _write(recording: str, event: Event, path: Path, context: float, format: str
         rate = opened.sample_rate
     start = max(0.0, event.onset - context)
     samples = read_audio(recording, rate, start=start, stop=event.offset + context)
-    with (
-        complete_audio(path) as partial,
-        soundfile.SoundFile(
+    with complete_audio(path) as partial:
+        with soundfile.SoundFile(
             partial, "w", rate, 1, subtype=_FORMATS[format], format=format.upper()
-        ) as file,
-    ):
-        # Integer formats would wrap or clip samples beyond full scale.
-        for begin in range(0, len(samples), 10 * rate):
-            file.write(np.clip(samples[begin : begin + 10 * rate], -1, 1))
+        ) as file:
+            # Integer formats would wrap or clip samples beyond full scale.
+            for begin in range(0, len(samples), 10 * rate):
+                file.write(np.clip(samples[begin : begin + 10 * rate], -1, 1))
+        return path.exists() and not _sound_alike(path, partial, rate)
+
+
+def _sound_alike(path: Path, other: Path, rate: int) -> bool:
+    try:
+        return np.array_equal(read_audio(path, rate), read_audio(other, rate))
+    except (OSError, ValueError):  # one of them cannot be read
+        return False
 
 
 def _name_of(recording: str, event: Event, scored: bool) -> str:

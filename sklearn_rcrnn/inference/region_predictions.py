@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -33,7 +33,7 @@ from .merging import merge
 from .networks import SharedConvolutions, WindowedNetwork
 from .recordings import detect_recording
 from .trained_network import TrainedNetwork, mapped_stream, stacked
-from .windows import MARGIN, WINDOW, Windows
+from .windows import MARGIN, WINDOW, Window, Windows
 
 # A processor gains nothing by more windows at once, and each takes memory.
 _WINDOWS_ON_PROCESSOR = 4
@@ -87,7 +87,8 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
     def predict_proposals(self, X: Any) -> list[NDArray[np.float32]]:
         """Predict the intervals that the region proposal network passes to the classifier.
 
-        Clips go through the network in one piece, however long they are.
+        Clips of more than a minute go through the network in overlapping windows, each of which
+        has up to `n_proposals` of them.
 
         Parameters
         ----------
@@ -98,13 +99,45 @@ class RegionPredictions(CheckedArguments, TrainedNetwork):
         list of n_clips float32 arrays of shape (n_proposals_i, 3)
             Onset and offset in seconds, and objectness; sorted by falling objectness.
         """
+        clips = self._check_clips(X)
+        windows = self._windows()
+        cuts = [list(windows.of_recording(len(clip))) for clip in clips]
+        parts = [
+            clip[window.start : window.stop]
+            for clip, own in zip(clips, cuts, strict=True)
+            for window in own
+        ]
+        rows = iter(self._proposals_of(parts))
+        return [
+            next(rows) if len(own) == 1 else self._joined_proposals(windows, own, rows)
+            for own in cuts
+        ]
+
+    def _proposals_of(self, clips: Clips) -> list[NDArray[np.float32]]:
+        """The proposals of clips that go through the network in one piece."""
         proposals: dict[int, NDArray[np.float32]] = {}
-        for places, found in self._detect(self._check_clips(X)):
+        for places, found in self._detect(clips):
             times = found.proposals * self._step_seconds()
             rows = torch.cat([times, found.objectness[..., None]], -1).cpu()
             for place, row, valid in zip(places, rows, found.valid.cpu(), strict=True):
                 proposals[place] = row[valid].numpy()
         return [proposals[i] for i in range(len(proposals))]
+
+    def _joined_proposals(
+        self, windows: Windows, cut: Sequence[Window], rows: Iterator[NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
+        """The proposals of a clip, each once, from those of the windows that it was cut into."""
+        found = [
+            event
+            for window in cut
+            for event in windows.own_events(
+                window,
+                [Event(onset, offset, "", score) for onset, offset, score in next(rows).tolist()],
+            )
+        ]
+        kept = merge(found, self.proposal_nms_threshold)
+        table = [(e.onset, e.offset, e.score) for e in sorted(kept, key=lambda e: -e.score)]
+        return np.array(table, np.float32).reshape(-1, 3)
 
     def transform(self, X: Any) -> NDArray[np.float32] | list[NDArray[np.float32]] | ClipStream:
         """Compute the feature map of every clip.

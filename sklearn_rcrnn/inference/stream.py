@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.pipelines import advice_on_wrapped, split_pipeline
 from .._utils.threads import read_ahead
 from ..audio import open_audio
-from ..audio.clips import as_float32
+from ..audio.clips import CHANNELS, as_float32
 from ..audio.reading import RATES
 from ..detector import RCRNNDetector
 from ..events import Event, select_events
@@ -68,8 +68,8 @@ def detect_stream(
     Raises
     ------
     TypeError, ValueError
-        For another estimator, or for blocks that are not finite or not samples; the message
-        names the time.
+        For another estimator, or for blocks that are not finite, not samples, or have their
+        channels in rows.
 
     Notes
     -----
@@ -204,9 +204,11 @@ def at_rate(
     resampler = None
     if rate is not None and rate != sample_rate:
         resampler = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
-    for block in blocks:
+    for i, block in enumerate(blocks):
         samples = np.asarray(block)
-        if samples.ndim not in (1, 2) or samples.dtype.kind != "f":
+        # The first block tells: the last one may have fewer samples than channels.
+        is_turned = not i and samples.ndim == 2 and samples.shape[1] > max(len(samples), CHANNELS)
+        if samples.ndim not in (1, 2) or samples.dtype.kind != "f" or is_turned:
             raise ValueError(
                 "blocks must be float arrays of shape (n_samples,) or (n_samples, n_channels); "
                 f"got {samples.dtype} of shape {samples.shape}"

@@ -194,9 +194,9 @@ class _Reading:
 
         Reading begins at a whole second, which falls on a sample at any sample rate.
         """
-        first = max(0, part.start // self.sample_rate - _SETTLING)
+        first = max(0, int(part.start // self.sample_rate) - _SETTLING)
         stop = None if math.isinf(part.stop) else math.ceil(part.stop)
-        ahead = part.start - first * self.sample_rate
+        ahead = round(part.start - first * self.sample_rate)
         blocks = self.file.blocks(float(first), stop)
         for block in at_rate(blocks, self.file.sample_rate, self.sample_rate):
             if ahead < len(block):

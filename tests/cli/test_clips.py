@@ -77,6 +77,29 @@ def test_clips_of_an_earlier_run_are_told_of(recordings):
         list(write_event_clips([recordings / "a.wav"], [[first, other]], recordings / "once"))
 
 
+def test_clips_of_another_recording_of_the_name_are_told_of(recordings):
+    """They were replaced without a word."""
+    (recordings / "tuesday").mkdir()
+    other = recordings / "tuesday" / "a.wav"
+    soundfile.write(other, np.zeros(10 * RATE), RATE)
+    for format in ("wav", "flac", "ogg"):
+        for path in (recordings / "a.wav", recordings / "a.wav"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                list(
+                    write_event_clips(
+                        [path], [[(1.0, 2.0, "x")]], recordings / format, format=format
+                    )
+                )
+        with pytest.warns(
+            UserWarning, match=rf"1 clip of an earlier run .* x_a_0-00-01\.00\.{format}"
+        ):
+            (clip,) = write_event_clips(
+                [other], [[(1.0, 2.0, "x")]], recordings / format, format=format
+            )
+        assert clip.error is None
+
+
 def test_wrong_use(recordings):
     with pytest.raises(ValueError, match="format must be one of wav"):
         write_event_clips([], [], recordings, format="aac")

@@ -15,11 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import typer
 from small_runs import RATE, RCRNN, rcrnn, tiny_pipeline, write_recordings
 
 from sklearn_rcrnn import RCRNNDetector, __version__, load, save
 from sklearn_rcrnn.annotations import read_events
-from sklearn_rcrnn.cli._common import set_rules
+from sklearn_rcrnn.cli._common import set_rules, set_threshold
+from sklearn_rcrnn.cli._target import Target, check_table
 from sklearn_rcrnn.cli.detect import _listed, detect
 
 
@@ -158,6 +160,36 @@ class TestThresholds:
             f"No events above 1.00; the best candidate is {best.label} at {best.onset:.2f} s, "
             f"with a score of {best.score:.2f}\n"
         )
+
+    def test_that_nothing_reaches_with_rules(self, model, recordings):
+        """Joined over a gap, all candidates were one that began where the best one does not."""
+        args = ("detect", recordings / "04.wav", "-m", model, "--threshold")
+        told = rcrnn(*args, 1).stderr
+        assert "the best candidate is" in told
+        assert rcrnn(*args, 1, "--merge-gap", 5, "--max-duration", 6).stderr == told
+        best = max(load(model).predict([recordings / "04.wav"])[0], key=lambda event: event.score)
+        assert rcrnn(*args, 0.0, "--min-duration", 100).stderr == (
+            "No event is left by the shortest and the longest duration; the best candidate is "
+            f"{best.label} from {best.onset:.2f} to {best.offset:.2f} s, with a score of "
+            f"{best.score:.2f}\n"
+        )
+
+    def test_of_a_model_that_has_a_whole_number(self, model):
+        """``--threshold LABEL=NUMBER`` was a TypeError."""
+        pipe = load(model)
+        first, *others = pipe[-1].classes_.tolist()
+        for usual in (1, np.float32(1)):
+            pipe[-1].set_params(score_threshold=usual)
+            set_threshold(pipe, [f"{first}=0.5"])
+            assert pipe[-1].score_threshold == {first: 0.5, **dict.fromkeys(others, 1)}
+
+
+def test_a_label_that_the_table_cannot_hold_costs_no_run(tmp_path, capsys):
+    """All events were lost at the end."""
+    with pytest.raises(typer.Exit):
+        check_table(Target(None, str(tmp_path / "a.tsv"), "tsv"), [Path("a.wav")], ["a", "b\tc"])
+    assert "cannot hold the label 'b\\tc'" in capsys.readouterr().err
+    check_table(Target(None, str(tmp_path / "a.csv"), "csv"), [Path("a.wav")], ["a", "b\tc"])
 
 
 class TestRulesOfLabels:

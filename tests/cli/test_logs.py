@@ -102,3 +102,10 @@ def test_bar_of_a_terminal_of_80_columns_says_how_long_it_takes(monkeypatch):
     assert line.startswith("━━━")
     assert "2 of 4000 recordings, 1 failed, about 33.3 h left" in line
     assert len(line.rstrip("\n")) <= 80
+
+
+def test_options_of_a_report_that_contradict_each_other(tmp_path):
+    """``--around`` had no effect."""
+    out = rcrnn("report", tmp_path / "a.wav", "--whole", "--around", 3)
+    assert out.exit_code == 2
+    assert "--whole shows all of every recording" in out.stderr

@@ -120,6 +120,23 @@ class TestParameters:
         with pytest.raises(ValueError, match="2 values"):
             set_params(pipe, ["batch_size=4,8"], None)
 
+    def test_a_learning_rate_that_is_given_twice(self):
+        """That of ``--lr``, or of a file of settings, won over that of ``--param``."""
+        pipe = make_rcrnn_pipeline()
+        for name in ("lr", "detector__lr"):
+            with pytest.raises(ValueError, match=r"lr=0.1 and --lr 0.002 are both"):
+                set_params(pipe, [f"{name}=0.1"], 2e-3)
+
+
+@pytest.mark.parametrize("command", ["train", "tune"])
+def test_a_parameter_that_is_given_twice(command, tmp_path):
+    """`tune` tried the values of the last one alone."""
+    more = ["-o", tmp_path / "model"] if command == "train" else []
+    twice = ["-p", "lr=0.1", "-p", "batch_size=2", "-p", "detector__lr=0.2"]
+    out = rcrnn(command, tmp_path, tmp_path / "x.csv", *more, *twice)
+    assert out.exit_code == 2
+    assert "lr is given twice" in " ".join(out.stderr.split())
+
 
 class TestAdvice:
     def advice(self, found, n=12):

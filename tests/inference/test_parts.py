@@ -10,8 +10,9 @@ import soundfile
 from small_runs import RATE, tiny_pipeline
 
 from sklearn_rcrnn import detect_file
+from sklearn_rcrnn.audio import open_audio
 from sklearn_rcrnn.datasets import make_rare_events
-from sklearn_rcrnn.inference.work import Job, parts_of, work
+from sklearn_rcrnn.inference.work import Job, Part, _Reading, parts_of, work
 
 MINUTES = 7
 
@@ -84,3 +85,15 @@ def test_short_recordings_are_not_cut(pipe):
     begins = [part.begin for part in parts_of(pipe, 24 * 3600.0)]
     assert len(begins) == 73
     assert np.diff(begins[1:]) == pytest.approx(1200, abs=40)
+
+
+def test_parts_at_a_rate_that_is_no_integer_type(tmp_path):
+    """Features of one's own may have ``sample_rate = 4000.0``; each part failed with it."""
+    soundfile.write(tmp_path / "a.wav", np.arange(20 * 8000) / 2**20, 8000, subtype="FLOAT")
+    part = Part(begin=4.0, end=9.0, start=int(3.1 * RATE), stop=10.0)
+    heard = []
+    for rate in (RATE, float(RATE)):
+        with open_audio(tmp_path / "a.wav") as file:
+            heard.append(np.concatenate(list(_Reading(file, rate, part, None).blocks())))
+    np.testing.assert_array_equal(*heard)
+    assert heard[0][100] == pytest.approx((3.1 + 100 / RATE) * 8000 / 2**20, abs=1e-5)

@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn_rcrnn import LFBETransformer, detect_file, detect_stream, make_rcrnn_pipeline
 from sklearn_rcrnn.datasets import make_rare_events
 from sklearn_rcrnn.events import select_events
+from sklearn_rcrnn.inference.stream import at_rate
 
 RATE = 8000
 
@@ -216,3 +217,11 @@ class TestWrongInput:
             outcomes = list(detect_files(pipe, [cut, good]))
         assert [outcome.error for outcome in outcomes] == [None, None]
         assert 9 < outcomes[0].duration < 10.5
+
+
+def test_channels_in_rows_are_an_error():
+    """Each block was averaged over its samples, to as many samples as there are channels."""
+    with pytest.raises(ValueError, match=r"got float32 of shape \(2, 441\)"):
+        list(at_rate([np.zeros((2, 441), np.float32)], None, RATE))
+    blocks = [np.ones((100, 16)), np.ones((3, 16))]  # the last block of many microphones is short
+    assert np.concatenate(list(at_rate(blocks, None, RATE))).shape == (103,)
