@@ -34,6 +34,7 @@ from .training.parameters import (
     TrainingParameters,
     check_own_extractor,
 )
+from .training.targets import warn_of_shared_times
 
 # Times `lr`: the rate of layers that start anew behind those that know other labels already.
 _NEW_LABELS_LR = 5.0
@@ -168,15 +169,13 @@ default="crnn_bigru"
         Name of a PyTorch device; ``"auto"`` is CUDA where there is one, else the CPU. May be
         changed after ``fit``: the network goes there when it next predicts.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Number format of the convolutions. ``"auto"`` trains in bfloat16 where the
-        processor has instructions for it, and predicts in float32; ``"bfloat16"`` trains
-        and predicts in bfloat16.
+        Number format of the convolutions. ``"auto"`` trains in bfloat16 where the processor has
+        instructions for it, and predicts in float32; ``"bfloat16"`` does both in bfloat16.
     random_state : int, RandomState instance or None, default=None
         Seed of the first weights, the split, the order of clips, the sampling and the
         dropout. An integer makes trainings repeatable.
     verbose : int, default=0
-        1 says the losses and the F-score of each epoch and how long it will take, 2 the parts
-        of the loss as well.
+        1 says losses and F-score of each epoch and the time left, 2 also the parts of the loss.
 
     Attributes
     ----------
@@ -380,6 +379,7 @@ default="crnn_bigru"
         }
 
     def _first_weights(self, network: RCRNN, data: TrainingData) -> None:
+        warn_of_shared_times(data.arguments["y"] or ())
         longest = max(map(len, data.clips))
         check_some_anchor_fits(self.anchor_sizes, n_steps(longest, network.frames_per_step))
         self.pretrainer_ = fit_pretrainer(self, data)

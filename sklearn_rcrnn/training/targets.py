@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +23,26 @@ def check_known_labels(
                     f"{name}[{i}] has the label {event.label!r}, which is none of those to "
                     f"learn: {list(labels)}"
                 )
+
+
+def warn_of_shared_times(clips: Sequence[Sequence[Event]]) -> None:
+    """Warn of events with the onset and offset of one of another label.
+
+    A region detector gives an interval one label: anchors and RoIs learn the first of such events.
+    """
+    pairs = []
+    for clip in clips:
+        first: dict[Any, Label] = {}
+        labels = [(first.setdefault(event[:2], event.label), event.label) for event in clip]
+        pairs += [pair for pair in labels if pair[0] != pair[1]]
+    if pairs:
+        warnings.warn(
+            f"{len(pairs)} event(s) have the onset and offset of one of another label, such as "
+            f"{pairs[0][0]!r} and {pairs[0][1]!r}. An RCRNNDetector gives an interval one label, "
+            "and learns the first: give such events a label for both, or train a detector for "
+            "each set of labels. A FrameDetector can learn several labels at a time",
+            stacklevel=4,
+        )
 
 
 def to_target(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.base import clone
 from skorch.callbacks import Callback
 from small_trainings import KINDS, assert_same_weights, noisy_clips, tiny
 
-from sklearn_rcrnn import FrameDetector, RCRNNDetector
+from sklearn_rcrnn import Event, FrameDetector, RCRNNDetector
+from sklearn_rcrnn.training.targets import warn_of_shared_times
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +32,18 @@ def data():
 def test_parameters_with_which_nothing_can_be_learnt(params, message, data):
     with pytest.raises(ValueError, match=message):
         tiny(RCRNNDetector, **params).fit(*data)
+
+
+def test_two_labels_of_one_interval_are_told_of(data):
+    """Nothing is ever matched with the second one, so that it was never learnt."""
+    X, y = data
+    both = [[*clip, *((*event[:2], "both") for event in clip[:1])] for clip in y]
+    n = sum(bool(clip) for clip in y)
+    with pytest.warns(UserWarning, match=rf"{n} event\(s\) have the onset and offset of one of"):
+        tiny(RCRNNDetector, max_epochs=1).fit(X, both)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_shared_times([[Event(0.0, 1.0, "a"), Event(0.0, 1.5, "b"), Event(0.0, 1.0, "a")]])
 
 
 class Learnt(Callback):
