@@ -303,6 +303,8 @@ def read_audio(
             samples.resize(len(samples) + len(block), refcheck=False)
             samples[-len(block) :] = block
     if not len(samples):
+        if start:
+            raise ValueError(f"{name!r} ends before the part from {start:g} s on begins")
         raise ValueError(f"{name!r} is empty: it has 0 samples")
     return resample(samples, file.sample_rate, sample_rate)
 

@@ -272,7 +272,7 @@ def set_rules(pipe: Any, **given: list[str] | None) -> None:
 
 
 def recordings_in(paths: list[Path]) -> list[Path]:
-    """Files, and the recordings in folders, however deep, but for hidden ones; each once."""
+    """Files, and the recordings in folders, however deep, but for hidden ones; each path once."""
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
@@ -281,7 +281,10 @@ def recordings_in(paths: list[Path]) -> list[Path]:
             files.append(path)
     if not files:
         fail(f"no recordings in {', '.join(map(str, paths))} (looked for {' '.join(AUDIO)})")
-    return list(dict.fromkeys(files))
+    once: dict[str, Path] = {}
+    for file in files:  # a relative path and an absolute one may be the same
+        once.setdefault(os.path.abspath(file), file)
+    return list(once.values())
 
 
 def compare_labels(true: list[Any], found: list[Any], log: Log) -> None:

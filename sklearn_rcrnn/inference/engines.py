@@ -183,24 +183,24 @@ class Joblib:
 
         from joblib import Parallel, delayed
 
-        tasks = (delayed(_work_on)(self.estimator, job) for job in self._waited_for(jobs))
+        # Joblib collects several tasks before it begins any of them. Where there is no job now, it
+        # gets a pause to do: while it waited for a job, the first ones would stay undone, and two
+        # processes that share a folder would wait for each other.
+        tasks = (
+            delayed(_pause)() if job is None else delayed(_work_on)(self.estimator, job)
+            for job in jobs
+        )
         if self.as_they_come:
-            yield from Parallel(n_jobs=self.n_jobs, return_as="generator_unordered")(tasks)
+            done = Parallel(n_jobs=self.n_jobs, return_as="generator_unordered")(tasks)
+            yield from filter(None, done)
             return
         # Some backends, as Ray's, only return whole lists. Jobs go to them in batches, so that
         # finished work is kept.
         while batch := list(islice(tasks, 16 * self.n_workers)):
-            yield from Parallel(n_jobs=self.n_jobs)(batch)
+            yield from filter(None, Parallel(n_jobs=self.n_jobs)(batch))
 
     def close(self) -> None:
         pass
-
-    def _waited_for(self, jobs: Jobs) -> Iterator[Job]:
-        for job in jobs:
-            if job is None:
-                time.sleep(IDLE)
-            else:
-                yield job
 
 
 def engine_for(estimator: Any, n_jobs: int | None, progress: Progress | None) -> Engine:
@@ -239,6 +239,10 @@ def next_job(jobs: Jobs, more: bool) -> tuple[Job | None, bool]:
         return next(jobs), True
     except StopIteration:
         return None, False
+
+
+def _pause() -> None:
+    time.sleep(IDLE)
 
 
 def _work_on(estimator: Any, job: Job) -> tuple[Job, Result]:

@@ -20,7 +20,7 @@ from small_runs import RATE, RCRNN, rcrnn, tiny_pipeline, write_recordings
 
 from sklearn_rcrnn import RCRNNDetector, __version__, load, save
 from sklearn_rcrnn.annotations import read_events
-from sklearn_rcrnn.cli._common import set_rules, set_threshold
+from sklearn_rcrnn.cli._common import recordings_in, set_rules, set_threshold
 from sklearn_rcrnn.cli._target import Target, check_table
 from sklearn_rcrnn.cli.detect import _listed, detect
 
@@ -135,6 +135,15 @@ class TestRecordings:
             assert rcrnn(*args, wrong).exit_code == 2
         args = ("detect", recordings, "-m", model, "-o", tmp_path / "found.csv", "--shard", "1/2")
         assert "a table of its own name" in rcrnn(*args).stderr
+
+
+def test_a_path_that_is_given_relative_and_absolute_counts_once(tmp_path, monkeypatch):
+    """Its events stood in a table twice."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.wav").touch()
+    monkeypatch.chdir(tmp_path)
+    given = [Path("in"), tmp_path / "in" / "a.wav", Path("in") / ".." / "in" / "a.wav"]
+    assert recordings_in(given) == [Path("in/a.wav")]
 
 
 class TestThresholds:

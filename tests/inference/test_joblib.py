@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 
 import joblib
 import pytest
@@ -11,6 +12,8 @@ from small_runs import found_by, tiny_pipeline, write_recordings
 
 from sklearn_rcrnn import detect_file, detect_files
 from sklearn_rcrnn.inference import files
+from sklearn_rcrnn.inference.engines import Joblib
+from sklearn_rcrnn.inference.work import Job
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +65,28 @@ def test_jobs_are_not_made_while_a_result_is_taken(pipe, paths, monkeypatch):
     with joblib.parallel_config("threading", n_jobs=2):
         list(detect_files(pipe, paths, output_dir=paths[0].parent / "out"))
     assert seen == [False] * 12
+
+
+@pytest.mark.parametrize("as_they_come", [True, False])
+def test_jobs_are_done_while_there_are_no_others(pipe, paths, as_they_come):
+    """Two processes that shared a folder waited for each other, each with a job not begun."""
+    done, end = threading.Event(), time.monotonic() + 20
+
+    def jobs():
+        yield Job(str(paths[0]))
+        while not done.is_set():  # as while another process has all that is left
+            assert time.monotonic() < end
+            yield None
+        yield Job(str(paths[1]))
+
+    with joblib.parallel_config("threading", n_jobs=2):
+        engine = Joblib(pipe, 2)
+        engine.as_they_come = as_they_come
+        found = []
+        for job, result in engine.run(jobs()):
+            found.append((Path(job.path), result.error))
+            done.set()
+    assert found == [(paths[0], None), (paths[1], None)]
 
 
 def test_backends_that_give_lists_only(pipe, paths, expected):
