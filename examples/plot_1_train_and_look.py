@@ -42,7 +42,9 @@ pipe = make_rcrnn_pipeline(
 pipe.fit(X, y)
 
 # %%
-# Losses by epoch, and their parts: proposals (``rpn``), classifier (``head``), frames.
+# The losses of each epoch, and the F-score of the validation clips. ``parts=True`` also draws what
+# the losses are the sum of: proposals (``rpn``), classifier (``head``), labels at each step
+# (``steps``).
 
 from sklearn_rcrnn.displays import TrainingDisplay
 

@@ -281,9 +281,10 @@ def write_events(
         Events by recording.
     path : str, PathLike or None
         File to write; None for standard output.
-    format : {"csv", "safe-csv", "tsv", "audacity", "raven", "jsonl", "dcase", "jams"}
-        Format of the table, by default ``"csv"``. A file of Audacity's labels or of JAMS holds
-        the events of a single recording. Raven's tables lose recordings without events. Those of
+    format : {"csv", "safe-csv", "tsv", "audacity", "raven", "jsonl", "dcase", "jams"}, \
+            default="csv"
+        Format of the table. A file of Audacity's labels or of JAMS holds the events of a single
+        recording. Raven's tables lose recordings without events. Those of
         several recordings have times in the sequence of all recordings, in the order of `events`,
         as Raven opens them, and the time in each as ``File Offset (s)``. As
         spreadsheets take a label that begins with ``=``, ``+``, ``-`` or ``@`` for a formula,

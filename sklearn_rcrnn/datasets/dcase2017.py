@@ -53,7 +53,7 @@ def load_dcase2017_rare(
         Whether to load mixtures, the recordings of isolated events, or the backgrounds.
     classes : sequence of str, default=None
         Classes to load; all by default. Backgrounds belong to no class: all are loaded.
-    mixtures_per_class, event_presence_prob, ebrs, random_state
+    mixtures_per_class, event_presence_prob, ebrs, random_state : default=500, 0.5, (-6, 0, 6), 42
         Parameters of the mixtures; see :func:`generate_mixture_recipes`. The published
         evaluation set is one folder, which is read whatever they are.
     param_hash : str, default=None

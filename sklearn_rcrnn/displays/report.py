@@ -66,8 +66,10 @@ def write_report(
     audio : bool, default=True
         Include the sound of what is shown as MP3, about a megabyte per minute. Without it the
         page has no player.
-    title, subtitle : str
-        Headings of the page, for example the name of the model and its thresholds.
+    title : str, default="Sound events"
+        Heading of the page.
+    subtitle : str, default=""
+        Line under it, for example the name of the model and its thresholds.
     threshold : float or dict of label to float, default=0.5
         The thresholds of the model. The page can sort events by the distance of their score to
         them: the closest ones are the least certain.
@@ -88,7 +90,7 @@ def write_report(
     Warns
     -----
     UserWarning
-        If events begin behind the end of their recording.
+        If events begin after the end of their recording.
 
     Examples
     --------

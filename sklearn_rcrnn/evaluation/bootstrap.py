@@ -28,8 +28,8 @@ def bootstrap_interval(
     Parameters
     ----------
     y_true, y_pred : list of n_clips lists of (onset, offset, label)
-    metric : event_based_error_rate or event_based_f_score
-        The score, a micro average over all labels.
+    metric : callable, default=event_based_error_rate
+        The score, this or :func:`event_based_f_score`, a micro average over all labels.
     confidence : float, default=0.95
         Probability with which the interval holds the score.
     n_resamples : int, default=1000
@@ -42,6 +42,11 @@ def bootstrap_interval(
     -------
     low, high : float
         NaN if there is no true event. Resamples without a true event are left out.
+
+    Raises
+    ------
+    ValueError
+        If `metric` is another function, or `confidence` is not between 0 and 1.
 
     Notes
     -----

@@ -28,8 +28,8 @@ def psds(
 
     An event counts as found if it intersects a true one far enough; its onset does not matter.
     True events of one label that overlap or touch count as one, as detections of them do.
-    The score is computed by ``sed_scores_eval``, which the extra ``psds`` installs from source:
-    ``pip install 'sklearn-rcrnn[psds]'`` needs a C compiler.
+    The score is computed by ``sed_scores_eval``, which the extra ``psds`` installs from source;
+    this needs a C compiler.
 
     Parameters
     ----------
@@ -38,8 +38,17 @@ def psds(
         All scored events, from ``predict_candidates``.
     durations : sequence of n_clips floats
         Duration of each clip in seconds.
-    dtc_threshold, gtc_threshold, cttc_threshold, alpha_ct, alpha_st, max_efpr
-        Parameters of the score; the defaults are its first scenario without cross-triggers.
+    dtc_threshold, gtc_threshold : float, default=0.7
+        Part of a found event that must lie in true ones, and part of a true event that must be
+        covered, for it to count as found.
+    cttc_threshold : float, default=None
+        Part of a found event that must lie in true ones of another label to count as a
+        cross-trigger. None: there are no cross-triggers.
+    alpha_ct, alpha_st : float, default=0.0
+        Weights of cross-triggers, and of the instability over labels.
+    max_efpr : float, default=100.0
+        Highest effective rate of false positives that is looked at, in events an hour.
+        The defaults are the first scenario of the score, without cross-triggers.
 
     Returns
     -------

@@ -71,6 +71,7 @@ def detect_files(
     estimator : Pipeline
         A fitted pipeline, as for :func:`detect_file`.
     paths : sequence of paths
+        Recordings, not folders.
     output_dir : str or PathLike, default=None
         Folder to write a table for each recording to, named like the recording, as soon as it
         is done. To continue an interrupted run, repeat it: recordings that were done with this
@@ -94,14 +95,18 @@ def detect_files(
     ordered : bool, default=True
         Yield in the order of `paths`. False: yield each recording as soon as it is done.
     progress : callable, default=None
-        Called with a :class:`RunStatistics` whenever something is done, also within long
-        recordings.
+        Called whenever something is done, also within long recordings, with an object that has
+        the numbers `n_files`, `n_done`, `n_skipped` and `n_failed` of recordings, and the
+        `duration` in seconds that was searched.
     model_name : str, default="model"
         Name with which the column ``model`` of a Parquet data set begins.
 
     Yields
     ------
     Outcome
+        A named tuple: `path`; `events`, or None after an error and where the recording was done
+        already; `error`, the reason as a str, or None; and `duration`, the seconds that were
+        searched.
 
     Raises
     ------
