@@ -66,7 +66,8 @@ def load_start(start: Any) -> Pipeline | None:
                 f"{error}. start must be a folder of a model, or one of "
                 f"{', '.join([*list_pretrained(), NO_START])}"
             ) from error
-    if not isinstance(start, Pipeline) or not hasattr(start[-1], "predict_candidates"):
+    is_pipeline = isinstance(start, Pipeline) and len(start) > 1
+    if not is_pipeline or not hasattr(start[-1], "predict_candidates"):
         raise TypeError(
             "A start must be a pipeline of an LFBETransformer and a fitted RCRNNDetector, its "
             f"folder or its name; got {type(start).__name__}"
@@ -86,5 +87,7 @@ def taken_over(model: Pipeline) -> dict[str, Any]:
     -------
     dict of str to value
     """
+    # Those that its network was built from, whatever has been set since.
+    own = {**model[-1].get_params(deep=False), **model[-1]._built_from}
     # Copies, because values of a recipe may be set one by one, and those of the start must not.
-    return {name: clone(getattr(model[-1], name), safe=False) for name in _TAKEN}
+    return {name: clone(own[name], safe=False) for name in _TAKEN}

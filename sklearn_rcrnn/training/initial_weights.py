@@ -74,7 +74,9 @@ def fit_pretrainer(detector: Any, data: TrainingData) -> NetworkEstimator | None
         folder = None if data.checkpoint is None else data.checkpoint.folder
         fitted = cached_fit(fitted, _divided(data), detector.memory, folder)
     for name in (*_SHARED, "n_features_in_"):
-        theirs, ours = getattr(fitted, name), getattr(detector, name)
+        # Its parameters may have been set to others since its network was built.
+        theirs = getattr(fitted, "_built_from", {}).get(name, getattr(fitted, name))
+        ours = getattr(detector, name)
         if isinstance(theirs, nn.Module) and type(theirs) is type(ours):
             continue  # whether their weights fit is checked when they are copied
         if theirs != ours and not (name == "gru_units" and detector.extractor == "cnn"):

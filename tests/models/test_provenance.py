@@ -8,6 +8,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 
 from sklearn_rcrnn import (
     CRNNPretrainer,
@@ -160,6 +161,15 @@ def test_a_start_does_not_share_what_may_be_changed(start):
     assert model[-1].recipe.n_rois == 32
 
 
+def test_what_was_set_after_fit_is_not_taken_over(start):
+    """Layers of other sizes would start anew without a word."""
+    model = load(start)
+    model[-1].set_params(gru_units=16, dense_units=16)
+    pipe = make_rcrnn_pipeline(start=model, max_epochs=1)
+    assert (pipe[-1].gru_units, pipe[-1].dense_units) == (4, 8)
+    pipe.fit(*make_rare_events(4, duration=3.0, random_state=0))
+
+
 def test_what_cannot_be_had_with_a_start(start):
     # 64 is what there is without a start: it was taken for no value at all.
     for n_mels in (80, 64):
@@ -172,6 +182,8 @@ def test_what_cannot_be_had_with_a_start(start):
         make_rcrnn_pipeline(start="no-such-model")
     with pytest.raises(TypeError, match="got RCRNNDetector"):
         make_rcrnn_pipeline(start=load(start)[-1])
+    with pytest.raises(TypeError, match="got Pipeline"):
+        make_rcrnn_pipeline(start=Pipeline(load(start).steps[-1:]))
 
 
 def test_none_is_from_scratch():
