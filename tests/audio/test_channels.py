@@ -51,3 +51,10 @@ def test_other_channels_are_not(tmp_path, noise, kind):
         warnings.simplefilter("error")
         samples = read_audio(path, RATE)
     np.testing.assert_allclose(samples, (first + second) / 2, atol=1e-7)
+
+
+def test_a_part_behind_the_end(tmp_path):
+    """The recording was said to be empty."""
+    soundfile.write(tmp_path / "a.wav", np.zeros(8000), 8000)
+    with pytest.raises(ValueError, match=r"a\.wav' ends before the part from 2 s on begins"):
+        read_audio(tmp_path / "a.wav", 8000, start=2.0, stop=3.0)
