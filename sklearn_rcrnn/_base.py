@@ -44,7 +44,7 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
     """Base of the estimators that train a network; a subclass says which network it is.
 
     Subclasses implement `_network_params`, and `_normalization` if their network has no extractor;
-    they may extend `_check_together` and `_first_weights`.
+    they may extend `_check_together`, `_first_weights` and `_last_weights`.
     """
 
     # Parameters that the network is built from. If they change after ``fit``, the network stays
@@ -153,6 +153,7 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
                 warn_if_padding_is_heard(extractor, data.clips)
             predict = self._predict_by(net)
             train(net, data.train_set, data.valid_set, predict, data.checkpoint)
+        self._last_weights(net.module_, data)
         self._become(net)
         return self
 
@@ -180,6 +181,9 @@ class NetworkEstimator(CheckedArguments, TrainedNetwork, ABC):
     def _first_weights(self, network: Any, data: TrainingData) -> None:
         """Prepare a network with random weights for the training."""
         self._set_normalization(network, data.clips)
+
+    def _last_weights(self, network: Any, data: TrainingData) -> None:
+        """Finish the weights of a network after the training."""
 
     def _set_normalization(self, network: Any, clips: Clips, measure: bool = True) -> None:
         """Fit the normalization to the training clips.

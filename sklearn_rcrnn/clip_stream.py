@@ -31,6 +31,9 @@ class ClipStream(ABC):
     sample_rate : int or None
         Sample rate of the clips in Hz, if they are samples and it is known: features of another
         rate are then refused.
+    start_share : float
+        Where a training goes on from another model, the weight that this start has in the mean
+        with which the training ends: 0, or more for clips that lack what the start has heard.
 
     See Also
     --------
@@ -59,6 +62,7 @@ class ClipStream(ABC):
     labels: Sequence[Label]
     n_jobs: int | None = None
     sample_rate: int | None = None
+    start_share: float = 0.0
     # Of this stream and those that it is made from.
     _n_augmentations = 0
 
@@ -138,6 +142,7 @@ class _Mapped(ClipStream):
         self.function = function
         self.labels = stream.labels
         self.n_jobs = stream.n_jobs
+        self.start_share = stream.start_share
         self._n_augmentations = stream._n_augmentations
 
     def __len__(self) -> int:

@@ -25,7 +25,7 @@ from .postprocessing import Seconds
 from .pretraining import CRNNPretrainer
 from .training.augmentation import Augmentation
 from .training.fit_arguments import TrainingData
-from .training.initial_weights import copy_weights, fit_pretrainer, has_other_labels
+from .training.initial_weights import copy_weights, draw_back, fit_pretrainer, has_other_labels
 from .training.parameters import (
     ClassWeight,
     LRSchedule,
@@ -84,17 +84,14 @@ default="crnn_bigru"
     freeze_extractor : bool, default=False
         Keep the extractor as it is: as pre-trained, or as the module that was given.
     extractor_lr : float, default=None
-        Learning rate of the extractor; None takes `lr`. An extractor that knows much
-        already is often tuned at a lower rate than the new layers behind it.
+        Learning rate of the extractor, often lower than that of new layers; None takes `lr`.
     memory : str, PathLike or joblib.Memory, default=None
-        Cache of fitted pre-trainers: a grid search over `dense_units`, for example, then
-        fits the pre-trainer only once.
+        Cache of fitted pre-trainers, so that a grid over `dense_units` fits only one.
     normalization : "auto", float or "training", default="auto"
         How each band of the features is brought to a mean of 0 and a deviation of 1. A
         number is a length in seconds: the mean and deviation of each frame are measured
         over that much of the recording around it. ``"auto"`` is 10 seconds, or less where
-        most training clips are shorter. ``"training"`` measures both over all training
-        clips. A module as `extractor` receives the features as they are.
+        most training clips are shorter. ``"training"`` measures both over all of them.
     anchor_sizes : sequence of float, default=(1, 2, 4, 8, 16, 32)
         Widths of the anchors in steps of the feature map (by default 8 frames, 186 ms).
     n_proposals : int, default=100
@@ -158,8 +155,7 @@ default="crnn_bigru"
         Part of the clips that is set aside for validation, each label in proportion. None
         trains on all clips and watches the training loss.
     gradient_clip : float, default=5.0
-        Largest norm of the gradient; a longer one is scaled down to it. None leaves
-        gradients as they are.
+        Norm of the gradient above which it is scaled down; None leaves it as it is.
     callbacks : list of skorch callbacks, default=None
         Added to the estimator's own.
     net_params : dict, default=None
@@ -388,6 +384,10 @@ default="crnn_bigru"
             if self.freeze_extractor:
                 return  # its normalization stays as it is, too
         self._set_normalization(network, data.clips, measure=self.pretrainer_ is None)
+
+    def _last_weights(self, network: RCRNN, data: TrainingData) -> None:
+        if data.start_share and isinstance(self.pretrainer, FrozenEstimator) and self.pretrainer_:
+            draw_back(network, self.pretrainer_, self.classes_.tolist(), data.start_share)
 
     def _optimizer_params(self) -> dict[str, Any]:
         """Give the extractor, and layers that start anew, learning rates of their own."""

@@ -17,6 +17,7 @@ from .augmentation import EventAugmentation
 from .denoising import without_surroundings
 from .excerpts import events_between
 from .fresh import EVENT_AUGMENTATION, MixtureStream
+from .surroundings import made_surroundings
 
 # Recordings of up to this many seconds in total, half a gigabyte, are kept in memory.
 _KEPT_SECONDS = 3000.0
@@ -29,6 +30,9 @@ _FADE = 0.005
 # the first hundredths, which may still contain some of its sound.
 _NEAR = 0.6
 _EDGE = 0.05
+# If there is hardly any surroundings, part of those that are made up, and the weight of a start.
+_MOSTLY_MADE = 0.8
+_START_SHARE = 0.5
 
 
 class FreshExcerpts(MixtureStream):
@@ -38,8 +42,11 @@ class FreshExcerpts(MixtureStream):
     clips are excerpts of the recordings as they are, each from another place. For the others,
     events are cut out, changed, and added to other stretches of the recordings, as
     :class:`FreshMixtures` does with isolated events. Events during which one of another label
-    is heard are not cut out, and occur in excerpts only. If the recordings hold nothing but events,
-    noise of many colors and silence are their background.
+    is heard are not cut out, and occur in excerpts only.
+
+    If the recordings hold hardly anything but events, their background is made up: noise of many
+    colors or silence, with passing sounds. Nobody hears from it how the world sounds, so a
+    training from a start then ends in the mean of its weights and those of the start.
 
     Parameters
     ----------
@@ -76,6 +83,9 @@ class FreshExcerpts(MixtureStream):
     Attributes
     ----------
     labels : list of str or int
+    start_share : float
+        0.5 if all stretches between events together are shorter than a clip, else 0; see
+        :class:`ClipStream`.
 
     Raises
     ------
@@ -155,6 +165,8 @@ class FreshExcerpts(MixtureStream):
             for i, own in enumerate(self._events)
             for start, stop in _between([*own, *self._unknown[i]], self._durations[i])
         ]
+        seconds = sum(stop - start for _, start, stop in self._stretches)
+        self.start_share = _START_SHARE if seconds < mixture_length else 0.0
 
     def draw(
         self, epoch: int, index: int
@@ -227,8 +239,10 @@ class FreshExcerpts(MixtureStream):
     def _stretch(self, rng: np.random.Generator) -> NDArray[np.float32]:
         """Draw a background: a stretch of a recording between its events, or a synthesized one."""
         size = round(self.mixture_length * SAMPLE_RATE)
-        if not self._stretches or rng.random() < self.synthetic:
-            return made_surroundings(size, rng)
+        scarce = self.start_share > 0
+        made = max(self.synthetic, _MOSTLY_MADE) if scarce else self.synthetic
+        if not self._stretches or rng.random() < made:
+            return made_surroundings(size, rng, lively=scarce)
         lengths = np.array([stop - start for _, start, stop in self._stretches])
         # Long stretches are drawn more often, but not so often that a whole night displaces all
         # others.
@@ -259,24 +273,6 @@ class FreshExcerpts(MixtureStream):
         piece[:n_fade] *= ramp
         piece[len(piece) - n_fade :] *= ramp[::-1]
         return self._changed(piece, rng)
-
-
-def made_surroundings(size: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Noise of random color, level and fluctuation, or sometimes digital silence."""
-    if rng.random() < 0.15:
-        return np.zeros(size, np.float32)
-    spectrum = np.fft.rfft(rng.standard_normal(size, np.float32))
-    frequencies = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
-    knots = np.geomspace(40, 20000, 8)
-    slope = rng.uniform(-2, 0) * 3.01 * np.log2(knots / knots[0])
-    gains = slope + rng.normal(scale=4, size=len(knots))
-    spectrum *= 10 ** (np.interp(np.log(frequencies + 1), np.log(knots), gains) / 20)
-    noise = np.fft.irfft(spectrum, size)
-    n_knots = int(rng.integers(2, 12))
-    unrest = rng.normal(scale=rng.uniform(0, 6), size=n_knots)
-    noise *= 10 ** (np.interp(np.linspace(0, n_knots - 1, size), np.arange(n_knots), unrest) / 20)
-    level = 10 ** (rng.uniform(-80, -25) / 20)
-    return (level * noise / max(np.sqrt(np.mean(noise**2)), 1e-9)).astype(np.float32)
 
 
 def _filled(samples: NDArray[np.float32], size: int) -> NDArray[np.float32]:

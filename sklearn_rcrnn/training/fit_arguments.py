@@ -58,6 +58,12 @@ class TrainingData(NamedTuple):
     seed: int
     checkpoint: TrainingCheckpoint | None
 
+    @property
+    def start_share(self) -> float:
+        """What a stream says of the weights that a training starts from; else 0."""
+        stream = getattr(self.train_set, "stream", None)
+        return 0.0 if stream is None else stream.start_share
+
 
 class CheckedArguments(TrainingParameters):
     """Turns the arguments of ``fit`` into data sets.

@@ -128,26 +128,55 @@ def copy_weights(network: RCRNN, source: NetworkEstimator, labels: list[Label]) 
     of all other layers of the same sizes whose outputs mean the same; if the labels differ, each
     :class:`~sklearn_rcrnn.nn.losses.LabelLinear` keeps its random weights.
     """
-    theirs = source.net_.module_
     try:
-        network.extractor.load_state_dict(theirs.extractor.state_dict())
+        network.extractor.load_state_dict(source.net_.module_.extractor.state_dict())
     except RuntimeError as error:  # the sizes of modules of the user's own may differ
         raise ValueError(
             f"The weights of the pretrainer's extractor do not fit that of the detector: {error}"
         ) from error
+    network.load_state_dict(_taken(network, source, labels), strict=False)
+
+
+def draw_back(network: RCRNN, source: NetworkEstimator, labels: list[Label], share: float) -> None:
+    """Replace trained weights by their mean with those that :func:`copy_weights` had given.
+
+    Parameters
+    ----------
+    network : RCRNN
+        After its training.
+    source, labels
+        As for :func:`copy_weights`.
+    share : float
+        Weight of the source in the mean, from 0 to 1. Layers that began at random stay as they
+        are.
+
+    Notes
+    -----
+    Wortsman et al., Robust fine-tuning of zero-shot models, 2022: the mean hears what the training
+    clips lack, but the start has heard.
+    """
+    own = network.state_dict()
+    for name, theirs in _taken(network, source, labels).items():
+        if theirs.is_floating_point():
+            own[name].lerp_(theirs.to(own[name]), share)
+
+
+def _taken(network: RCRNN, source: NetworkEstimator, labels: list[Label]) -> dict[str, Any]:
+    """The weights of a fitted estimator that fit into a network and mean the same there."""
+    theirs = source.net_.module_
     if isinstance(theirs, PresenceNetwork):
-        return
+        weights = theirs.extractor.state_dict()
+        return {f"extractor.{name}": value for name, value in weights.items()}
     own = network.state_dict()
     dropped = of_another_meaning(network, theirs)
     if source.classes_.tolist() != labels:
         layers = network.named_modules()
         dropped += tuple(f"{name}." for name, layer in layers if isinstance(layer, LabelLinear))
-    taken = {
+    return {
         name: weights
         for name, weights in theirs.state_dict().items()
         if name in own and own[name].shape == weights.shape and not name.startswith(dropped)
     }
-    network.load_state_dict(taken, strict=False)
 
 
 def of_another_meaning(network: RCRNN, theirs: Any) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from small_corpus import RATE
 from sklearn_rcrnn import Event, LFBETransformer
 from sklearn_rcrnn.datasets import Excerpt, FreshExcerpts, fresh_excerpts
 from sklearn_rcrnn.datasets.excerpts import events_between
+from sklearn_rcrnn.datasets.surroundings import made_surroundings
 
 PLAIN = {
     "distractors": 0.0,
@@ -107,6 +108,36 @@ def test_recordings_that_are_nothing_but_events_lie_in_made_surroundings():
     assert {len(samples) for samples, _ in drawn} == {3 * RATE, round(1.2 * RATE)}
     assert all(np.isfinite(samples).all() for samples, _ in drawn)
     assert any(events for samples, events in drawn if len(samples) == 3 * RATE)
+
+
+def test_where_surroundings_are_scarce_the_start_counts(few):
+    """Files with a second of noise behind the event had it back and forth in nearly all clips."""
+    X, y = few
+    assert FreshExcerpts(X, y, mixture_length=3.0).map(np.sum).start_share == 0
+    made = [recording(i, duration=3.0, onset=0.1) for i in range(2)]
+    X, y = [samples for samples, _ in made], [events for _, events in made]
+    scarce = FreshExcerpts(X, y, mixture_length=10.0)
+    assert scarce.map(np.sum).augment(np.copy).start_share == 0.5
+    recorded = np.concatenate(X)
+    backgrounds = [scarce._stretch(np.random.default_rng(i))[:1000] for i in range(100)]
+    found = [np.isin(background, recorded).all() and background.any() for background in backgrounds]
+    assert 5 < sum(found) < 35
+
+
+def test_lively_surroundings_have_sounds_over_their_noise():
+    def contrast(lively, seed):
+        samples = made_surroundings(10 * RATE, np.random.default_rng(seed), lively=lively)
+        assert samples.shape == (10 * RATE,)
+        assert samples.dtype == np.float32
+        levels = np.sqrt(np.mean(samples.reshape(100, -1) ** 2, axis=1))
+        return 20 * np.log10((levels.max() + 1e-9) / (np.median(levels) + 1e-9))
+
+    contrasts = np.array(
+        [[contrast(lively, seed) for lively in (False, True)] for seed in range(40)]
+    )
+    plain, lively = np.median(contrasts, axis=0)
+    assert plain < 8
+    assert lively > 12
 
 
 def test_the_same_from_disk_in_memory_and_another_process(few, tmp_path, monkeypatch):

@@ -6,9 +6,13 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from sklearn_rcrnn import ClipStream, CRNNPretrainer, RCRNNDetector
+from sklearn_rcrnn.nn.rcrnn import RCRNN
 
 SMALL = {"gru_units": 2, "batch_size": 4, "precision": "float32", "random_state": 0}
 
@@ -106,3 +110,22 @@ def test_divergence_is_noticed_with_other_callbacks(detector):
     detector.set_params(net_params={"callbacks": []}, lr=1e6, gradient_clip=None)
     with pytest.raises(ValueError, match="Training diverged"):
         detector.fit(Features())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_a_training_ends_in_a_mean_with_its_start_where_the_stream_says_so(share, detector):
+    start = clone(detector).fit(Features())
+    stream = Features()
+    stream.labels = ["a", "c"]
+    params = {"pretrainer": FrozenEstimator(start), "max_epochs": 1}
+    first = clone(detector).set_params(**params).fit(stream).net_.module_.state_dict()
+    stream.start_share = share
+    mean = clone(detector).set_params(**params).fit(stream.map(np.array)).net_.module_.state_dict()
+    before = start.net_.module_.state_dict()
+    assert not torch.equal(first["rpn.objectness.weight"], before["rpn.objectness.weight"])
+    for name, weights in mean.items():
+        if name.startswith(RCRNN.label_layers) or not weights.is_floating_point():
+            assert torch.equal(weights, first[name])
+        else:
+            expected = (1 - share) * first[name] + share * before[name]
+            torch.testing.assert_close(weights, expected)
