@@ -32,8 +32,9 @@ class ClipStream(ABC):
         Sample rate of the clips in Hz, if they are samples and it is known: features of another
         rate are then refused.
     start_share : float
-        Where a training goes on from another model, the weight that this start has in the mean
-        with which the training ends: 0, or more for clips that lack what the start has heard.
+        A training that starts from another model ends in the mean of its weights and those of
+        the start, which count by this share, from 0 to 1. By default it is 0: the weights stay as
+        they were trained. More helps where the start has heard sounds that the clips lack.
 
     See Also
     --------

@@ -30,7 +30,8 @@ _FADE = 0.005
 # the first hundredths, which may still contain some of its sound.
 _NEAR = 0.6
 _EDGE = 0.05
-# If there is hardly any surroundings, part of those that are made up, and the weight of a start.
+# Where recordings hold hardly anything but events: the part of backgrounds that is made up, and the
+# share of a start in the final weights.
 _MOSTLY_MADE = 0.8
 _START_SHARE = 0.5
 
@@ -45,8 +46,8 @@ class FreshExcerpts(MixtureStream):
     is heard are not cut out, and occur in excerpts only.
 
     If the recordings hold hardly anything but events, their background is made up: noise of many
-    colors or silence, with passing sounds. Nobody hears from it how the world sounds, so a
-    training from a start then ends in the mean of its weights and those of the start.
+    colors or silence, with passing sounds. As it is no recording of a real place, a training from
+    a start then ends in the mean of its weights and those of the start, which has heard some.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ def made_surroundings(size: int, rng: np.random.Generator, *, lively: bool = Fal
         Number of samples, at 44.1 kHz.
     rng : numpy.random.Generator
     lively : bool, default=False
-        Whether passing sounds are mostly heard in it, such as tones and strokes.
+        Whether most of it has passing sounds, such as tones and strokes.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def _noise(size: int, rng: np.random.Generator) -> Samples:
 
 
 def _passing_sound(rng: np.random.Generator) -> Samples:
-    """A tone, a noise or a row of strokes that no label is meant by; of level 1."""
+    """A tone, a noise or a row of strokes, which is no event, with a root mean square of 1."""
     length = float(np.exp(rng.uniform(*np.log(_LENGTHS))))
     time = np.arange(round(length * SAMPLE_RATE)) / SAMPLE_RATE
     kind = rng.choice(["tone", "noise", "strokes"])

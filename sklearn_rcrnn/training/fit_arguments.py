@@ -60,7 +60,7 @@ class TrainingData(NamedTuple):
 
     @property
     def start_share(self) -> float:
-        """What a stream says of the weights that a training starts from; else 0."""
+        """The share of the start in the final weights, as a stream gives it; 0 for clips."""
         stream = getattr(self.train_set, "stream", None)
         return 0.0 if stream is None else stream.start_share
 

@@ -152,8 +152,8 @@ def draw_back(network: RCRNN, source: NetworkEstimator, labels: list[Label], sha
 
     Notes
     -----
-    Wortsman et al., Robust fine-tuning of zero-shot models, 2022: the mean hears what the training
-    clips lack, but the start has heard.
+    The mean keeps more of what the start knows and the training clips do not show (Wortsman et al.,
+    Robust fine-tuning of zero-shot models, 2022).
     """
     own = network.state_dict()
     for name, theirs in _taken(network, source, labels).items():
