@@ -22,7 +22,7 @@ from synthetic_sounds import KINDS, RATE, synthesize
 
 CLASSES = ("babycry", "glassbreak", "gunshot")
 # Licenses that allow training on the material for any purpose.
-PERMISSIVE = re.compile(r"^(ODbL|CC0|CC[ -]BY(-SA| 4|\b(?!-NC))|CC BY-SA|GPL)")
+PERMISSIVE = re.compile(r"^(ODbL|CC0|CC[ -]BY(-SA| 4|\b(?!-NC))|CC BY-SA|GPL|DFSG)")
 # Segments whose label is wrong according to an audio tagger: voices among the cries, water and
 # doors among the shots.
 MISLABELLED = (
@@ -33,7 +33,7 @@ MISLABELLED = (
 LIKE_CLASSES = (
     "ceramic/", "hedgewars-data-4c539f86", "hedgewars-data-7c32ab52", "hedgewars-data-7c09db94",
     "cc-smash-smash_glass", "cc-smash_fail-glass", "cc-smash_success-brick", "cc-tool-pickaxe_1",
-    "breakwood05", "breakwood06", "breakelectric02", "breakmetal01",
+    "breakwood05", "breakwood06", "breakelectric02", "breakmetal01", "like-class",
 )  # fmt: skip
 # Sources that a judge does not hear, by label: for each label one that differs from the rest.
 FOREIGN = {

@@ -58,6 +58,34 @@ def average(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {**parts[-1], "weights": mean}
 
 
+def take_over(network: torch.nn.Module, start: dict[str, Any], labels: Sequence[str]) -> None:
+    """Give a network the weights of a training, which may have known only some of its labels.
+
+    Rows of other labels stay as they are.
+
+    Parameters
+    ----------
+    network : RCRNN
+        Of `labels`.
+    start : dict
+        The file of a training, as :func:`average` returns it.
+    labels : sequence of str
+    """
+    own = network.state_dict()
+    known = [(i, start["labels"].index(x)) for i, x in enumerate(labels) if x in start["labels"]]
+    for name, theirs in start["weights"].items():
+        if name.rpartition(".")[0] not in network.label_layers:
+            own[name].copy_(theirs)
+            continue
+        # A layer has the same number of rows for each label, behind those of the background.
+        per_label, before = divmod(len(theirs), len(start["labels"]))
+        own[name][:before] = theirs[:before]
+        ours, others = own[name][before:], theirs[before:]
+        for i, j in known:
+            rows = slice(j * per_label, (j + 1) * per_label)
+            ours[i * per_label : (i + 1) * per_label] = others[rows]
+
+
 def export(
     weights: Path | Sequence[Path],
     folder: Path,

@@ -45,7 +45,7 @@ from bank import (
 )
 from bank_index import Index, index_bank, joined_samples
 from batch_pool import PlainBatches, Pool
-from export_weights import average, export
+from export_weights import average, export, take_over
 from made_backgrounds import made_backgrounds
 from mixed_styles import MixedStyles, drop_channels
 from mixture_plans import CONTEXT_SECONDS, N_BANDS, Plan, draw_plan
@@ -55,6 +55,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from sklearn_rcrnn.nn.rcrnn import RCRNN
 from sklearn_rcrnn.nn.recipe import RECIPES
+from sklearn_rcrnn.training.device import bfloat16_supported
 
 # The first batches, from which the normalization is measured and training begins.
 _FIRST = 24
@@ -335,7 +336,7 @@ def train(
         measure(network, list(pool.batches), args.prior_frames)
     else:
         start = average([torch.load(file, map_location=device) for file in args.start])
-        network.load_state_dict(start["weights"])
+        take_over(network, start, bank.labels)
     training.begin(network)
     saved = told = time.time()
     losses: dict[str, Tensor] = {}
@@ -366,7 +367,7 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 def step(network: RCRNN, optimizer: torch.optim.Optimizer, batch: Batch) -> dict[str, Tensor]:
     """Do one step of the optimizer; returns the parts of the loss."""
     kind = batch.features.device.type
-    with torch.autocast(kind, torch.bfloat16):
+    with torch.autocast(kind, torch.bfloat16, enabled=bfloat16_supported(kind)):
         parts = network.losses(masked_bands(batch.features), None, batch.targets)
     loss = sum(parts.values())
     optimizer.zero_grad(set_to_none=True)
