@@ -18,6 +18,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import packaged_sounds
 from conditions import Material, measure
 from few_examples import table as start_table
 
@@ -28,6 +29,9 @@ from sklearn_rcrnn.events import THRESHOLD_NAMES
 from sklearn_rcrnn.models import NO_START
 from sklearn_rcrnn.models.provenance import provenance_lines, provenance_of
 from sklearn_rcrnn.models.shipped import CARD, FIGURES
+
+# How all packages of Debian's with sounds of a label are named in one row.
+_PACKAGED = "{} packages of Debian 12, by name in `packaged_sounds.csv`"
 
 TEMPLATE = """# {name}
 
@@ -116,14 +120,28 @@ def data_table(root: str, subsets: list[str], classes: list[Any], without: list[
         for label, file_name, entry in named:
             clips[label, sources[file_name]].add(file_name)
             recordings[label, sources[file_name]].add(recording_of(entry))
-    heard = {key: own for key, own in clips.items() if key[1] not in without}
-    order = sorted(heard, key=lambda key: (key[0] == "surroundings", key))
-    rows = [
-        [label, len(clips[key]), len(recordings[key]), source, " / ".join(sorted(licenses[source]))]
-        for key in order
-        for label, source in [key]
+    rows: dict[tuple[str, str], list[int]] = {}
+    for (label, source), own in clips.items():
+        if source in without:
+            continue
+        packaged = licenses[source] == {packaged_sounds.LICENSE}
+        row = rows.setdefault((label, _PACKAGED if packaged else source), [0, 0, 0])
+        for i, n in enumerate((len(own), len(recordings[label, source]), 1)):
+            row[i] += n
+    licenses[_PACKAGED] = {packaged_sounds.LICENSE}
+    order = sorted(rows, key=lambda key: (key[0] == "surroundings", key))
+    lines = [
+        [
+            label,
+            n_clips,
+            n_recordings,
+            source.format(n_sources),
+            " / ".join(sorted(licenses[source])),
+        ]
+        for label, source in order
+        for n_clips, n_recordings, n_sources in [rows[label, source]]
     ]
-    return table(["label", "clips", "recordings", "source", "license"], rows)
+    return table(["label", "clips", "recordings", "source", "license"], lines)
 
 
 def few_examples(path: Path | None, name: str) -> str:

@@ -43,7 +43,7 @@ from bank import CLASSES
 from synthetic_sounds import RATE
 
 TABLE = Path(__file__).with_suffix(".csv")
-LICENSE = "DFSG: free by Debian's guidelines, see the copyright file of the package"
+LICENSE = "DFSG: free by Debian's guidelines; the copyright file of each package"
 BACKGROUND = "background"
 # Seconds of a background; what is shorter goes on as its own mirror image.
 _SCENE = 30
