@@ -274,6 +274,8 @@ def test_a_summary_that_fails_later_costs_no_events(model, recordings, tmp_path,
         (("-", "--shard", "1/2"), "standard input is only one"),
         (("-", "--cluster", "local"), "standard input is only one"),
         (("-", "--raw", 8000, "--summary", "state.json"), "a stream without an end"),
+        (("-", "--raw", 8000, "--jobs", 2), "--raw is one stream"),
+        (("04.wav", "--cluster", "tcp://host:8786", "-j", 2), "has workers of its own"),
     ],
 )
 def test_options_that_would_have_no_effect(options, message, model):
