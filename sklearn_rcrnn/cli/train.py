@@ -94,7 +94,8 @@ def train(
             "--param",
             "-p",
             callback=after_config,
-            help="NAME=VALUE: a parameter of RCRNNDetector, or of the features as lfbe__...",
+            help="NAME=VALUE: a parameter of RCRNNDetector or, with --start none, of the features "
+            "as lfbe__...",
         ),
     ] = None,
     seed: Seed = 0,

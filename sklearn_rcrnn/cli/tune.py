@@ -58,8 +58,8 @@ def tune(
             "--param",
             "-p",
             callback=after_config,
-            help="NAME=VALUE,VALUE: values to try of a parameter of RCRNNDetector, or of the "
-            "features as lfbe__...",
+            help="NAME=VALUE,VALUE: values to try of a parameter of RCRNNDetector or, with --start "
+            "none, of the features as lfbe__...",
         ),
     ],
     output: Annotated[

@@ -304,6 +304,19 @@ def test_standard_input_into_a_folder_again(model, recordings, tmp_path):
     assert rcrnn(*args, data=data).exit_code == 2
 
 
+def test_standard_input_is_divided_among_processes(model, monkeypatch):
+    """``--jobs`` had no effect on it."""
+    seen = []
+
+    def look(*args, n_jobs, **options):
+        seen.append(n_jobs)
+        return iter([])
+
+    monkeypatch.setattr("sklearn_rcrnn.inference.files.detect_files", look)
+    assert rcrnn("detect", "-", "-m", model, "-j", 2, data=b"").exit_code == 0
+    assert seen == [2]
+
+
 def test_windows_of_a_stream(model, recordings):
     samples = np.tile(soundfile.read(recordings / "04.wav", dtype="int16")[0], 6)
     args = ("detect", "-", "-m", model, "--raw", RATE, "--json")
