@@ -1,7 +1,7 @@
-"""Features that know the time between their frames and the recordings that they are of.
+"""Features that know the time between their frames, how they were computed, and from what.
 
-A wrong clock is then noticed, and so is a recording that has changed since its features were
-computed, as those of a cache may be.
+A wrong clock is then noticed, and so are features that a start does not know, and a recording that
+has changed since its features were computed, as those of a cache may be.
 """
 
 from __future__ import annotations
@@ -45,17 +45,22 @@ class ClockedArray(np.ndarray):
         Seconds between frames; None where they are not known.
     origins : tuple of (Origin or None), or None
         The recording of each clip; None where it is not known.
+    settings : dict or None
+        What decides on the features of a recording, by name; None where it is not known. A result
+        that keeps the clock keeps them, too.
     is_restored : bool
         Whether it was read again, from a cache for example, since it was computed.
     """
 
     frame_shift: float | None
     origins: tuple[Origin | None, ...] | None
+    settings: dict[str, Any] | None
     is_restored: bool
 
     def __array_finalize__(self, source: Any) -> None:
         same = getattr(source, "shape", ())[-2:] == self.shape[-2:] and self.ndim >= 2
         self.frame_shift = getattr(source, "frame_shift", None) if same else None
+        self.settings = getattr(source, "settings", None) if same else None
         self.origins = None
         self.is_restored = False
 
@@ -71,24 +76,31 @@ class ClockedArray(np.ndarray):
 
     def __reduce__(self) -> Any:
         # joblib writes plain arrays without a copy.
-        return _restored, (np.asarray(self), self.frame_shift, self.origins)
+        return _restored, (np.asarray(self), self.frame_shift, self.origins, self.settings)
 
 
-def _restored(features: NDArray[Any], frame_shift: float | None, origins: Any) -> Any:
-    clocked = _clocked(features, frame_shift, origins)
+# Earlier versions kept no settings.
+def _restored(
+    features: NDArray[Any], frame_shift: float | None, origins: Any, settings: Any = None
+) -> Any:
+    clocked = _clocked(features, frame_shift, origins, settings)
     clocked.is_restored = True
     return clocked
 
 
-def _clocked(features: Any, frame_shift: float | None, origins: Any) -> ClockedArray:
+def _clocked(features: Any, frame_shift: float | None, origins: Any, settings: Any) -> ClockedArray:
     clocked: ClockedArray = np.asarray(features).view(ClockedArray)
     clocked.frame_shift = frame_shift
     clocked.origins = origins
+    clocked.settings = settings
     return clocked
 
 
 def with_clock(
-    features: Any, frame_shift: float | None, origins: Sequence[Origin | None] | None = None
+    features: Any,
+    frame_shift: float | None,
+    origins: Sequence[Origin | None] | None = None,
+    settings: dict[str, Any] | None = None,
 ) -> Any:
     """The same features, without a copy, that know the seconds between their frames.
 
@@ -98,6 +110,8 @@ def with_clock(
     frame_shift : float or None
     origins : sequence of n_clips (Origin or None), default=None
         The recordings of the clips.
+    settings : dict, default=None
+        What decides on the features of a recording, by name.
 
     Returns
     -------
@@ -110,9 +124,13 @@ def with_clock(
     (0.02, None)
     """
     if not isinstance(features, list):
-        return _clocked(features, frame_shift, None if origins is None else tuple(origins))
+        recordings = None if origins is None else tuple(origins)
+        return _clocked(features, frame_shift, recordings, settings)
     known = [None] * len(features) if origins is None else [(origin,) for origin in origins]
-    return [_clocked(clip, frame_shift, own) for clip, own in zip(features, known, strict=True)]
+    return [
+        _clocked(clip, frame_shift, own, settings)
+        for clip, own in zip(features, known, strict=True)
+    ]
 
 
 def clocks_of(features: Any) -> set[float]:
@@ -125,6 +143,17 @@ def clocks_of(features: Any) -> set[float]:
     """
     clocks = {part.frame_shift for part in _clocked_parts(features)}
     return {clock for clock in clocks if clock is not None}
+
+
+def settings_of(features: Any) -> dict[str, Any] | None:
+    """What decided on features; None if they do not know it, or if their clips differ in it.
+
+    Parameters
+    ----------
+    features : array, or list of arrays
+    """
+    first, *others = [part.settings for part in _clocked_parts(features)] or [None]
+    return first if all(own == first for own in others) else None
 
 
 def origin_of(clip: Any) -> Origin | None:

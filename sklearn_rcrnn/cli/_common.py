@@ -167,6 +167,16 @@ def fail(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
+def typed(ctx: typer.Context, *names: str) -> list[str]:
+    """The options of these parameters that are on the command line, and no default or setting."""
+    sources = {name: ctx.get_parameter_source(name) for name in names}
+    return [
+        f"--{name.replace('_', '-')}"
+        for name, source in sources.items()
+        if source is not None and source.name == "COMMANDLINE"
+    ]
+
+
 def check_output(path: str | Path) -> None:
     """Find out before hours of work that a file could not be written after them."""
     folder = Path(path).absolute().parent

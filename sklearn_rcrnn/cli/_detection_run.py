@@ -70,7 +70,7 @@ class DetectionRun:
 
             self._write(outcomes, paths, str)
 
-    def standard_input(self, overwrite: bool) -> None:
+    def standard_input(self, overwrite: bool, jobs: int) -> None:
         """A copy on disk takes the place of standard input, which cannot be read twice."""
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / "stdin"
@@ -78,7 +78,7 @@ class DetectionRun:
                 shutil.copyfileobj(sys.stdin.buffer, file)
 
             def outcomes() -> Iterator[Outcome]:
-                for outcome in self._outcomes([copy], overwrite=overwrite):
+                for outcome in self._outcomes([copy], overwrite=overwrite, n_jobs=jobs):
                     error = outcome.error and outcome.error.replace(str(copy), "standard input")
                     yield outcome._replace(path=Path("stdin"), error=error)
 

@@ -36,6 +36,8 @@ class FreshClipsDetector(BaseEstimator):
     def fit(self, X: Any, y: Any = None) -> FreshClipsDetector:
         """Train on what the clips at places X leave to learn from; y is what they hold already."""
         held = np.setdiff1d(np.arange(len(self.clips.X)), X)
+        # The hop may be among the settings that are tried.
+        self.pipeline.set_params(detector__frame_shift=self.pipeline[0].frame_shift)
         self.pipeline.fit(fresh_clips(self.clips, held, length=self.length, seed=self.seed, jobs=1))
         return self
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ..models import NO_START
 from ._common import Log
 
 SETTINGS = "settings.yaml"
@@ -19,6 +21,7 @@ _NO_PARAMS = {
     "pretrainer": "give --start, or --pretrain-epochs with --start none",
     "validation_fraction": "the command holds recordings out by itself",
     "callbacks": "they are objects, which only Python has",
+    "frame_shift": "it follows from lfbe__hop_length and the sample rate",
 }
 # Options that only say where a run writes and what it prints are not written to the settings.
 _NOT_SETTINGS = ("output", "overwrite", "resume", "config", "quiet", "as_json")
@@ -149,34 +152,81 @@ def parameter_name(pipe: Any, name: str) -> str:
     return full
 
 
-def set_params(pipe: Any, texts: list[str], lr: float | None) -> None:
-    """Set parameters of a pipeline from texts like ``gru_units=50``.
+def set_params(pipe: Any, texts: list[str], lr: float | None, start: str = NO_START) -> None:
+    """Set parameters of a pipeline from texts like ``gru_units=50``, and its clock by them.
 
-    Afterwards its features must be of the sample rate of the clips that the command makes.
+    They must be such that :func:`check_values` allows.
     """
     if lr is not None:
         pipe.set_params(detector__lr=lr)
+    given: dict[str, Any] = {}
     for text in texts:
         name, values = parse_values(text, "batch_size=4")
-        if lr is not None and parameter_name(pipe, name) == "detector__lr":
+        full = parameter_name(pipe, name)
+        if lr is not None and full == "detector__lr":
             raise ValueError(f"--param {text} and --lr {lr} are both the learning rate: give one")
         if len(values) != 1:
             raise ValueError(
                 f"--param {text!r} has {len(values)} values: give one, or a list in brackets"
             )
-        pipe.set_params(**{parameter_name(pipe, name): values[0]})
-    _check_rate(pipe)
+        given.pop(full, None)  # the last one counts, and comes last
+        given[full] = values[0]
+    check_values(pipe, {name: [value] for name, value in given.items()}, start)
+    for name, value in given.items():
+        pipe.set_params(**{name: value})
+    pipe[0]._check()
+    pipe.set_params(detector__frame_shift=pipe[0].frame_shift)
 
 
-def _check_rate(pipe: Any) -> None:
-    """Raise ValueError if the features are of another rate than the clips of the command."""
+def check_values(pipe: Any, values: Mapping[str, list[Any]], start: str) -> None:
+    """Find out before recordings are read that a pipeline could not be trained with some values.
+
+    Parameters
+    ----------
+    pipe : Pipeline
+        Not fitted; with the parameters of the start.
+    values : dict of str to list
+        Those that each parameter shall have, by its name in the pipeline.
+    start : str
+        What the training starts from.
+
+    Raises
+    ------
+    ValueError
+        If features would be of another rate than the clips of the command, or if weights of the
+        start belong to other features or another extractor.
+    """
+    from ..training.initial_weights import shared_params
+
+    for rate in values.get("lfbe__sample_rate", [pipe[0].sample_rate]):
+        _check_rate(rate)
+    if start == NO_START:
+        return
+    fixed = {f"lfbe__{name}": value for name, value in pipe[0].get_params().items()}
+    del fixed["lfbe__n_jobs"]
+    fixed |= {f"detector__{name}": value for name, value in shared_params(pipe[-1]).items()}
+    wrong = {
+        name.removeprefix("detector__"): fixed[name]
+        for name, tried in values.items()
+        if name in fixed and any(value != fixed[name] for value in tried)
+    }
+    if wrong:
+        raise ValueError(
+            f"{' and '.join(wrong)} cannot be changed with --start {start}, whose weights were "
+            f"learnt with {', '.join(f'{name}={value!r}' for name, value in wrong.items())} and "
+            "mean nothing with other values: leave --param out, or give --start none, which begins "
+            "with random weights"
+        )
+
+
+def _check_rate(rate: Any) -> None:
+    """Raise ValueError if features of this rate do not fit the clips of the command."""
     from ..datasets.mixer import SAMPLE_RATE
 
-    if pipe[0].sample_rate != SAMPLE_RATE:
+    if rate != SAMPLE_RATE:
         raise ValueError(
-            f"the features are of {pipe[0].sample_rate} Hz, and this command makes clips at "
-            f"{SAMPLE_RATE} Hz: in Python, cut_recordings(..., sample_rate={pipe[0].sample_rate}) "
-            "makes clips for them"
+            f"the features are of {rate} Hz, and this command makes clips at {SAMPLE_RATE} Hz: in "
+            f"Python, cut_recordings(..., sample_rate={rate}) makes clips for them"
         )
 
 

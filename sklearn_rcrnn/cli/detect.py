@@ -184,6 +184,7 @@ def detect(
         summary=summary,
         spans=(window, margin),
     )
+    _check_jobs(jobs, raw, cluster)
     spared_imports.import_for_detection()
     pipe = load_model(model)
     set_threshold(pipe, threshold)
@@ -199,7 +200,7 @@ def detect(
     with ends_by_signal():
         if given == [_STDIN]:
             check_table(target, given, labels)
-            run.standard_input(overwrite)
+            run.standard_input(overwrite, jobs)
             return
         root = given[0] if len(given) == 1 and given[0].is_dir() else None
         paths = _shard(recordings_in(given), shard)
@@ -225,6 +226,17 @@ def _check_together(
         fail("--shard and --cluster divide recordings, and standard input is only one")
     if raw is not None and summary is not None:
         fail("--summary is for recordings, and --raw is a stream without an end")
+
+
+def _check_jobs(jobs: int, raw: int | None, cluster: str | None) -> None:
+    """End the command if processes were asked for that would have nothing to do."""
+    if jobs > 1 and raw is not None:
+        fail("--jobs divides recordings among processes, and --raw is one stream: leave one out")
+    if jobs > 1 and cluster not in (None, "local"):
+        fail(
+            f"--jobs is for processes on this machine, and --cluster {cluster} has workers of its "
+            "own: leave one out"
+        )
 
 
 def _set(pipe: Any, **params: Any) -> None:

@@ -21,6 +21,7 @@ from ._common import (
     fail,
     load_model,
     recordings_in,
+    typed,
 )
 from ._following import Follower
 
@@ -28,6 +29,7 @@ from ._following import Follower
 @app.command()
 @with_columns
 def report(
+    ctx: typer.Context,
     files: Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The page.")] = Path("report.html"),
     model: Model = "rare-events",
@@ -65,8 +67,7 @@ def report(
     from ..inference.files import detect_files
 
     log = Log(quiet, as_json)
-    if whole and around is not None:
-        fail("--whole shows all of every recording, and --around only what is near events")
+    _check_together(typed(ctx, "model", "whole", "around"), table_columns, events, truth)
     check_output(output)
     paths = recordings_in(files)
     failed = 0
@@ -105,6 +106,22 @@ def report(
     text = f"{output}: {counted(n_events, 'event')}"
     log.say("finished", text, file=str(output), n_events=n_events)
     raise typer.Exit(1 if failed else 0)
+
+
+def _check_together(
+    options: list[str], columns: Columns, events: Path | None, truth: Path | None
+) -> None:
+    """End the command if an option that was given would have no effect beside the others."""
+    if "--whole" in options and "--around" in options:
+        fail("--whole shows all of every recording, and --around only what is near events")
+    if "--model" in options and events is not None:
+        fail(
+            "--events shows the events of a table, and --model finds others: give one of them. To "
+            "compare what a model finds with a table, give the table as --truth"
+        )
+    if columns and events is None and truth is None:
+        name = next(iter(columns))
+        fail(f"--{name}-column is about a table of events: give one, as --events or --truth")
 
 
 def _matched(table: Path, columns: Columns, paths: list[Path], log: Log | None) -> list[Any]:

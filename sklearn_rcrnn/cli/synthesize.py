@@ -8,11 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from .._utils.text import counted, some
-from ._common import JsonLogs, Log, Quiet, app, fail, recordings_in
+from ._common import JsonLogs, Log, Quiet, app, fail, recordings_in, typed
 
 
 @app.command()
 def synthesize(
+    ctx: typer.Context,
     output: Annotated[
         Path, typer.Argument(help="Folder to write to; it must not have an events.csv.")
     ],
@@ -20,7 +21,9 @@ def synthesize(
         Path | None,
         typer.Option(help="Source material as DCASE 2017 task 2 has it; none: tones and noise."),
     ] = None,
-    subset: Annotated[str, typer.Option(help="Subset of the source material.")] = "devtrain",
+    subset: Annotated[
+        str, typer.Option(help="Subset of the source material, with --source.")
+    ] = "devtrain",
     clips: Annotated[
         int, typer.Option(min=1, help="Number of clips; with --source, of each class.")
     ] = 100,
@@ -46,6 +49,8 @@ def synthesize(
     from ..events import check_event_lists
 
     log = Log(quiet, as_json)
+    if source is None and (vain := typed(ctx, "subset", "jobs")):
+        fail(f"{' and '.join(vain)} would have no effect: they are for --source")
     if (output / "events.csv").exists():
         fail(
             f"{output / 'events.csv'} is there already, and the clips beside it would count as "

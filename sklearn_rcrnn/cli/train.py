@@ -94,7 +94,8 @@ def train(
             "--param",
             "-p",
             callback=after_config,
-            help="NAME=VALUE: a parameter of RCRNNDetector, or of the features as lfbe__...",
+            help="NAME=VALUE: a parameter of RCRNNDetector or, with --start none, of the features "
+            "as lfbe__...",
         ),
     ] = None,
     seed: Seed = 0,
@@ -129,13 +130,13 @@ def train(
     rcrnn detect night.flac --model birds
     """
     log = Log(quiet, as_json)
-    last = epochs if final_epochs is None else final_epochs
     try:
         place = Workplace(output, overwrite, resume)
+        last = _last_epochs(epochs, final_epochs, held_out)
         sizes = _sizes(start, gru_units, dense_units, pretrain_epochs)
         # Parameters come first, so that a wrong one is reported before the recordings are read.
         pipe = new_pipeline(epochs, seed, jobs, start, **sizes)
-        set_params(pipe, _checked(param or [], held_out), lr)
+        set_params(pipe, _checked(param or [], held_out, sizes), lr, start)
         clips = read_clips(
             recordings,
             events,
@@ -180,9 +181,25 @@ def train(
     log.say("finished", f"{output}: model, README.md, scores.json", folder=str(output), **scores)
 
 
-def _checked(texts: list[str], held_out: float) -> list[str]:
+def _last_epochs(epochs: int, given: int | None, held_out: float) -> int:
+    """Number of epochs in the end; ValueError if there is nothing that they would be for."""
+    if given and not held_out:
+        raise ValueError(
+            f"--final-epochs {given} would learn what was held out, and --held-out 0 holds out "
+            "nothing: leave --final-epochs out, and give --epochs"
+        )
+    return epochs if given is None else given
+
+
+def _checked(texts: list[str], held_out: float, sizes: dict[str, Any]) -> list[str]:
     """The parameters; ValueError for those that the command itself sets to other values."""
-    instead = {"max_epochs": "give --epochs", "random_state": "give --seed"}
+    instead = {
+        "max_epochs": "give --epochs",
+        "random_state": "give --seed",
+        "lfbe__n_jobs": "give --jobs",
+    }
+    for name in {"gru_units", "dense_units"} & set(sizes):
+        instead[name] = f"--{name.replace('_', '-')} gives it, too: leave one out"
     if held_out:
         instead["score_threshold"] = (
             "it is chosen on what is held out; rcrnn detect has --threshold"

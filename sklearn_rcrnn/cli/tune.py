@@ -12,7 +12,7 @@ import typer
 
 from .._utils.files import complete
 from .._utils.text import counted
-from ..models import DEFAULT_START, NO_START
+from ..models import DEFAULT_START
 from ._clips import (
     ClipLength,
     Clips,
@@ -27,8 +27,16 @@ from ._clips import (
     say_start,
 )
 from ._columns import Columns, with_columns
-from ._common import JsonLogs, Log, Quiet, app, check_output, fail
-from ._training_run import Config, Lr, after_config, parameter_name, parse_values, set_params
+from ._common import JsonLogs, Log, Quiet, app, check_output, fail, typed
+from ._training_run import (
+    Config,
+    Lr,
+    after_config,
+    check_values,
+    parameter_name,
+    parse_values,
+    set_params,
+)
 
 
 class Search(str, Enum):
@@ -41,6 +49,7 @@ class Search(str, Enum):
 @app.command()
 @with_columns
 def tune(
+    ctx: typer.Context,
     recordings: Recordings,
     events: Table,
     param: Annotated[
@@ -49,8 +58,8 @@ def tune(
             "--param",
             "-p",
             callback=after_config,
-            help="NAME=VALUE,VALUE: values to try of a parameter of RCRNNDetector, or of the "
-            "features as lfbe__...",
+            help="NAME=VALUE,VALUE: values to try of a parameter of RCRNNDetector or, with --start "
+            "none, of the features as lfbe__...",
         ),
     ],
     output: Annotated[
@@ -96,7 +105,8 @@ def tune(
         pipe = new_pipeline(epochs, seed, 1, start)
         set_params(pipe, [], lr)
         grid = _grid(param, pipe)
-        _check_grid(grid, pipe, start)
+        _check_given_once(grid, typed(ctx, "lr", "epochs"))
+        check_values(pipe, grid, start)
         clips = read_clips(
             recordings,
             events,
@@ -135,18 +145,11 @@ def _grid(texts: list[str], pipe: Any) -> dict[str, list[Any]]:
     return {parameter_name(pipe, name): values for name, values in parsed}
 
 
-def _check_grid(grid: dict[str, list[Any]], pipe: Any, start: str) -> None:
-    """Raise ValueError for settings that the weights of the start do not allow to change."""
-    from ..training.initial_weights import shared_params
-
-    shared = shared_params(pipe[-1])
-    fixed = [name for name in shared if f"detector__{name}" in grid]
-    if start != NO_START and fixed:
-        raise ValueError(
-            f"{' and '.join(fixed)} cannot be tried with --start {start}, whose weights have "
-            f"{', '.join(f'{name}={getattr(pipe[-1], name)!r}' for name in fixed)}: give "
-            "--start none"
-        )
+def _check_given_once(grid: dict[str, list[Any]], options: list[str]) -> None:
+    """Raise ValueError for an option whose value would give way to those that are tried."""
+    for option, name in (("--lr", "lr"), ("--epochs", "max_epochs")):
+        if option in options and f"detector__{name}" in grid:
+            raise ValueError(f"{option} has no effect beside --param {name}=...: leave one out")
 
 
 def _folds(clips: Clips, folds: int) -> list[Any]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from importlib import import_module
+from itertools import pairwise
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,9 @@ def load(path: str | PathLike[str], *, extractor: Any = None) -> Any:
         if weights:
             raise ValueError(f"the weights have {sorted(weights)[0]}, which belongs to no step")
         check_chain(steps)
+        for (_, first), (_, second) in pairwise(steps):
+            if hasattr(first, "_settings"):
+                second._feature_settings = first._settings()
     except ValueError as error:
         raise ValueError(
             f"{folder / DESCRIPTION} does not describe a model that this version of "

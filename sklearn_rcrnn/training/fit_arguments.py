@@ -12,7 +12,7 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from .._utils.clock import changed_recordings, clocks_of
+from .._utils.clock import changed_recordings, clocks_of, settings_of
 from .._utils.text import some
 from ..annotations.named_clips import lists_of_clips
 from ..clip_stream import ClipStream
@@ -73,6 +73,8 @@ class CheckedArguments(TrainingParameters):
 
     classes_: NDArray[Any]
     n_features_in_: int
+    # What decides on the features that the estimator was fitted to, as far as that is known.
+    _feature_settings: dict[str, Any] | None = None
 
     def _training_data(
         self,
@@ -214,6 +216,7 @@ class CheckedArguments(TrainingParameters):
             if n < self._min_bands():
                 raise ValueError(f"At least {self._min_bands()} bands are needed; got {n}")
             self.n_features_in_ = n
+            self._feature_settings = settings_of(X)
         elif n != self.n_features_in_:
             raise ValueError(
                 f"{name} has {n} features (bands), but {estimator} is expecting "

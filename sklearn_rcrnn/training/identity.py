@@ -62,14 +62,33 @@ def identity(value: Any, within: tuple[int, ...] = ()) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted(joblib.hash(of(own)) for own in value)
     if isinstance(value, FrozenEstimator):
-        fitted = value.estimator
-        return of(fitted), fitted.classes_.tolist(), of(dict(fitted.net_.module_.state_dict()))
+        return _learnt(value.estimator, within)
     if isinstance(value, BaseEstimator):
         return of(type(value)), of(_params_that_count(value))
     if isinstance(value, nn.Module):
         parts = list(value.named_modules())
         return [(name, of(type(part)), of(_state_of(part))) for name, part in parts]
     return _code_or_object(value, of)
+
+
+def _learnt(fitted: Any, within: tuple[int, ...]) -> Any:
+    """What stands for a frozen estimator, of this package or of any other, fitted or not."""
+
+    def of(part: Any) -> Any:
+        return identity(part, within)
+
+    network = getattr(getattr(fitted, "net_", None), "module_", None)
+    if isinstance(network, nn.Module):
+        return of(fitted), fitted.classes_.tolist(), of(dict(network.state_dict()))
+
+    def with_state(part: Any) -> Any:  # also of the steps of a pipeline
+        if isinstance(part, BaseEstimator):
+            return of(type(part)), _code_or_object(part, with_state)
+        if isinstance(part, Mapping):
+            return {key: with_state(own) for key, own in part.items()}
+        return [with_state(own) for own in part] if isinstance(part, (list, tuple)) else of(part)
+
+    return with_state(fitted)
 
 
 def _code_or_object(value: Any, of: Any) -> Any:

@@ -49,7 +49,8 @@ def fit_pretrainer(detector: Any, data: TrainingData) -> NetworkEstimator | None
     Raises
     ------
     TypeError, ValueError
-        If the frozen estimator has no extractor, or one that differs from the detector's.
+        If the frozen estimator has no extractor, or one that differs from the detector's, or if
+        it was fitted to other features.
     """
     pretrainer = detector.pretrainer
     if pretrainer is None:
@@ -73,6 +74,8 @@ def fit_pretrainer(detector: Any, data: TrainingData) -> NetworkEstimator | None
                 fitted.set_params(**{name: getattr(detector, name)})
         folder = None if data.checkpoint is None else data.checkpoint.folder
         fitted = cached_fit(fitted, _divided(data), detector.memory, folder)
+    theirs = getattr(fitted, "_feature_settings", None)  # an estimator of the user's own has none
+    _check_features(theirs, detector._feature_settings)
     for name in (*_SHARED, "n_features_in_"):
         # Its parameters may have been set to others since its network was built.
         theirs = getattr(fitted, "_built_from", {}).get(name, getattr(fitted, name))
@@ -85,6 +88,20 @@ def fit_pretrainer(detector: Any, data: TrainingData) -> NetworkEstimator | None
                 f"{name}={ours!r}: they must agree"
             )
     return fitted
+
+
+def _check_features(theirs: dict[str, Any] | None, ours: dict[str, Any] | None) -> None:
+    """Raise ValueError for weights of other features, as far as is known how both were computed."""
+    if theirs is None or ours is None:
+        return
+    other = [name for name in theirs if name in ours and theirs[name] != ours[name]]
+    if other:
+        before, now = (", ".join(f"{name}={own[name]}" for name in other) for own in (theirs, ours))
+        raise ValueError(
+            f"The pretrainer was fitted to features with {before}, and X has features with {now}, "
+            "for which its weights mean nothing: compute them as it knows them, or begin with "
+            'random weights, pretrainer=None or make_rcrnn_pipeline(start="none")'
+        )
 
 
 def _divided(data: TrainingData) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from sklearn_rcrnn._utils.clock import (
     clocks_of,
     origin_of,
     origins_of,
+    settings_of,
     with_clock,
 )
 
@@ -46,8 +47,9 @@ def through_joblib(array):
     ],
 )
 def test_what_keeps_the_clock(way):
-    kept = way(with_clock(FEATURES, 0.02))
+    kept = way(with_clock(FEATURES, 0.02, settings={"n_fft": 256}))
     assert kept.frame_shift == 0.02
+    assert settings_of(kept) == {"n_fft": 256}
     np.testing.assert_array_equal(kept, way(FEATURES))
 
 
@@ -62,8 +64,9 @@ def test_what_keeps_the_clock(way):
     ],
 )
 def test_what_makes_other_frames(way):
-    changed = way(with_clock(FEATURES, 0.02))
+    changed = way(with_clock(FEATURES, 0.02, settings={"n_fft": 256}))
     assert clocks_of(changed) == set()
+    assert settings_of(changed) is None
     np.testing.assert_array_equal(changed, way(FEATURES))
 
 

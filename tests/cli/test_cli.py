@@ -152,7 +152,7 @@ def test_tables_lie_as_recordings_do(folder, tmp_path):
     for own, events in zip(found.values(), expected, strict=True):
         onsets = [event.onset for event in events]
         assert [event.onset for event in own] == pytest.approx(onsets, abs=1e-3)
-    out = rcrnn("report", *args, "--events", tables, "-o", tmp_path / "x.html")
+    out = rcrnn("report", tmp_path / "in", "--events", tables, "-o", tmp_path / "x.html")
     assert out.stderr.endswith(f"{sum(map(len, expected))} events\n")
     out = rcrnn("report", tmp_path / "in", "--events", Path(tables) / "mon" / "0.wav.csv")
     assert out.exit_code == 2
@@ -276,8 +276,8 @@ def test_output_that_cannot_be_written(folder, tmp_path):
 
 def test_report(folder, tmp_path):
     pytest.importorskip("matplotlib")
-    args = ("report", folder / "in" / "a.wav", "-m", folder / "model", "-o", tmp_path / "x.html")
-    out = rcrnn(*args)
+    args = ("report", folder / "in" / "a.wav", "-o", tmp_path / "x.html")
+    out = rcrnn(*args, "-m", folder / "model")
     assert out.exit_code == 0, out.stderr
     n_events = len(load(folder / "model").predict([folder / "in" / "a.wav"])[0])
     assert f"{n_events} events in 1 recording" in (tmp_path / "x.html").read_text()

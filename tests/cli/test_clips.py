@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 
 import numpy as np
@@ -134,3 +135,24 @@ def test_recordings_that_are_not_there_are_named(recordings):
     out = rcrnn("clips", recordings / "found.csv", "-o", recordings / "clips")
     assert out.exit_code == 2
     assert "b.wav: name their folder with --recordings" in out.output
+
+
+def test_recordings_that_are_not_there_do_not_stop_the_others(recordings):
+    """One of them, as on a disk that is not mounted, and no clip at all was written."""
+    first, second = Event(1.0, 2.0, "dog", 0.9), Event(3.0, 4.0, "cat", 0.4)
+    events = {"b.wav": [first, second], "a.wav": [first, second], "broken.wav": [second]}
+    write_events({**events, "c.wav": []}, recordings / "found.csv")
+    args = ("clips", recordings / "found.csv", "-o", recordings / "clips")
+    out = rcrnn(*args)
+    assert out.exit_code == 1
+    assert len(list((recordings / "clips").iterdir())) == 2
+    assert "left out 2 events: no such recording as" in out.stderr
+    assert out.stderr.count("b.wav: name its folder") == 1
+    assert "c.wav" not in out.stderr  # nothing of it is lost
+    assert out.stderr.endswith("2 clips\n3 events of 2 recordings failed: b.wav, broken.wav\n")
+    last = json.loads(rcrnn(*args, "--json").stderr.splitlines()[-1])
+    assert (last["n"], last["n_failed"]) == (2, 3)
+    assert [row["n_events"] for row in last["failures"]] == [2, 1]
+    (recordings / "a.wav").rename(recordings / "d.wav")
+    (recordings / "broken.wav").unlink()
+    assert rcrnn(*args).exit_code == 2

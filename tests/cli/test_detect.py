@@ -274,6 +274,8 @@ def test_a_summary_that_fails_later_costs_no_events(model, recordings, tmp_path,
         (("-", "--shard", "1/2"), "standard input is only one"),
         (("-", "--cluster", "local"), "standard input is only one"),
         (("-", "--raw", 8000, "--summary", "state.json"), "a stream without an end"),
+        (("-", "--raw", 8000, "--jobs", 2), "--raw is one stream"),
+        (("04.wav", "--cluster", "tcp://host:8786", "-j", 2), "has workers of its own"),
     ],
 )
 def test_options_that_would_have_no_effect(options, message, model):
@@ -300,6 +302,19 @@ def test_standard_input_into_a_folder_again(model, recordings, tmp_path):
         tables.append((tmp_path / "found" / "stdin.csv").read_text())
     assert tables[0] != tables[1]
     assert rcrnn(*args, data=data).exit_code == 2
+
+
+def test_standard_input_is_divided_among_processes(model, monkeypatch):
+    """``--jobs`` had no effect on it."""
+    seen = []
+
+    def look(*args, n_jobs, **options):
+        seen.append(n_jobs)
+        return iter([])
+
+    monkeypatch.setattr("sklearn_rcrnn.inference.files.detect_files", look)
+    assert rcrnn("detect", "-", "-m", model, "-j", 2, data=b"").exit_code == 0
+    assert seen == [2]
 
 
 def test_windows_of_a_stream(model, recordings):

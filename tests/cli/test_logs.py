@@ -104,8 +104,18 @@ def test_bar_of_a_terminal_of_80_columns_says_how_long_it_takes(monkeypatch):
     assert len(line.rstrip("\n")) <= 80
 
 
-def test_options_of_a_report_that_contradict_each_other(tmp_path):
-    """``--around`` had no effect."""
-    out = rcrnn("report", tmp_path / "a.wav", "--whole", "--around", 3)
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("report", "a.wav", "--whole", "--around", 3), "--whole shows all of every recording"),
+        (("report", "a.wav", "--events", "x.csv", "-m", "general"), "--model finds others"),
+        (("report", "a.wav", "--label-column", "species"), "--label-column is about a table"),
+        (("synthesize", "clips", "--subset", "devtest"), "--subset would have no effect"),
+        (("synthesize", "clips", "--jobs", 1), "--jobs would have no effect"),
+    ],
+)
+def test_options_that_would_have_no_effect_beside_others(args, message):
+    """They had none, without a word."""
+    out = rcrnn(*args)
     assert out.exit_code == 2
-    assert "--whole shows all of every recording" in out.stderr
+    assert message in out.stderr

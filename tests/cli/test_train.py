@@ -82,11 +82,11 @@ def test_from_one_model_to_the_next(material, trained, tmp_path):
 
 @pytest.mark.slow
 def test_tuning(material, tmp_path):
-    args = ("tune", *material, "-p", "dense_units=8", "--epochs", 3, "--folds", 2)
+    args = ("tune", *material, "-p", "dense_units=8", "--folds", 2)
     args = (*args, "--clip-length", 1, "-p", "max_epochs=1,2")
     out = rcrnn(*args, "-p", "gru_units=4")
     assert out.exit_code == 2
-    assert "gru_units cannot be tried with --start" in out.stderr
+    assert "gru_units cannot be changed with --start" in out.stderr
     args = (*args, "--start", "none")
     out = rcrnn(*args, "-p", "gru_units=4", "-o", tmp_path / "results.csv")
     assert out.exit_code == 0, out.stderr

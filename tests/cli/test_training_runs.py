@@ -182,6 +182,7 @@ def test_errors_come_before_the_training(material, tmp_path):
         ("detector__random_state=3", "give --seed"),
         ("score_threshold=0.7", "chosen on what is held out"),
         ("lfbe__sample_rate=16000", "this command makes clips at 44100 Hz"),
+        ("lfbe__n_jobs=4", "give --jobs"),
     ],
 )
 def test_parameters_that_the_command_sets_itself(param, instead, tmp_path):
@@ -197,6 +198,7 @@ def test_parameters_that_the_command_sets_itself(param, instead, tmp_path):
         ("validation_fraction", "holds recordings out by itself"),
         ("callbacks", "only Python has"),
         ("detector__pretrainer", "give --start"),
+        ("frame_shift", "follows from lfbe__hop_length"),
     ],
 )
 def test_parameters_that_have_no_effect_here(name, instead):

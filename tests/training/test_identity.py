@@ -12,6 +12,10 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import EarlyStopping, Freezer, LRScheduler, TensorBoard
 
 from sklearn_rcrnn import CRNNPretrainer, FeatureAugmentation, RCRNNDetector
@@ -180,3 +184,24 @@ def test_another_process_comes_to_the_same():
     finally:
         sys.path.remove(paths[0])
     assert result.stdout.split() == [joblib.hash(identity(own)) for own in itself.estimators()]
+
+
+def test_a_frozen_estimator_without_a_network():
+    """One of another package, wherever it was among the parameters, was an AttributeError."""
+    X, y = np.arange(12.0).reshape(6, 2), [0, 1] * 3
+
+    def frozen(scale):
+        known = make_pipeline(StandardScaler(), LogisticRegression()).fit(scale * X, y)
+        return joblib.hash(identity(FrozenEstimator(known)))
+
+    assert frozen(1) == frozen(1) != frozen(2)
+    unfitted = joblib.hash(identity(FrozenEstimator(CRNNPretrainer())))
+    assert unfitted != joblib.hash(identity(FrozenEstimator(CRNNPretrainer(gru_units=4))))
+
+
+def test_a_start_without_a_network_is_refused_with_a_checkpoint_as_without(tmp_path):
+    start = FrozenEstimator(LogisticRegression().fit([[0.0], [1.0]], [0, 1]))
+    X, y = np.random.default_rng(0).normal(size=(4, 40, 16)), [[(0.1, 0.5, "a")]] * 4
+    for checkpoint in (None, tmp_path):
+        with pytest.raises(TypeError, match="must freeze a CRNNPretrainer or an RCRNNDetector"):
+            RCRNNDetector(pretrainer=start).fit(X, y, checkpoint=checkpoint)

@@ -9,7 +9,15 @@ import pytest
 import torch
 from sklearn.frozen import FrozenEstimator
 
-from sklearn_rcrnn import CRNNPretrainer, RCRNNDetector, Recipe
+from sklearn_rcrnn import (
+    CRNNPretrainer,
+    LFBETransformer,
+    RCRNNDetector,
+    Recipe,
+    load,
+    make_rcrnn_pipeline,
+    save,
+)
 from sklearn_rcrnn.nn.losses import LabelLinear
 from sklearn_rcrnn.nn.rcrnn import RCRNN
 from sklearn_rcrnn.training.initial_weights import cached_fit, copy_weights
@@ -152,3 +160,26 @@ def test_a_cache_knows_an_own_extractor_again(features, tmp_path, monkeypatch):
         cached_fit(pretrainer, {"X": X, "y": y}, str(tmp_path))
     # The second is as the first; the third has other weights, and the last another scale.
     assert [call.extractor is extractor for call in calls] == [True, False, False]
+
+
+@pytest.mark.parametrize("way", ["fitted", "loaded"])
+def test_a_start_refuses_features_that_it_does_not_know(way, tmp_path):
+    """Of the same number of bands and the same hop, it took others for its own without a word."""
+    X = list(np.random.default_rng(0).normal(size=(4, 4 * 4000)).astype(np.float32))
+    y = [[(0.5, 1.5, "a")]] * 4
+    settings = {"max_epochs": 1, "validation_fraction": None, "random_state": 0}
+    sizes = {"sample_rate": 4000, "n_fft": 256, "hop_length": 128, "n_mels": 16, "gru_units": 4}
+    start = make_rcrnn_pipeline(**sizes, dense_units=8, **settings).fit(X, y)
+    if way == "loaded":
+        start = load(save(start, tmp_path / "start"))
+    pipe = make_rcrnn_pipeline(start=start, **settings)
+    pipe.set_params(lfbe__f_max=2000.0).fit(X, y)  # as None means
+    with pytest.raises(ValueError, match=r"features with n_fft=256, and X has .* n_fft=512"):
+        pipe.set_params(lfbe__n_fft=512).fit(X, y)
+    pipe.set_params(detector__pretrainer=None).fit(X, y)
+    frozen = FrozenEstimator(start[-1])
+    again = RCRNNDetector(gru_units=4, frame_shift=0.032, pretrainer=frozen, **settings)
+    other = LFBETransformer(4000, 256, 128, 16, f_min=50.0).transform(X)
+    with pytest.raises(ValueError, match=r"f_min=0\.0, and X has features with f_min=50\.0"):
+        again.fit(other, y)
+    again.fit(np.asarray(other), y)  # nobody knows what these are
