@@ -34,7 +34,8 @@ class ClipStream(ABC):
     start_share : float
         A training that starts from another model ends in the mean of its weights and those of
         the start, which count by this share, from 0 to 1. By default it is 0: the weights stay as
-        they were trained. More helps where the start has heard sounds that the clips lack.
+        they were trained. More helps where the start has heard sounds that the clips lack. The
+        mean is taken after the last epoch: ``history_`` has the losses of the weights before it.
 
     See Also
     --------

@@ -59,6 +59,14 @@ def test_contributing_names_files_that_exist():
             assert (REPOSITORY / root / name).is_file(), f"{change}: {name}"
 
 
+def test_tables_have_a_header():
+    """A screen reader announced the columns of such a table without names."""
+    pages = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")]
+    for path in [*pages, REPOSITORY / "benchmarks/accuracy/model_card.py"]:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"^[| ]+\n\|[-:| ]+$", text, re.MULTILINE), path
+
+
 # Made by the build: the README must not lead there, and the pages have to name the source.
 BUILT = ("gallery/", "commands.md")
 

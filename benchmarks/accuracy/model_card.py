@@ -37,7 +37,7 @@ TEMPLATE = """# {name}
 
 {purpose}
 
-| | |
+| property | value |
 |---|---|
 | labels | {labels} |
 | network | R-CRNN, {gru_units} GRU units, {dense_units} dense units, {n_parameters:,} parameters |

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,9 @@ from joblib import Memory
 from joblib.func_inspect import get_func_code
 
 from .clock import ClockedArray
+
+# What the pickle of a clip holds beside its attributes.
+_FOUND = "files as found"
 
 
 class FileMemory(Memory):
@@ -61,6 +66,25 @@ class FileMemory(Memory):
         return look_up
 
 
+class ReadsFiles(ABC):
+    """A clip whose samples are read from files when they are asked for.
+
+    Joblib looks up results by what pickle keeps of an object. Sizes and times of the last change
+    are part of that, so that any memory of joblib notices changed files, also that of
+    ``Pipeline(memory=...)``.
+    """
+
+    @abstractmethod
+    def _files(self) -> Sequence[str | os.PathLike[str]]:
+        """The paths."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), _FOUND: list(_files(self))}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update({name: value for name, value in state.items() if name != _FOUND})
+
+
 def _call(func: Callable, bound: Any, name: Any, files: Any, given: Any) -> Any:
     """Call the function; the last three arguments are only what its result is looked up by."""
     return func(*bound.args, **bound.kwargs)
@@ -69,8 +93,7 @@ def _call(func: Callable, bound: Any, name: Any, files: Any, given: Any) -> Any:
 def _files(value: Any) -> Iterator[tuple[str, int, int]]:
     """Name, size and time of the last change of each file that is named in lists and dicts.
 
-    Features name the files that they were computed from. Clips that read files when they are asked
-    for their samples have a method ``_files``, which gives the paths.
+    Features name the files that they were computed from.
     """
     if isinstance(value, (str, os.PathLike)):
         try:
@@ -78,8 +101,9 @@ def _files(value: Any) -> Iterator[tuple[str, int, int]]:
         except (OSError, ValueError):
             return
         yield os.fspath(value), found.st_size, found.st_mtime_ns
-    elif callable(own := getattr(value, "_files", None)):
-        yield from _files(own())
+    elif isinstance(value, ReadsFiles):
+        with suppress(OSError):  # the folder may be on another machine
+            yield from _files(list(value._files()))
     elif isinstance(value, ClockedArray):
         yield from (origin for origin in value.origins or () if origin is not None)
     elif isinstance(value, dict):

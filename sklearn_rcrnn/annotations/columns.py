@@ -53,6 +53,8 @@ NAMES: dict[str, tuple[str, ...]] = {
 }
 # Meanings for which a caller may name a column.
 MEANINGS = ("file", "onset", "offset", "duration", "label", "score")
+# If the caller names a column for one of these, it counts, and no file offset.
+GIVEN_TIMES = {"onset", "offset", "duration"}
 # Columns of Kaleidoscope, which calls the time at which an event begins its "offset".
 _KALEIDOSCOPE = {"in file", "offset", "duration"}
 
@@ -109,7 +111,7 @@ def columns_of(header: Sequence[str], given: Given | None = None) -> dict[str, l
         found[meaning] = [name if name in header else by_name[normalized(name)]] if name else []
     if (given or {}).get("duration") and not (given or {}).get("offset"):
         found["offset"] = []  # the named duration counts
-    if (given or {}).keys() & {"onset", "offset", "duration"}:
+    if (given or {}).keys() & GIVEN_TIMES:
         found["file_offset"] = []
     return {meaning: names for meaning, names in found.items() if names}
 
@@ -171,6 +173,14 @@ def cell_of(values: Mapping[str, Any], columns: Mapping[str, Sequence[str]], mea
     # A text such as NA may be a name, but not where another column has a value.
     there = (cell for cell in cells if not is_missing(cell))
     return next(there, next((cell for cell in cells if cell != ""), ""))
+
+
+def tells_file_offset(values: Mapping[str, Any]) -> bool:
+    """Tell whether a row says at which time of its own recording its event begins."""
+    return any(
+        not is_missing(value) and normalized(name) in NAMES["file_offset"]
+        for name, value in values.items()
+    )
 
 
 def as_found(

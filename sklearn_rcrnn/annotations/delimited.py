@@ -22,6 +22,7 @@ from .columns import (
     check_each_once,
     columns_of,
     has_times,
+    tells_file_offset,
 )
 from .numbers import POINT, Signs, is_missing, number, seconds, signs_of
 from .repeated import Views
@@ -118,7 +119,7 @@ def records_of(text: str) -> tuple[list[str], str, Iterator[Record]]:
     rows = (
         Record(
             line,
-            dict(zip(header, map(str.strip, fields), strict=False)),
+            _by_column(fields, header),
             problem or _surplus(fields, header),
         )
         for line, fields, problem in table
@@ -141,6 +142,10 @@ def _rows(table: Iterator[Fields], given: Given, comma: bool) -> Iterator[Row]:
     if comma:
         rows = list(rows)
         signs = _signs_in(rows, header, columns)
+    in_sequence = False
+    if "file_offset" in columns:
+        rows = list(rows)
+        in_sequence = any(tells_file_offset(_by_column(fields, header)) for _, fields, _ in rows)
     empty = set(header)  # columns without a value so far
     views = Views()
     for line, fields, problem in rows:
@@ -148,17 +153,21 @@ def _rows(table: Iterator[Fields], given: Given, comma: bool) -> Iterator[Row]:
         if problem is not None:
             yield Row(line, None, None, problem)
             continue
-        values = dict(zip(header, (field.strip() for field in fields), strict=False))
+        values = _by_column(fields, header)
         if empty and "file" not in columns and "file" not in given:
             filled = {name: values[name] for name in header if name in empty and values.get(name)}
             if named := _names_of_recordings(filled, columns):
                 columns["file"] = named
             empty -= filled.keys()
-        row = row_of(line, values, columns, signs)
+        row = row_of(line, values, columns, signs, in_sequence=in_sequence)
         if views.is_new(row, values, columns):
             yield row
     if "onset" not in given:
         views.warn_of_sequence()
+
+
+def _by_column(fields: Sequence[str], header: Sequence[str]) -> dict[str, str]:
+    return dict(zip(header, map(str.strip, fields), strict=False))
 
 
 def _signs_in(
@@ -205,7 +214,12 @@ def _full_name(name: str, cells: Sequence[Any]) -> str | None:
 
 
 def row_of(
-    line: Any, values: Mapping[str, Any], columns: Mapping[str, Sequence[str]], signs: Signs
+    line: Any,
+    values: Mapping[str, Any],
+    columns: Mapping[str, Sequence[str]],
+    signs: Signs,
+    *,
+    in_sequence: bool,
 ) -> Row:
     """Make a row of its values and the meanings of its columns.
 
@@ -219,6 +233,9 @@ def row_of(
         Columns by meaning, from :func:`columns_of`.
     signs : Signs
         Signs in the numbers of the table.
+    in_sequence : bool
+        Whether some row of the table has a file offset. Then each event needs one: its onset may
+        count from the start of another recording.
     """
     cells = {meaning: cell_of(values, columns, meaning) for meaning in (*MEANINGS, "folder")}
     file = _full_name(str(cells["file"]), [values.get(name) for name in columns.get("file", ())])
@@ -230,8 +247,12 @@ def row_of(
     if all(map(is_missing, said)) or (label == _NO_EVENT and "selection" in columns):
         # BirdNET writes such rows for recordings without events.
         return Row(line, file, None, decision=decision)
+    file_offset = cell_of(values, columns, "file_offset")
+    if in_sequence and is_missing(file_offset):
+        problem = None if decision == REJECTED else _no_file_offset(columns)
+        return Row(line, file, None, problem, decision)
     try:
-        times = _times(cells, cell_of(values, columns, "file_offset"), signs)
+        times = _times(cells, file_offset, signs)
         told = cells["score"]
         score = None if is_missing(told) else number(told, signs._replace(unclear=""))
     except ValueError as error:
@@ -246,6 +267,18 @@ def row_of(
     return Row(line, file, (*times, label, score), decision=decision, was=was)
 
 
+def _no_file_offset(columns: Mapping[str, Sequence[str]]) -> str:
+    """The problem of a row without a file offset, in a table in which other rows have one."""
+    onset, *_ = columns.get("onset", ("onset",))
+    return (
+        "it has no file offset, but other rows have one: its onset may count from the start "
+        "of another recording. Write there at which time of its own recording the event begins. If "
+        "all onsets of the table count from the start of their own recording, remove the column of "
+        f"file offsets, or say so by columns={{'onset': {onset!r}}}, or --onset-column "
+        f'"{onset}" on the command line'
+    )
+
+
 def _times(cells: Mapping[str, Any], file_offset: Any, signs: Signs) -> tuple[float, float]:
     """Compute onset and offset within the recording from the times that the table has."""
     begin = seconds(cells["onset"], signs)
@@ -254,7 +287,7 @@ def _times(cells: Mapping[str, Any], file_offset: Any, signs: Signs) -> tuple[fl
     else:
         end = begin + seconds(cells["duration"], signs)
     # In a table of consecutive recordings, onsets count from the start of the first one.
-    if file_offset != "":
+    if not is_missing(file_offset):
         start = seconds(file_offset, signs)
         begin, end = start, start + end - begin
     return begin, end

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .._utils.optional import need
 from .._utils.text import some
 from ..events import Event
-from .columns import check_each_once, columns_of
+from .columns import check_each_once, columns_of, tells_file_offset
 from .decisions import listed
 from .delimited import row_of
 from .numbers import POINT
@@ -105,8 +105,10 @@ def events_from_frame(frame: pandas.DataFrame) -> dict[str, list[Event]]:
     rows: dict[str, list[tuple[Row, Event]]] = {}
     views = Views()
     rejected = 0
-    for index, record in zip(present.index, present.to_dict("records"), strict=True):
-        row = row_of(index, record, columns, POINT)
+    records = present.to_dict("records")
+    in_sequence = any(map(tells_file_offset, records))
+    for index, record in zip(present.index, records, strict=True):
+        row = row_of(index, record, columns, POINT, in_sequence=in_sequence)
         where = f"row {index!r} of the frame"
         if row.problem is not None:
             raise ValueError(f"{where}: {row.problem}")

@@ -11,7 +11,15 @@ from typing import Any, TextIO
 
 from .._utils.optional import need
 from ..events import Event
-from .columns import Given, cell_of, check_columns, check_each_once, columns_of
+from .columns import (
+    GIVEN_TIMES,
+    Given,
+    cell_of,
+    check_columns,
+    check_each_once,
+    columns_of,
+    tells_file_offset,
+)
 from .delimited import row_of
 from .numbers import POINT, number
 from .repeated import Views
@@ -21,15 +29,16 @@ _JAMS_NAMESPACES = ("tag_open", "segment_open", "tag_urbansound", "scaper", "sou
 
 
 def _read_jsonl(text: str, columns: Given) -> Iterator[Row]:
-    is_list = text.lstrip().startswith("[")
-    contents = _parsed(text) if is_list else lines_of(text)
+    contents = list(_contents(text))
+    in_sequence = not columns.keys() & GIVEN_TIMES and any(
+        tells_file_offset(values) for _, values in contents if isinstance(values, Mapping)
+    )
     views = Views()
-    for i, content in enumerate(contents, 1):
-        if not is_list and not content.strip():
-            continue
+    for i, values in contents:
         try:
-            values = content if is_list else _parsed(content)
-            row, meanings = _row(i, values, columns)
+            if isinstance(values, ValueError):
+                raise values
+            row, meanings = _row(i, values, columns, in_sequence)
         except ValueError as error:
             yield Row(i, None, None, str(error))
             continue
@@ -37,6 +46,19 @@ def _read_jsonl(text: str, columns: Given) -> Iterator[Row]:
             yield row
     if "onset" not in columns:
         views.warn_of_sequence()
+
+
+def _contents(text: str) -> Iterator[tuple[int, Any]]:
+    """The number and the content of each row, or the error where it is no JSON."""
+    if text.lstrip().startswith("["):
+        yield from enumerate(_parsed(text), 1)
+        return
+    for i, line in enumerate(lines_of(text), 1):
+        if line.strip():
+            try:
+                yield i, _parsed(line)
+            except ValueError as error:
+                yield i, error
 
 
 def _parsed(text: str) -> Any:
@@ -48,7 +70,7 @@ def _parsed(text: str) -> Any:
         raise ValueError(f"it is no JSON: {error}") from error
 
 
-def _row(i: int, content: Any, given: Given) -> tuple[Row, dict[str, list[str]]]:
+def _row(i: int, content: Any, given: Given, in_sequence: bool) -> tuple[Row, dict[str, list[str]]]:
     """The row of an object, and its names by their meaning."""
     if not isinstance(content, Mapping):
         raise ValueError(
@@ -59,7 +81,7 @@ def _row(i: int, content: Any, given: Given) -> tuple[Row, dict[str, list[str]]]
     file, label = (cell_of(content, columns, meaning) for meaning in ("file", "label"))
     if not isinstance(file, str):
         raise ValueError(f"the file must be a name; got {_short(file)}")
-    row = row_of(i, content, columns, POINT)
+    row = row_of(i, content, columns, POINT, in_sequence=in_sequence)
     if row.problem is not None:
         return row, columns
     is_text = isinstance(label, (str, int)) and not isinstance(label, bool)

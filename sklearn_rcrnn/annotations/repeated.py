@@ -10,6 +10,7 @@ from typing import Any
 
 from .._utils.text import some
 from .columns import cell_of
+from .numbers import is_missing
 from .rows import Row
 
 
@@ -53,7 +54,7 @@ class Views:
         key = (selection, row.file, *row.values[:3])
         is_new = key not in self._seen
         self._seen.add(key)
-        if row.file and cell_of(values, columns, "file_offset") == "":
+        if row.file and is_missing(cell_of(values, columns, "file_offset")):
             onset, offset = row.values[:2]
             first, last = self._spans.get(row.file, (onset, offset))
             self._spans[row.file] = min(first, onset), max(last, offset)

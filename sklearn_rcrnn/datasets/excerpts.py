@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from .._utils.files import same_files
+from .._utils.memory import ReadsFiles
 from ..audio import audio_duration, read_audio
 from ..events import Event, check_event_lists
 
@@ -20,7 +21,7 @@ from ..events import Event, check_event_lists
 _SHORTEST = 0.1
 
 
-class Excerpt:
+class Excerpt(ReadsFiles):
     """A part of a recording that is read when its samples are asked for.
 
     Estimators take it as a clip; ``np.asarray(excerpt)`` gives its samples.
@@ -58,7 +59,7 @@ class Excerpt:
         return read_audio(self.path, self.sample_rate, start=self.start, stop=self.stop)
 
     def _files(self) -> list[str]:
-        """What the samples are read from, for a memory of results."""
+        """What the samples are read from."""
         return [self.path]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:

@@ -14,6 +14,7 @@ import yaml
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
+from .._utils.memory import ReadsFiles
 from .._utils.text import some
 from ..audio import audio_duration
 from ._material import SAMPLE_RATE, background_of, event_of, files_of
@@ -240,7 +241,7 @@ def _finish(recipe: Recipe, stem: str) -> None:
     recipe["annotation_string"] = "\t".join(fields)
 
 
-class Mixture:
+class Mixture(ReadsFiles):
     """A mixture that is made when its samples are asked for.
 
     Estimators take it as a clip; ``np.asarray(mixture)`` gives its samples.
@@ -300,7 +301,7 @@ class Mixture:
         return mixture / peak if peak >= 1 else mixture
 
     def _files(self) -> list[Path]:
-        """What the samples are made of, for a memory of results."""
+        """What the samples are made of."""
         return files_of(data_folder(self.root), self.recipe)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:

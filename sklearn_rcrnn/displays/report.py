@@ -56,7 +56,8 @@ def write_report(
         File to write; it appears when it is complete.
     y_true : list of n_clips lists of (onset, offset, label), default=None
         The true events, which get a lane of their own. Hits, misses and false alarms are
-        marked and can be filtered; a hit has the right label, and an onset within 0.5 s.
+        marked and can be filtered; a hit has the right label, and an onset within 0.5 s. The
+        marks follow what a person does to labels and onsets, and which events are added.
     names : sequence of n_clips str, default=None
         Names of the recordings on the page and in the exported table; by default the paths, or
         numbers for arrays.

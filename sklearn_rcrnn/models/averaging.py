@@ -15,6 +15,10 @@ from ..training.identity import identity
 from ..training.initial_weights import of_another_meaning
 from .provenance import OF_THE_FOLDER, Provenance, provenance_of
 
+# The frames that normalize a frame. Each training with normalization="auto" makes them no more
+# than its clips have, so that a mean with more would see what one of the trainings has not seen.
+_CONTEXT = "extractor.normalization.context"
+
 
 def average_weights(detectors: Sequence[RCRNNDetector]) -> RCRNNDetector:
     """Average the weights of detectors that were tuned from the same weights.
@@ -34,7 +38,9 @@ def average_weights(detectors: Sequence[RCRNNDetector]) -> RCRNNDetector:
     -------
     RCRNNDetector
         A detector with the parameters of the first one. It has no ``thresholds_``: those of the
-        detectors were chosen for other weights.
+        detectors were chosen for other weights. Where ``normalization="auto"`` came to unequal
+        lengths, because the clips of the trainings had them, it has the shortest, as a detector
+        has that starts from another one.
 
     Raises
     ------
@@ -85,14 +91,18 @@ def average_weights(detectors: Sequence[RCRNNDetector]) -> RCRNNDetector:
     if hasattr(averaged, "provenance_"):
         averaged.provenance_ = origins[0]
     averaged.net_.module_.load_state_dict(
-        {
-            name: torch.stack([own[name] for own in weights]).mean(0)
-            if tensor.is_floating_point()
-            else tensor
-            for name, tensor in weights[0].items()
-        }
+        {name: _mean(name, [own[name] for own in weights]) for name in weights[0]}
     )
     return averaged
+
+
+def _mean(name: str, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The mean of the weights of one name; of whole numbers, which count something, the first."""
+    if tensors[0].is_floating_point():
+        return torch.stack(list(tensors)).mean(0)
+    if name == _CONTEXT:
+        return torch.stack(list(tensors)).amin(0)
+    return tensors[0]
 
 
 def _check_networks(detectors: Sequence[RCRNNDetector], weights: Sequence[dict[str, Any]]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import os
+import pickle
 
 import numpy as np
 import pytest
 import soundfile
+from joblib import Memory
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from small_runs import RATE, unfitted_pipeline
@@ -126,12 +128,17 @@ def test_clips_that_read_files_when_they_are_asked(recordings, tmp_path, clip_of
         calls.append(1)
         return len(X)
 
-    kept = FileMemory(tmp_path / "memory").cache(count)
-    assert [kept([clip_of(path)]), kept([clip_of(path)])] == [1, 1]
-    assert len(calls) == 1
-    os.utime(recordings[1], ns=(5, 5))
-    kept([clip_of(path)])
-    assert len(calls) == 2
+    # Joblib's own kind, which Pipeline(memory="folder") makes, knew them by their names alone.
+    for memory, stamp in ((FileMemory(tmp_path / "memory"), 5), (Memory(tmp_path / "own"), 9)):
+        kept = memory.cache(count)
+        assert [kept([clip_of(path)]), kept([clip_of(path)])] == [1, 1]
+        assert len(calls) == 1
+        os.utime(recordings[1], ns=(stamp, stamp))
+        kept([clip_of(path)])
+        assert len(calls) == 2
+        calls.clear()
+    clip = clip_of(path)
+    assert vars(pickle.loads(pickle.dumps(clip))) == vars(clip)
 
 
 def test_no_memory():

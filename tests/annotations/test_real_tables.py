@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from sklearn_rcrnn import Event
@@ -166,6 +168,33 @@ class TestRaven:
         rows = ("1" + row.format(1, 2.5, "a.wav"), "2" + row.format(1.2, 2.7, "b.wav"))
         text = f"{RAVEN}\tBegin File\tAnnotation\n{''.join(rows)}"
         assert len(read(tmp_path, text, "all.txt")) == 2
+
+    @pytest.mark.parametrize("blank", ["", "NA"])
+    def test_a_blank_file_offset_among_others(self, tmp_path, blank):
+        """Such an event began at its time in the sequence, without a word."""
+        names = (*RAVEN.split("\t")[:5], "Begin File", "File Offset (s)", "Species")
+        rows = [
+            ("1", "Spectrogram 1", "1", "30", "31", "b.wav", blank, "cat"),
+            ("2", "Spectrogram 1", "1", "41", "42.5", "b.wav", "21", "dog"),
+        ]
+        tabs = "\n".join(map("\t".join, (names, *rows)))
+        json_rows = [dict(zip(names, row, strict=True)) for row in rows]
+        if not blank:
+            del json_rows[0]["File Offset (s)"]
+        told = "row {}: it has no file offset, but other rows have one"
+        doors = [("a.txt", tabs, 2), ("a.csv", tabs.replace("\t", ","), 2)]
+        for name, text, line in [*doors, ("a.json", json.dumps(json_rows), 1)]:
+            with pytest.raises(ValueError, match=rf"{name}, {told.format(line)}"):
+                read(tmp_path, text, name)
+            with pytest.warns(UserWarning, match="skipped 1 malformed"):
+                assert read(tmp_path, text, name, errors="skip") == {
+                    "b.wav": [Event(21.0, 22.5, "dog")]
+                }
+            events = read(tmp_path, text, name, columns={"onset": "Begin Time (s)"})
+            assert [event.onset for event in events["b.wav"]] == [30.0, 41.0]
+        pandas = pytest.importorskip("pandas")
+        with pytest.raises(ValueError, match="row 0 of the frame: it has no file offset"):
+            events_from_frame(pandas.DataFrame(json_rows))
 
     def test_labels_in_a_column_of_its_own(self, tmp_path):
         text = f"{RAVEN}\tCall\n1\tWaveform 1\t1\t1\t2.5\t0\t9000\tdog\n"

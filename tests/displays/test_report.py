@@ -332,6 +332,54 @@ def test_in_a_browser(page, width, tmp_path):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+def test_marks_follow_corrections(tmp_path):
+    """An event that had been given another label was still marked as a hit."""
+    clip, truth = np.zeros(8 * 44100, np.float32), [(1.0, 2.0, "dog"), (5.0, 6.0, "cat")]
+    found = [Event(1.1, 2.0, "dog", 0.9), Event(5.1, 6.0, "dog", 0.8), Event(7.0, 7.5, "fox", 0.7)]
+    out = tmp_path / "x.html"
+    page = write_report([clip], [found], out, y_true=[truth], names=["a.wav"], audio=False)
+    script = """<script>
+      const marks = () => events().map(event => event.verdict).join(", "), out = {first: marks()};
+      const act = (name, action) => { action(); out[name] = marks(); };
+      act("other", () => relabel("e0", "fox"));
+      out.drawn = document.querySelector('tr[data-id="e0"] .verdict').textContent;
+      act("undone", undo);
+      act("right", () => relabel("e1", "cat"));
+      act("moved", () => move("e1", "onset", 5.6));
+      act("added", () => { currentId = "e1"; add(0, 4.9, 5.5); });
+      act("all undone", () => { undo(); undo(); undo(); });
+      document.title = JSON.stringify(out);
+    </script>"""
+    assert shown_in_a_browser(page, 1200, tmp_path, script) == {
+        "first": "hit, false alarm, false alarm, hit, miss",
+        "other": "false alarm, false alarm, false alarm, miss, miss",
+        "drawn": "false alarm",
+        "undone": "hit, false alarm, false alarm, hit, miss",
+        "right": "hit, hit, false alarm, hit, hit",
+        "moved": "hit, false alarm, false alarm, hit, miss",
+        "added": "hit, false alarm, false alarm, hit, hit, hit",
+        "all undone": "hit, false alarm, false alarm, hit, miss",
+    }
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+@pytest.mark.parametrize("width", [400, 390])
+def test_labels_are_whole_on_a_telephone(tmp_path, width):
+    """The menu of labels cut "glassbreak"."""
+    clip, found = np.zeros(4 * 44100, np.float32), [Event(1.0, 2.0, "glassbreak", 0.9)]
+    page = write_report([clip], [found], tmp_path / "x.html", names=["a.wav"], audio=False)
+    # Windows of Chromium are at least 500 pixels wide; the page in it may be narrower.
+    script = """<script>
+      document.body.style.maxWidth = "WIDTHpx";
+      const menu = document.querySelector("select.relabel"), shown = menu.offsetWidth;
+      menu.style.maxWidth = menu.closest("td").style.maxWidth = "none";
+      document.title = JSON.stringify({shown, whole: menu.offsetWidth});
+    </script>"""
+    out = shown_in_a_browser(page, 500, tmp_path, script.replace("WIDTH", str(width)))
+    assert out["shown"] == out["whole"]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 def test_events_are_added_where_none_was_found(tmp_path):
     clip = np.zeros(4 * 44100, np.float32)
     page = write_report([clip], [[]], tmp_path / "x.html", names=["quiet.wav"], audio=False)

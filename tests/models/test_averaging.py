@@ -112,6 +112,26 @@ def test_what_cannot_be_averaged(fitted, features):
         average_weights([fitted, other])
 
 
+def with_first_weights(**params):
+    """A detector as it is before its training."""
+    detector = RCRNNDetector(**SETTINGS, **params)
+    detector.classes_, detector.n_features_in_ = np.array(["dog"]), 64
+    built = detector._network_params()
+    network = built.pop("module")(**{k.removeprefix("module__"): v for k, v in built.items()})
+    detector._loaded = LoadedNetwork(network, "cpu")
+    return detector
+
+
+def test_the_shortest_normalization_is_that_of_the_mean():
+    """It was that of the first detector, so that their order made a difference."""
+    detectors = [with_first_weights() for _ in range(3)]
+    for detector, n_frames in zip(detectors, (200, 60, 90), strict=True):
+        network = detector.net_.module_
+        detector._set_normalization(network, [np.zeros((n_frames, 64), np.float32)])
+    for order in (detectors, detectors[::-1]):
+        assert int(weights(average_weights(order))["extractor.normalization.context"]) == 60
+
+
 @pytest.mark.parametrize(
     ("params", "what"),
     [
@@ -122,13 +142,6 @@ def test_what_cannot_be_averaged(fitted, features):
 )
 def test_weights_of_the_same_sizes_that_mean_something_else(params, what):
     """Their mean was taken, even for detectors of one start: the other layers began anew."""
-    detectors = []
-    for given in ({}, params):
-        detector = RCRNNDetector(**SETTINGS, **given)
-        detector.classes_, detector.n_features_in_ = np.array(["dog"]), 64
-        built = detector._network_params()
-        network = built.pop("module")(**{k.removeprefix("module__"): v for k, v in built.items()})
-        detector._loaded = LoadedNetwork(network, "cpu")
-        detectors.append(detector)
+    detectors = [with_first_weights(**given) for given in ({}, params)]
     with pytest.raises(ValueError, match=f"Detector 1 has another {what}.* than detector 0"):
         average_weights(detectors)

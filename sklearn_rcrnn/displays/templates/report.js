@@ -5,15 +5,18 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const get = id => document.getElementById(id);
 const storageKey = "rcrnn-report-" + data.key;
-const SMALLEST = 0.02, NUDGE = 0.05, ADDED = 0.5;
+const SMALLEST = 0.02, NUDGE = 0.05, ADDED = 0.5, COLLAR = 0.5;
 let work = {changes: {}, added: []}, history = [], currentId = null, stopAt = null;
 let lastPlayer = null;  // the player that was started or moved last
 try { work = JSON.parse(localStorage.getItem(storageKey)) ?? work; } catch { /* a private window */ }
 
+let verdicts = new Map();  // by the number of an event, where they are others than at first
+
 // All events as they are now: those found, with their changes, and those added.
 function events() {
   const found = data.events.map(event => ({...event, ...(work.changes[event.id] ?? {})}));
-  return [...found, ...work.added];
+  return [...found, ...work.added].map(
+    event => verdicts.has(event.id) ? {...event, verdict: verdicts.get(event.id)} : event);
 }
 const current = () => events().find(event => event.id === currentId);
 const sectionOf = event => document.querySelector(`section[data-number="${event.section}"]`);
@@ -47,6 +50,49 @@ function isShown(event) {
   const verdict = all(".by-verdict").find(b => b.value === event.verdict);
   return (!box || box.checked) && (!verdict || verdict.checked)
     && (event.lane === "true" || event.score >= Number(get("score").value));
+}
+
+// Hits, misses and false alarms are marked anew among the events of one recording and label of which
+// one was relabeled, moved or added. The other events keep the marks that they came with.
+function judge() {
+  verdicts = new Map();
+  if (!data.verdicts.length) return;
+  const list = events(), atFirst = new Map(data.events.map(event => [event.id, event]));
+  const group = event => JSON.stringify([data.sections[event.section].file, event.label]);
+  const changed = new Map();
+  const note = event => changed.set(group(event), {found: [], true: []});
+  for (const event of list) {
+    const was = atFirst.get(event.id);
+    if (was?.label === event.label && was?.onset === event.onset) continue;
+    note(event);
+    if (was) note(was);
+  }
+  if (!changed.size) return;
+  for (const event of list) changed.get(group(event))?.[event.lane].push(event);
+  for (const own of changed.values()) {
+    const hits = hitsAmong(own.found, own.true);
+    for (const event of own.found) verdicts.set(event.id, hits.has(event) ? "hit" : "false alarm");
+    for (const event of own.true) verdicts.set(event.id, hits.has(event) ? "hit" : "miss");
+  }
+}
+
+// Found and true events of one label that belong together, one to one: as many as possible.
+function hitsAmong(found, truth) {
+  const partners = new Map();
+  function place(event, tried) {
+    for (const other of truth) {
+      if (Math.abs(other.onset - event.onset) > COLLAR || tried.has(other)) continue;
+      tried.add(other);
+      if (partners.has(other) && !place(partners.get(other), tried)) continue;
+      partners.set(other, event);
+      return true;
+    }
+    return false;
+  }
+  // An event that has a partner keeps one: those that are not rejected and were hits come first.
+  const last = event => 2 * (event.decision === "reject") + (event.verdict !== "hit");
+  [...found].sort((a, b) => last(a) - last(b)).forEach(event => place(event, new Set()));
+  return new Set([...partners.keys(), ...partners.values()]);
 }
 
 function thresholdOf(label) { return data.thresholds[label] ?? data.threshold; }
@@ -140,6 +186,7 @@ function change(action) {
 
 function keep() {
   try { localStorage.setItem(storageKey, JSON.stringify(work)); } catch { /* a private window */ }
+  judge();
   draw();
 }
 
@@ -371,4 +418,5 @@ get("export").addEventListener("click", () => {
   make("a", {href: url, download: "corrections.csv"}).click();
   setTimeout(() => URL.revokeObjectURL(url), 1000);
 });
+judge();
 draw();
