@@ -133,17 +133,23 @@ def test_the_table_of_packaged_sounds():
 
 def test_weights_go_on_with_labels_that_they_did_not_know():
     args = train_weights.parse_args(["general", "--gru-units", "2", "--dense-units", "4"])
-    old, new = (train_weights.build(args, n) for n in (2, 3))
-    start = {"weights": old.state_dict(), "labels": ["bell", "horn"]}
-    before = {name: value.clone() for name, value in new.state_dict().items()}
-    export_weights.take_over(new, start, ["bell", "drum", "horn"])
-    for name, value in new.state_dict().items():
-        theirs = start["weights"][name]
-        if value.shape == theirs.shape:
-            assert value.equal(theirs), name
-    classes, known = new.head.classes.weight, old.head.classes.weight
-    assert classes[[0, 1, 3]].equal(known)  # the background, bell and horn
-    assert classes[2].equal(before["head.classes.weight"][2])
-    assert new.head.regression.bias[[0, 1, 4, 5]].equal(old.head.regression.bias)
-    assert new.step_classifier.weight[[0, 2]].equal(old.step_classifier.weight)
-    assert torch.equal(new.head.regression.bias[2:4], before["head.regression.bias"][2:4])
+    old, new = (train_weights.build(args, n).state_dict() for n in (2, 3))
+    start = {"weights": old, "labels": ["bell", "horn"]}
+    labels = ["bell", "drum", "horn"]
+    taken = export_weights.taken_over(new, labels, start)
+    train_weights.build(args, 3).load_state_dict(taken)
+    assert all(taken[k].equal(v) for k, v in old.items() if v.shape == taken[k].shape)
+    # The first of the classes is the background, and each label has two regressions.
+    for name, known, unknown in (
+        ("head.classes.weight", [0, 1, 3], [2]),
+        ("head.regression.bias", [0, 1, 4, 5], [2, 3]),
+        ("step_classifier.weight", [0, 2], [1]),
+    ):
+        assert taken[name][known].equal(old[name])
+        assert taken[name][unknown].equal(new[name][unknown])
+    mean = export_weights.average([start, {"weights": new, "labels": labels}])["weights"]
+    for name, value in mean.items():
+        if value.is_floating_point():
+            assert torch.allclose(value, (taken[name] + new[name]) / 2), name
+    with pytest.raises(ValueError, match="different labels"):
+        export_weights.average([{"weights": new, "labels": labels}, start])

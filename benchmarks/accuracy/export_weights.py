@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from mixture_plans import CONTEXT_SECONDS, N_BANDS
 
+from sklearn_rcrnn.nn.rcrnn import RCRNN
+
 # License of the weights, and attribution of the recordings that they learnt from.
 PROVENANCE = {
     "rare-events": {
@@ -35,8 +37,10 @@ PROVENANCE = {
         "attribution": (
             "Trained on recordings of donateacry-corpus (ODbL/DbCL), CDDA-Soundpacks "
             "(CC BY-SA 4.0), ufoai-sound (GPL-2+/CC BY-SA 3.0), hedgewars-data (GPL-2), "
-            "tuxpaint-stamps-default (GPL-2+), bucklespring-data (GPL-2+) and Red Eclipse "
-            "(CC BY-SA 4.0), and on synthesized sounds."
+            "tuxpaint-stamps-default (GPL-2+), bucklespring-data (GPL-2+), Red Eclipse "
+            "(CC BY-SA 4.0) and 278 other packages of Debian 12, which are free by Debian's "
+            "guidelines (benchmarks/accuracy/packaged_sounds.csv names them, and their copyright "
+            "files the authors), and on synthesized sounds."
         ),
     },
 }
@@ -45,45 +49,56 @@ UNCHOSEN = {"sensitive": 0.35, "balanced": 0.5, "few false alarms": 0.65}
 
 
 def average(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The file of one training, with the mean of the weights of all files."""
-    if len({tuple(part["labels"]) for part in parts}) > 1:
+    """The file of the last training, with the mean of the weights of all files.
+
+    Earlier ones may have known fewer labels: they do not count for those that they lack.
+    """
+    last = parts[-1]
+    if any(set(part["labels"]) - set(last["labels"]) for part in parts):
         raise ValueError("the trainings have different labels, so their mean is worthless")
-    weights = [part["weights"] for part in parts]
-    mean = {
-        name: torch.stack([own[name] for own in weights]).mean(0)
-        if tensor.is_floating_point()
-        else tensor
-        for name, tensor in weights[-1].items()
-    }
-    return {**parts[-1], "weights": mean}
+    weights = [taken_over(last["weights"], last["labels"], part) for part in parts]
+    known = [set(part["labels"]) for part in parts]
+    mean = {}
+    for name, tensor in last["weights"].items():
+        own = torch.stack([w[name] for w in weights])
+        mean[name] = own.mean(0) if tensor.is_floating_point() else tensor
+        if _belongs_to_labels(name):
+            n_rows, before = divmod(len(tensor), len(last["labels"]))
+            for i, label in enumerate(last["labels"]):
+                rows = slice(before + i * n_rows, before + (i + 1) * n_rows)
+                mean[name][rows] = own[[label in labels for labels in known], rows].mean(0)
+    return {**last, "weights": mean}
 
 
-def take_over(network: torch.nn.Module, start: dict[str, Any], labels: Sequence[str]) -> None:
-    """Give a network the weights of a training, which may have known only some of its labels.
-
-    Rows of other labels stay as they are.
+def taken_over(
+    weights: dict[str, torch.Tensor], labels: Sequence[str], start: dict[str, Any]
+) -> dict[str, torch.Tensor]:
+    """The weights of a training that knew only some of the labels, for a network of all.
 
     Parameters
     ----------
-    network : RCRNN
-        Of `labels`.
-    start : dict
-        The file of a training, as :func:`average` returns it.
+    weights : dict of Tensor
+        Of the network of `labels`: the rows of labels that the training did not know stay.
     labels : sequence of str
+    start : dict
+        The file of the training.
     """
-    own = network.state_dict()
-    known = [(i, start["labels"].index(x)) for i, x in enumerate(labels) if x in start["labels"]]
-    for name, theirs in start["weights"].items():
-        if name.rpartition(".")[0] not in network.label_layers:
-            own[name].copy_(theirs)
-            continue
+    taken = dict(start["weights"])
+    for name in filter(_belongs_to_labels, taken):
+        theirs, taken[name] = taken[name], weights[name].clone()
         # A layer has the same number of rows for each label, behind those of the background.
-        per_label, before = divmod(len(theirs), len(start["labels"]))
-        own[name][:before] = theirs[:before]
-        ours, others = own[name][before:], theirs[before:]
-        for i, j in known:
-            rows = slice(j * per_label, (j + 1) * per_label)
-            ours[i * per_label : (i + 1) * per_label] = others[rows]
+        n_rows, before = divmod(len(theirs), len(start["labels"]))
+        taken[name][:before] = theirs[:before]
+        for i, label in enumerate(labels):
+            if label in start["labels"]:
+                j = start["labels"].index(label)
+                ours = slice(before + i * n_rows, before + (i + 1) * n_rows)
+                taken[name][ours] = theirs[before + j * n_rows : before + (j + 1) * n_rows]
+    return taken
+
+
+def _belongs_to_labels(name: str) -> bool:
+    return name.rpartition(".")[0] in RCRNN.label_layers
 
 
 def export(

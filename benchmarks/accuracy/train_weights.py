@@ -45,7 +45,7 @@ from bank import (
 )
 from bank_index import Index, index_bank, joined_samples
 from batch_pool import PlainBatches, Pool
-from export_weights import average, export, take_over
+from export_weights import average, export, taken_over
 from made_backgrounds import made_backgrounds
 from mixed_styles import MixedStyles, drop_channels
 from mixture_plans import CONTEXT_SECONDS, N_BANDS, Plan, draw_plan
@@ -336,7 +336,7 @@ def train(
         measure(network, list(pool.batches), args.prior_frames)
     else:
         start = average([torch.load(file, map_location=device) for file in args.start])
-        take_over(network, start, bank.labels)
+        network.load_state_dict(taken_over(network.state_dict(), bank.labels, start))
     training.begin(network)
     saved = told = time.time()
     losses: dict[str, Tensor] = {}
