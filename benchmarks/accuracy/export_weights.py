@@ -4,7 +4,8 @@
         work/fourth/rare-events.pt --into work/rare-events
 
 Weights of several trainings are averaged. One must have been the ``--start`` of the next, as of
-unrelated ones the mean is worthless.
+unrelated ones the mean is worthless. With ``--as-start``, the mean is written as a file that
+``train_weights.py --start`` and this command take.
 """
 
 from __future__ import annotations
@@ -137,9 +138,15 @@ def export(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("weights", type=Path, nargs="+", help="files that a training left")
-    parser.add_argument("--into", type=Path, required=True, help="folder of the model")
+    parser.add_argument("--into", type=Path, help="folder of the model")
+    parser.add_argument("--as-start", type=Path, help="file of the mean of the weights")
     args = parser.parse_args()
-    export(args.weights, args.into)
+    if args.as_start:
+        torch.save(
+            average([torch.load(file, map_location="cpu") for file in args.weights]), args.as_start
+        )
+    if args.into:
+        export(args.weights, args.into)
 
 
 if __name__ == "__main__":
