@@ -16,7 +16,6 @@ import pytest
 import soundfile
 import typer
 import yaml
-from sklearn.base import BaseEstimator, clone
 from skorch.callbacks import Callback
 from small_runs import RCRNN, rcrnn
 from typer.testing import CliRunner
@@ -24,7 +23,6 @@ from typer.testing import CliRunner
 from sklearn_rcrnn import ClipStream, Event, load, make_rcrnn_pipeline, save
 from sklearn_rcrnn.cli._advice import advice_on
 from sklearn_rcrnn.cli._clips import Clips, _of_same_files
-from sklearn_rcrnn.cli._folds import FreshClipsDetector
 from sklearn_rcrnn.cli._material import fresh_clips, go_on, unheard
 from sklearn_rcrnn.cli._training_run import (
     Config,
@@ -323,43 +321,6 @@ def test_what_is_learnt_in_the_end_goes_on_in_the_history(tmp_path):
     rows = load(save(pipe, tmp_path / "model"))[-1].history_
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert all("train_loss" in row for row in rows)
-
-
-class Listener(BaseEstimator):
-    """Keeps what it is given."""
-
-    def fit(self, X, y=None):
-        self.heard_ = X
-        return self
-
-    def predict(self, X):
-        return [clip.start for clip in X]
-
-
-def test_a_fold_is_trained_as_by_train_and_hears_nothing_of_the_other(tmp_path):
-    """One recording is noise and one is a tone, so that a clip tells what it was made of."""
-    noise = np.random.default_rng(0).uniform(-0.1, 0.1, 20 * 44100)
-    tone = 0.1 * np.sin(2 * np.pi * 3000 / 44100 * np.arange(20 * 44100))
-    paths, y = [tmp_path / "a.wav", tmp_path / "b.wav"], [[Event(4, 5, "a")], [Event(4, 5, "b")]]
-    for path, samples in zip(paths, (noise, tone), strict=True):
-        soundfile.write(path, samples, 44100)
-    X, own, groups = cut_recordings(paths, y, clip_length=5.0, empty_ratio=1.0, random_state=0)
-    clips = Clips(X, own, groups, recordings=paths, events=y, undecided=[[], []])
-
-    def fitted(places):
-        detector = clone(FreshClipsDetector(Listener(), clips, length=2.0, seed=0))
-        return detector.fit(places, [own[i] for i in places])
-
-    def tonal(stream):
-        power = [abs(np.fft.rfft(stream.draw(1, i)[0])) ** 2 for i in range(20)]
-        return max(own[5900:6100].sum() / own.sum() for own in power)
-
-    held = np.flatnonzero(groups == 1)
-    fold = fitted(np.flatnonzero(groups == 0))
-    stream = fold.pipeline.heard_
-    assert (stream.labels, len(stream), stream.mixture_length) == (["a"], 256, 2.0)
-    assert tonal(stream) < 0.1 < tonal(fitted(np.arange(len(X))).pipeline.heard_)
-    assert fold.predict(held) == [X[i].start for i in held]
 
 
 def test_a_link_to_what_is_held_out_is_not_heard(tmp_path):
