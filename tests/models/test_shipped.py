@@ -26,7 +26,7 @@ def test_names_and_sizes():
 def test_what_trainings_start_from_may_be_used_for_any_purpose():
     facts = model_facts(DEFAULT_START)
     assert facts.license == "CC BY-SA 4.0"
-    assert len(facts.labels) == 38
+    assert len(facts.labels) == 77
     names = set(load_pretrained(DEFAULT_START)[-1].thresholds_)
     assert names == {"sensitive", "balanced", "few false alarms"}
 
@@ -56,7 +56,7 @@ def test_a_folder_of_the_same_name_is_told_of(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save(load_pretrained(), "general")
     with pytest.warns(UserWarning, match=r"the model of the package, .* is \./general"):
-        assert len(load_start("general")[-1].classes_) == 38
+        assert len(load_start("general")[-1].classes_) == 77
     with pytest.warns(UserWarning, match=r"\./general"):
         assert model_facts("general").name == "general"
     assert model_facts("./general").labels == ["babycry", "glassbreak", "gunshot"]
