@@ -55,19 +55,17 @@ def average(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     Earlier ones may have known fewer labels: they do not count for those that they lack.
     """
     last = parts[-1]
-    if any(set(part["labels"]) - set(last["labels"]) for part in parts):
+    labels = last["labels"]
+    if any(set(part["labels"]) - set(labels) for part in parts):
         raise ValueError("the trainings have different labels, so their mean is worthless")
-    weights = [taken_over(last["weights"], last["labels"], part) for part in parts]
-    known = [set(part["labels"]) for part in parts]
+    weights = [taken_over(last["weights"], labels, part) for part in parts]
     mean = {}
     for name, tensor in last["weights"].items():
-        own = torch.stack([w[name] for w in weights])
+        own = torch.stack([part[name] for part in weights])
         mean[name] = own.mean(0) if tensor.is_floating_point() else tensor
-        if _belongs_to_labels(name):
-            n_rows, before = divmod(len(tensor), len(last["labels"]))
-            for i, label in enumerate(last["labels"]):
-                rows = slice(before + i * n_rows, before + (i + 1) * n_rows)
-                mean[name][rows] = own[[label in labels for labels in known], rows].mean(0)
+        for label in labels if _belongs_to_labels(name) else ():
+            rows, knows = _rows(tensor, labels, label), [label in p["labels"] for p in parts]
+            mean[name][rows] = own[knows, rows].mean(0)
     return {**last, "weights": mean}
 
 
@@ -86,20 +84,24 @@ def taken_over(
     """
     taken = dict(start["weights"])
     for name in filter(_belongs_to_labels, taken):
-        theirs, taken[name] = taken[name], weights[name].clone()
-        # A layer has the same number of rows for each label, behind those of the background.
-        n_rows, before = divmod(len(theirs), len(start["labels"]))
-        taken[name][:before] = theirs[:before]
-        for i, label in enumerate(labels):
-            if label in start["labels"]:
-                j = start["labels"].index(label)
-                ours = slice(before + i * n_rows, before + (i + 1) * n_rows)
-                taken[name][ours] = theirs[before + j * n_rows : before + (j + 1) * n_rows]
+        theirs, known = taken[name], start["labels"]
+        taken[name] = weights[name].clone()
+        taken[name][: len(theirs) % len(known)] = theirs[: len(theirs) % len(known)]
+        for label in set(labels) & set(known):
+            rows = _rows(taken[name], labels, label)
+            taken[name][rows] = theirs[_rows(theirs, known, label)]
     return taken
 
 
 def _belongs_to_labels(name: str) -> bool:
     return name.rpartition(".")[0] in RCRNN.label_layers
+
+
+def _rows(tensor: torch.Tensor, labels: Sequence[str], label: str) -> slice:
+    """The rows of a label: each has as many as the others, behind those of the background."""
+    n_rows, before = divmod(len(tensor), len(labels))
+    start = before + labels.index(label) * n_rows
+    return slice(start, start + n_rows)
 
 
 def export(

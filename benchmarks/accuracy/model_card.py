@@ -105,6 +105,7 @@ def data_table(root: str, subsets: list[str], classes: list[Any], without: list[
             licenses[row["repository"]].add(row["licence"])
     clips: dict[tuple[str, str], set[str]] = defaultdict(set)
     recordings: dict[tuple[str, str], set[str]] = defaultdict(set)
+    packages: dict[str, set[str]] = defaultdict(set)
     for subset in subsets:
         sources = read_sources(root, subset)
         material = Material(root, subset, [*map(str, classes)])
@@ -118,30 +119,22 @@ def data_table(root: str, subsets: list[str], classes: list[Any], without: list[
             for entry in material.background_entries
         ]
         for label, file_name, entry in named:
-            clips[label, sources[file_name]].add(file_name)
-            recordings[label, sources[file_name]].add(recording_of(entry))
-    rows: dict[tuple[str, str], list[int]] = {}
-    for (label, source), own in clips.items():
-        if source in without:
-            continue
-        packaged = licenses[source] == {packaged_sounds.LICENSE}
-        row = rows.setdefault((label, _PACKAGED if packaged else source), [0, 0, 0])
-        for i, n in enumerate((len(own), len(recordings[label, source]), 1)):
-            row[i] += n
+            source = sources[file_name]
+            if source in without:
+                continue
+            if licenses[source] == {packaged_sounds.LICENSE}:
+                packages[label].add(source)
+                source = _PACKAGED
+            clips[label, source].add(file_name)
+            recordings[label, source].add(recording_of(entry))
     licenses[_PACKAGED] = {packaged_sounds.LICENSE}
-    order = sorted(rows, key=lambda key: (key[0] == "surroundings", key))
-    lines = [
-        [
-            label,
-            n_clips,
-            n_recordings,
-            source.format(n_sources),
-            " / ".join(sorted(licenses[source])),
-        ]
-        for label, source in order
-        for n_clips, n_recordings, n_sources in [rows[label, source]]
-    ]
-    return table(["label", "clips", "recordings", "source", "license"], lines)
+    order = sorted(clips, key=lambda key: (key[0] == "surroundings", key))
+    rows = []
+    for label, source in order:
+        counts = len(clips[label, source]), len(recordings[label, source])
+        name, license_ = source.format(len(packages[label])), " / ".join(sorted(licenses[source]))
+        rows.append([label, *counts, name, license_])
+    return table(["label", "clips", "recordings", "source", "license"], rows)
 
 
 def few_examples(path: Path | None, name: str) -> str:

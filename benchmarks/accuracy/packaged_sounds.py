@@ -13,9 +13,11 @@ backgrounds. Test subsets stay as they are. ``train_weights.py --root work/corpu
 How the table was made: a sound begins and ends where its level is 30 dB under its loudest
 hundredth of a second. Its label is the group of AudioSet classes to which YAMNet gives the
 highest score of at least 0.25; nobody listened to it. Shots, glasses and cries were chosen by the
-names of their files. What the tagger takes for one of these three at a score of 0.2 or more, or
-for a blast or something that breaks, has ``yes`` in the column ``alike``: it is no negative of a
-detector of these three. At most 25 sounds of a label, and 12 voices, are of the same package.
+names of their files. What the tagger takes for a shot or a cry at a score of 0.2 or more, for a
+blast at 0.25, or for something that breaks at 0.3, has ``yes`` in the column ``alike``: it is no
+negative of a detector of these three. At most 25 sounds of a label, and 12 voices, are of the same
+package, out of at most 450 of its files. Backgrounds are files of 12 s and more in which the tagger
+hears neither a voice nor music above all, and 40 pieces of music.
 """
 
 from __future__ import annotations
@@ -33,7 +35,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
@@ -133,32 +134,33 @@ def link_corpus(root: Path, into: Path) -> Path:
 def extend_lists(into: Path, rows: list[Row]) -> None:
     """Add the new sounds to the subsets, and to the table of where each file comes from."""
     setup = into / "source_data" / "cv_setup"
+    scenes = [row for row in rows if row["label"] == BACKGROUND]
     for subset in ("devtrain2", "other"):
-        for kind in ("events", "bgs"):
-            path = setup / f"{kind}_{subset}.yaml"
-            listed = yaml.safe_load(path.read_text())
-            _add(listed, subset, rows)
-            path.write_text(yaml.safe_dump(listed))
+        path = setup / f"bgs_{subset}.yaml"
+        listed = yaml.safe_load(path.read_text())
+        listed += [{**listed[0], "filepath": f"audio/{name_of(row)}"} for row in scenes]
+        path.write_text(yaml.safe_dump(listed))
+        path = setup / f"events_{subset}.yaml"
+        events = yaml.safe_load(path.read_text())
+        for row in rows:
+            if row["label"] != BACKGROUND and subset_of(row) == subset:
+                length = float(row["offset"]) - float(row["onset"])
+                entry = {"audio_filename": name_of(row), "segment": [0.0, length]}
+                events.setdefault(row["label"], []).append(entry)
+        path.write_text(yaml.safe_dump(events))
     with (into / "provenance.csv").open("a", newline="") as file:
         writer = csv.writer(file)
         for row in rows:
             scene = row["label"] == BACKGROUND
-            subset = "devtrain2" if scene or row["label"] in CLASSES else "other"
             folder = "bgs/audio" if scene else f"events/{row['label']}"
             place = [f"{folder}/{name_of(row)}", f"Debian {row['package']}", row["file"]]
-            writer.writerow([subset, "bg" if scene else "event", *place, row["file"], LICENSE])
+            kind = "bg" if scene else "event"
+            writer.writerow([subset_of(row), kind, *place, row["file"], LICENSE])
 
 
-def _add(listed: Any, subset: str, rows: list[Row]) -> None:
-    """Add rows to a subset's events by label, or to its list of backgrounds."""
-    for row in rows:
-        if isinstance(listed, list):
-            if row["label"] == BACKGROUND:
-                listed.append({**listed[0], "filepath": f"audio/{name_of(row)}"})
-        elif row["label"] != BACKGROUND and (row["label"] in CLASSES) == (subset == "devtrain2"):
-            length = float(row["offset"]) - float(row["onset"])
-            entry = {"audio_filename": name_of(row), "segment": [0.0, length]}
-            listed.setdefault(row["label"], []).append(entry)
+def subset_of(row: Row) -> str:
+    """The subset in which a sound is an event; backgrounds are in both, and named for the first."""
+    return "devtrain2" if row["label"] in (*CLASSES, BACKGROUND) else "other"
 
 
 def main() -> None:

@@ -106,7 +106,7 @@ def events_from_frame(frame: pandas.DataFrame) -> dict[str, list[Event]]:
     views = Views()
     rejected = 0
     records = present.to_dict("records")
-    in_sequence = any(map(tells_file_offset, records))
+    in_sequence = "file_offset" in columns and any(map(tells_file_offset, records))
     for index, record in zip(present.index, records, strict=True):
         row = row_of(index, record, columns, POINT, in_sequence=in_sequence)
         where = f"row {index!r} of the frame"
