@@ -7,8 +7,27 @@ import time
 import numpy as np
 from paper_results import CLASSES
 from sklearn.base import clone
+from skorch.callbacks import EarlyStopping
 
 _CLIPS_TIMED = 16
+_STARTED = time.monotonic()
+
+
+class StopAfter(EarlyStopping):
+    """Ends a training as early stopping does, when the program has run for so many minutes.
+
+    For machines that are lent for a while. The weights of the best epoch are kept by the early
+    stopping that waits for an improvement, which is another callback.
+    """
+
+    def __init__(self, minutes, **settings):
+        super().__init__(**settings)
+        self.minutes = minutes
+
+    def on_epoch_end(self, net, **kwargs):
+        if time.monotonic() - _STARTED > 60 * self.minutes:
+            self.misses_ = self.patience
+            raise KeyboardInterrupt
 
 
 def hours(args, target, estimator):
@@ -21,7 +40,7 @@ def hours(args, target, estimator):
     label = CLASSES[0] if target != "all" else None
     X = [rng.normal(size=(frames, bands)).astype(np.float32) for _ in range(_CLIPS_TIMED)]
     y = [[(10.0, 11.0, label or CLASSES[i % 3])] for i in range(len(X))]
-    changes = {"max_epochs": 1, "patience": None, "validation_fraction": None}
+    changes = {"max_epochs": 1, "patience": None, "validation_fraction": None, "callbacks": None}
     trial = clone(estimator).set_params(**changes)
     stages = 1
     if getattr(trial, "pretrainer", None) is not None:

@@ -28,7 +28,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import torch
-from paper_cost import say_cost
+from paper_cost import StopAfter, say_cost
 from paper_mixtures import data_loader, of_class
 from paper_results import CLASSES, PAPER, write_tables
 from sklearn.base import clone
@@ -69,6 +69,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--systems", nargs="+", help="only these rows, by name")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--jobs", type=int, default=2, help="threads for features")
+    parser.add_argument("--mix-on", default="cpu", help="device that makes mixtures: cuda")
+    parser.add_argument("--train-only", action="store_true", help="score on another machine")
+    parser.add_argument("--stop-after", type=float, help="minutes of this run; keep what is best")
     parser.add_argument("--cost", action="store_true", help="say what it would cost, and end")
     parser.add_argument("--work", type=Path, default=Path("work/paper_tables"))
     return parser.parse_args()
@@ -193,17 +196,17 @@ def predictions(estimator, X, label):
     )
 
 
-def run_cell(args, target, estimator, data, checkpoint):
-    """Train, choose thresholds on held-out recordings, score each class on devtest."""
+def train_cell(args, target, estimator, data, checkpoint):
+    """Train the estimator of a cell; return how many minutes it took."""
     started = time.time()
-    train = of_class(data["train"], target)
+    train = of_class(data["train"](), target)
     # Only early stopping needs the held-out clips; a budget of time does not.
-    held = (None, None) if args.minutes else of_class(data["valid"], target)
+    held = (None, None) if args.minutes else of_class(data["valid"](), target)
     minutes = args.minutes
     if getattr(estimator, "pretrainer", None) is not None:
         # Pre-training has mixtures of its own, half of them with an event.
         pretrainer = clone(estimator.pretrainer).set_params(**shared_params(estimator))
-        own = of_class(data["pretrain"], target)
+        own = of_class(data["pretrain"](), target)
         if args.minutes:
             within(pretrainer, *own, args.minutes / 5)
             minutes = 4 * args.minutes / 5
@@ -213,18 +216,48 @@ def run_cell(args, target, estimator, data, checkpoint):
     if args.minutes:
         within(estimator, *train, minutes)
     estimator.fit(*train, X_val=held[0], y_val=held[1], checkpoint=checkpoint)
-    trained = time.time() - started
+    return round((time.time() - started) / 60, 2)
+
+
+def trained(args, target, estimator, data, known_as):
+    """Train the estimator of a cell, or give it the weights of an earlier run; and say how long.
+
+    Returns
+    -------
+    estimator
+    dict
+        ``minutes`` and the ``losses`` of each epoch.
+    """
+    path = args.work / "trained" / f"{known_as}.pt"
+    if not path.exists():
+        checkpoint = args.work / "checkpoints" / known_as
+        minutes = train_cell(args, target, estimator, data, checkpoint)
+        kept = ("train_loss", "valid_loss")
+        losses = [{n: float(row[n]) for n in kept if n in row} for row in estimator.history_]
+        weights = {k: v.cpu() for k, v in estimator.net_.module_.state_dict().items()}
+        labels, n_bands = estimator.classes_.tolist(), estimator.n_features_in_
+        path.parent.mkdir(exist_ok=True)
+        torch.save((labels, n_bands, weights, {"minutes": minutes, "losses": losses}), path)
+        shutil.rmtree(checkpoint, ignore_errors=True)
+    labels, n_bands, weights, training = torch.load(path, weights_only=True)
+    estimator._restore_net(np.array(labels), n_bands, weights)
+    return estimator, training
+
+
+def score_cell(target, estimator, data):
+    """Choose thresholds on held-out recordings, and score each class on devtest."""
+    valid, test = data["valid"](), data["test"]()
     tried = settings_to_try(estimator)
     scores, chosen, held_out = {}, {}, []
     for label in CLASSES if target == "all" else [target]:
-        X, y = of_class(data["valid"], label)
+        X, y = of_class(valid, label)
         detect = predictions(estimator, X, label)
         rates = [
             event_based_error_rate(y, detect(**settings), labels=[label]) for settings in tried
         ]
         held_out.append(min(rates))
         chosen[label] = tried[int(np.argmin(rates))]
-        X, y = of_class(data["test"], label)
+        X, y = of_class(test, label)
         found = predictions(estimator, X, label)(**chosen[label])
         scores[label] = (
             float(event_based_error_rate(y, found, labels=[label])),
@@ -235,8 +268,6 @@ def run_cell(args, target, estimator, data, checkpoint):
         "held_out_er": float(np.mean(held_out)),
         "chosen": chosen,
         "n_parameters": estimator.n_parameters_,
-        "epochs": len(estimator.history_),
-        "minutes": round(trained / 60, 2),
     }
 
 
@@ -245,6 +276,7 @@ def key(args, estimator, settings, target, seed):
     what = clone(estimator)
     if "memory" in what.get_params():
         what.set_params(memory=None)  # the place of pre-trained weights changes nothing
+    what.set_params(callbacks=None)
     sizes = ("train_clips", "valid_clips", "test_clips", "minutes", "mixture_length")
     content = joblib.hash((what.get_params(), settings, [getattr(args, n) for n in sizes]))
     return f"{target}-seed{seed}-{content}"
@@ -256,6 +288,8 @@ def all_cells(args):
         for target in args.classes:
             for name, estimator, settings in systems(args, target, seed):
                 if not args.systems or name in args.systems:
+                    if args.stop_after:
+                        estimator.set_params(callbacks=[StopAfter(args.stop_after)])
                     yield name, target, seed, estimator, settings
 
 
@@ -289,14 +323,17 @@ def main() -> None:
         known_as = key(args, estimator, settings, target, seed)
         path = cell_path(args, known_as)
         if not path.exists():
-            checkpoint = args.work / "checkpoints" / known_as
             data = load_data(target, seed, settings)
-            cell = run_cell(args, target, estimator, data, checkpoint)
-            path.write_text(json.dumps({"system": name, **cell}, indent=2))
-            shutil.rmtree(checkpoint, ignore_errors=True)
-            print(f"  {name}, {target}, seed {seed}: {cell['minutes']} min", flush=True)
+            fitted, training = trained(args, target, estimator, data, known_as)
+            print(f"  {name}, {target}, seed {seed}: {training['minutes']} min", flush=True)
+            if args.train_only:
+                continue
+            cell = {"system": name, "epochs": len(training["losses"]), **training}
+            path.write_text(json.dumps(cell | score_cell(target, fitted, data), indent=2))
         cells[name, target, seed] = json.loads(path.read_text())
         table = write_tables(args.work / f"table{args.table}", args.table, cells)
+    if not cells:
+        return
     print(f"\n{table}\n\n{vars(args)}\n{platform.machine()}, {os.cpu_count()} cores")
 
 
