@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from sklearn_rcrnn import LFBETransformer, load
+from sklearn_rcrnn.datasets import generate_mixture_recipes, synthesize_mixtures
 from sklearn_rcrnn.nn.rcrnn import RCRNN
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks" / "accuracy"))
@@ -19,11 +20,13 @@ import bank as bank_module
 import bank_index
 import mixture_plans
 import mixtures
+import paper_mixtures
 import train_weights
 from bank import Bank, Sound
 from batch_pool import fit_subset
 from made_backgrounds import SECONDS, made_backgrounds
 from mixed_styles import MixedStyles, drop_channels
+from small_corpus import write_subset
 
 RATE = 44100
 
@@ -64,6 +67,27 @@ def test_features_are_those_of_the_transformer():
         torch.from_numpy(clips), torch.from_numpy(mel), torch.from_numpy(window), most=50
     )
     np.testing.assert_allclose(ours.numpy(), transformer.transform(clips), atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{}, {"n_mels": 40, "hop_length": 882}])
+def test_mixtures_of_the_paper_are_the_same_where_a_card_would_make_them(settings, tmp_path):
+    rng = np.random.default_rng(0)
+    backgrounds = {f"b{i}_0_30.wav": 0.2 * rng.normal(size=30 * RATE) for i in range(2)}
+    # The loud one makes the mixture clip, so that it is divided by its peak.
+    events = {
+        "high": [
+            (f"e{i}_0.wav", own * rng.uniform(-1, 1, RATE), RATE, (0.1, 0.9))
+            for i, own in enumerate((0.001, 1.0))
+        ]
+    }
+    write_subset(tmp_path / "source_data", "devtrain", backgrounds, events)
+    recipes = generate_mixture_recipes(
+        tmp_path, mixtures_per_class=6, event_presence_prob=0.7, ebrs=(0, 30), classes=["high"]
+    )
+    X, _ = synthesize_mixtures(tmp_path, recipes, lazy=True)
+    transformer = LFBETransformer(**settings)
+    ours = paper_mixtures.features_on("cpu", X, transformer)
+    np.testing.assert_allclose(ours, transformer.transform(X), atol=1e-4)
 
 
 def test_plans_repeat_by_seed_and_events_lie_in_their_clips(bank):

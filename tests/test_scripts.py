@@ -160,17 +160,32 @@ def test_a_table_of_the_paper_for_one_class_learns_from_the_challenges_mixtures(
         assert [(row["class"], row["epochs"]) for row in csv.DictReader(file)] == [("gunshot", "1")]
 
 
+def test_cells_that_were_trained_elsewhere_are_scored_here(root, tmp_path):
+    sizes = "--table 4 --epochs 3 --train-clips 4 --valid-clips 2 --test-clips 2 --pretrain-batch 2"
+    chosen = ["--classes", "gunshot", "--systems", "R-CRNN", "DNN", "--root", root]
+    settings = ["benchmarks/accuracy/paper_tables.py", *sizes.split(), *chosen, "--work", tmp_path]
+    trained = run(*settings, "--train-only", "--stop-after", 0.0001)
+    assert "2 cells are left to train" in trained
+    assert len(list((tmp_path / "trained").glob("gunshot-*.pt"))) == 2
+    assert not list((tmp_path / "cells").iterdir())
+    scored = run(*settings)
+    assert "0 cells are left to train" in scored
+    with open(tmp_path / "table4.csv", newline="") as file:
+        # One epoch, after which the time was over.
+        assert [row["epochs"] for row in csv.DictReader(file)] == ["1", "1"]
+
+
 def test_a_table_of_the_paper_goes_on_where_it_was(root, tmp_path):
     sizes = "--table 4 --minutes 0.01 --train-clips 3 --valid-clips 2 --test-clips 2 --classes all"
     settings = [*sizes.split(), "--root", root, "--work", tmp_path]
     cost = run("benchmarks/accuracy/paper_tables.py", *settings, "--systems", "DNN", "--cost")
-    assert "1 cells are left; training them takes about 0.0 h here" in cost
+    assert "1 cells are left to train, which takes about 0.0 h here" in cost
     assert not (tmp_path / "cells").exists()
     first = run("benchmarks/accuracy/paper_tables.py", *settings, "--systems", "DNN")
     assert "DNN, all, seed 0" in first
     ours = ("R-CRNN", "R-CRNN (refined)")
     again = run("benchmarks/accuracy/paper_tables.py", *settings, "--systems", "DNN", *ours)
-    assert "2 cells are left" in again
+    assert "2 cells are left to train" in again
     assert "DNN, all, seed 0" not in again
     assert all(f"{name}, all, seed 0" in again for name in ours)
     with open(tmp_path / "table4.csv", newline="") as file:

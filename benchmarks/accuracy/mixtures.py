@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sklearn_rcrnn.nn.losses import Targets
 
-N_FFT, HOP, EPS = 2048, 1024, 1e-10
+HOP, EPS = 1024, 1e-10
 STEP_SECONDS = 8 * HOP / RATE
 # The sounds of a batch are processed in groups of (longest sound, buffer), both in seconds, so that
 # short sounds, which are most, do not cost as much as long ones. The rest of a buffer holds the
@@ -276,19 +276,23 @@ def lfbe_filters() -> tuple[Tensor, Tensor]:
     return torch.from_numpy(mel), torch.from_numpy(window)
 
 
-def lfbe(waveforms: Tensor, mel: Tensor, window: Tensor, most: int = 2**15) -> Tensor:
+def lfbe(
+    waveforms: Tensor, mel: Tensor, window: Tensor, *, hop: int = HOP, most: int = 2**15
+) -> Tensor:
     """Compute LFBEs of waveforms of equal length, as ``LFBETransformer`` does.
 
     Parameters
     ----------
     waveforms : float32 Tensor of shape (n_clips, n_samples)
-    mel : float32 Tensor of shape (1025, n_bands)
-    window : float64 Tensor of shape (2048,)
+    mel : float32 Tensor of shape (n_fft // 2 + 1, n_bands)
+    window : float64 Tensor of shape (n_fft,)
+    hop : int
+        Samples from frame to frame.
     most : int
         Largest number of frames that are transformed together.
     """
-    padded = F.pad(waveforms, (N_FFT // 2, N_FFT // 2))
-    frames = padded.unfold(1, N_FFT, HOP)
+    n_fft = len(window)
+    frames = F.pad(waveforms, (n_fft // 2, n_fft // 2)).unfold(1, n_fft, hop)
     at_once = max(1, most // frames.shape[1])
     rows = []
     for part in frames.split(at_once):

@@ -56,7 +56,7 @@ def hours(args, target, estimator):
 
 
 def say_cost(args, todo):
-    """Print the cells that are left, and how many hours each may take at most."""
+    """Print the cells that are left to train, and how many hours each may take at most."""
     known = {}
     for name, target, estimator in todo:
         kind = (name, target == "all")
@@ -66,6 +66,6 @@ def say_cost(args, todo):
     total = sum(known[name, target == "all"] for name, target, _ in todo)
     at_most = "" if args.minutes else ", if no training ends early"
     print(
-        f"{len(todo)} cells are left; training them takes about {total:.1f} h here, "
+        f"{len(todo)} cells are left to train, which takes about {total:.1f} h here, "
         f"as busy as it is now{at_most}."
     )

@@ -74,7 +74,7 @@ def features_on(device, X, transformer):
                 row[start : start + len(event)] += mixture.recipe["scaling_factor"] * event
         mixed *= HEADROOM
         mixed /= mixed.abs().amax(1, keepdim=True).clamp(min=1)
-        rows.append(lfbe(mixed, mel, window).cpu())
+        rows.append(lfbe(mixed, mel, window, hop=transformer.hop_length).cpu())
     return torch.cat(rows).numpy()
 
 

@@ -11,8 +11,11 @@ Detectors of single classes as in the paper, and of all classes at once beside t
 ("all"). Before it begins, the command says how long it may take here; with --cost, no more than
 that. Cells that are done are kept in --work and not done again, and one that was interrupted goes
 on after its last epoch when the command is repeated; the tables are written anew after each
-cell. Thresholds, and the sizes of Table 2, are chosen on held-out recordings of devtrain, and so
-are the median filters of systems that judge frames.
+cell. --train-only leaves out the scores: a machine with a graphics card can train with mixtures
+that it makes there (--mix-on cuda) for as long as it is lent (--stop-after), and the same command
+without these options scores on another one what is in --work. Thresholds, and the sizes of
+Table 2, are chosen on held-out recordings of devtrain, and so are the median filters of systems
+that judge frames.
 """
 
 from __future__ import annotations
@@ -228,7 +231,7 @@ def trained(args, target, estimator, data, known_as):
     dict
         ``minutes`` and the ``losses`` of each epoch.
     """
-    path = args.work / "trained" / f"{known_as}.pt"
+    path = weights_path(args, known_as)
     if not path.exists():
         checkpoint = args.work / "checkpoints" / known_as
         minutes = train_cell(args, target, estimator, data, checkpoint)
@@ -297,6 +300,17 @@ def cell_path(args, known_as):
     return args.work / "cells" / f"{known_as}.json"
 
 
+def weights_path(args, known_as):
+    return args.work / "trained" / f"{known_as}.pt"
+
+
+def is_trained(args, cell):
+    """Tell whether a cell is done, or has weights and only waits for its scores."""
+    _, target, seed, estimator, settings = cell
+    known_as = key(args, estimator, settings, target, seed)
+    return cell_path(args, known_as).exists() or weights_path(args, known_as).exists()
+
+
 def main() -> None:
     args = parse_args()
     names = [name for name, *_ in systems(args, "all", 0)]
@@ -306,12 +320,7 @@ def main() -> None:
     budget = f"{args.minutes:g} minutes of a core" if args.minutes else f"{args.epochs} epochs"
     print(f"Table {args.table}: {args.train_clips} mixtures a class and stage, {budget}")
     cells_of = list(all_cells(args))
-    todo = [
-        (name, target, estimator)
-        for name, target, seed, estimator, settings in cells_of
-        if not cell_path(args, key(args, estimator, settings, target, seed)).exists()
-    ]
-    say_cost(args, todo)
+    say_cost(args, [cell[:2] + cell[3:4] for cell in cells_of if not is_trained(args, cell)])
     if args.cost:
         return
     (args.work / "cells").mkdir(parents=True, exist_ok=True)
