@@ -68,6 +68,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, help="of one core for each system, not --epochs")
     parser.add_argument("--mixture-length", type=float, default=10.0, help="with --minutes")
     parser.add_argument("--recipe", default="paper", choices=["paper", "refined"])
+    parser.add_argument("--normalization", default="training", help="of the paper's recipe")
     parser.add_argument("--classes", nargs="+", default=[*CLASSES, "all"])
     parser.add_argument("--systems", nargs="+", help="only these rows, by name")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
@@ -105,7 +106,7 @@ def rcrnn(args, target, seed, **params):
     }
     settings |= params
     if settings["recipe"] == "paper":
-        settings["normalization"] = "training"
+        settings["normalization"] = args.normalization
     return RCRNNDetector(**settings)
 
 
