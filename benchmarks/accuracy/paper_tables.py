@@ -321,7 +321,8 @@ def main() -> None:
     budget = f"{args.minutes:g} minutes of a core" if args.minutes else f"{args.epochs} epochs"
     print(f"Table {args.table}: {args.train_clips} mixtures a class and stage, {budget}")
     cells_of = list(all_cells(args))
-    say_cost(args, [cell[:2] + cell[3:4] for cell in cells_of if not is_trained(args, cell)])
+    todo = [cell for cell in cells_of if not is_trained(args, cell)]
+    say_cost(args, [(name, target, estimator) for name, target, _, estimator, _ in todo])
     if args.cost:
         return
     (args.work / "cells").mkdir(parents=True, exist_ok=True)
