@@ -13,6 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted, check_memory
 from torch import nn
 
+from .._utils.clock import differing, spelled
 from ..events import Label
 from ..nn.losses import LabelLinear
 from ..nn.presence import PresenceNetwork
@@ -92,11 +93,8 @@ def fit_pretrainer(detector: Any, data: TrainingData) -> NetworkEstimator | None
 
 def _check_features(theirs: dict[str, Any] | None, ours: dict[str, Any] | None) -> None:
     """Raise ValueError for weights of other features, as far as is known how both were computed."""
-    if theirs is None or ours is None:
-        return
-    other = [name for name in theirs if name in ours and theirs[name] != ours[name]]
-    if other:
-        before, now = (", ".join(f"{name}={own[name]}" for name in other) for own in (theirs, ours))
+    if other := differing(theirs, ours):
+        before, now = spelled(theirs, other), spelled(ours, other)
         raise ValueError(
             f"The pretrainer was fitted to features with {before}, and X has features with {now}, "
             "for which its weights mean nothing: compute them as it knows them, or begin with "
