@@ -182,7 +182,7 @@ class LFBETransformer(
         parallel = Parallel(n_jobs=self.n_jobs, prefer="threads")
         with one_blas_thread():
             rows = parallel(work(clip, f"clip {i}", *filters) for i, clip in enumerate(clips))
-        return with_clock(_stack(rows), self.frame_shift, origins, self._settings())
+        return with_clock(_stack(rows), self.frame_shift, origins, self._settings_of_features())
 
     def transform_blocks(self, blocks: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
         """Compute the features of one recording that comes in blocks.
@@ -259,7 +259,7 @@ class LFBETransformer(
         """
         return np.asarray([f"lfbe{i}" for i in range(self.n_mels)], dtype=object)
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings_of_features(self) -> dict[str, Any]:
         """What decides on the features of a recording."""
         settings = {name: value for name, value in self.get_params().items() if name != "n_jobs"}
         if self.f_max is None:
@@ -287,7 +287,7 @@ class LFBETransformer(
         self, clip: Any, window: NDArray[Any], mel: NDArray[Any]
     ) -> NDArray[np.float32]:
         features = self._transform_clip(clip, "a clip of the stream", window, mel)
-        return with_clock(features, self.frame_shift, settings=self._settings())
+        return with_clock(features, self.frame_shift, settings=self._settings_of_features())
 
     def _transform_clip(
         self, clip: Any, name: str, window: NDArray[Any], mel: NDArray[Any]

@@ -153,7 +153,84 @@ def settings_of(features: Any) -> dict[str, Any] | None:
     features : array, or list of arrays
     """
     first, *others = [part.settings for part in _clocked_parts(features)] or [None]
-    return first if all(own == first for own in others) else None
+    return first if all(_are_alike(own, first) for own in others) else None
+
+
+def _are_alike(one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one is other or (one.keys() == other.keys() and not differing(one, other))
+
+
+def differing(one: dict[str, Any] | None, other: dict[str, Any] | None) -> list[str]:
+    """Names of the settings by which features differ; none where either is not known.
+
+    Values other than numbers, text and arrays of these are left out: a copy of an object that
+    somebody's own features have cannot be told from another one.
+
+    Examples
+    --------
+    >>> differing({"n_fft": 2048, "eps": 1e-10}, {"n_fft": 1024, "eps": 1e-10})
+    ['n_fft']
+    >>> differing({"n_fft": 2048}, None)
+    []
+    """
+    if one is None or other is None:
+        return []
+    return [
+        name
+        for name, value in one.items()
+        if name in other
+        and _is_plain(value)
+        and _is_plain(other[name])
+        and not np.array_equal(value, other[name])
+    ]
+
+
+def spelled(settings: dict[str, Any] | None, names: Sequence[str]) -> str:
+    """Some of the settings, as they are written in Python."""
+    return ", ".join(f"{name}={(settings or {})[name]!r}" for name in names)
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    is_array = isinstance(value, np.ndarray) and value.dtype.kind in "biufU"
+    return value is None or is_array or isinstance(value, (bool, int, float, str, np.generic))
+
+
+def unknown_settings(features: Any, known: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Settings of features that are others than those that are known; None if none are.
+
+    Parameters
+    ----------
+    features : array, or list of arrays
+        Of a list, each clip may have settings.
+    known : dict or None
+        What decided on the features that an estimator was fitted to.
+    """
+    own = {id(part.settings): part.settings for part in _clocked_parts(features)}
+    return next((settings for settings in own.values() if differing(known, settings)), None)
+
+
+def check_settings(
+    theirs: dict[str, Any] | None, known: dict[str, Any] | None, given: str, estimator: str
+) -> None:
+    """Raise ValueError for features of other settings than those that an estimator was fitted to.
+
+    Parameters
+    ----------
+    theirs, known : dict or None
+        What decides on the features, and on those of ``fit``; None where it is not known.
+    given, estimator : str
+        How the message begins, up to the features, and how it names the estimator.
+    """
+    if other := differing(known, theirs):
+        now, before = spelled(theirs, other), spelled(known, other)
+        raise ValueError(
+            f"{given} features with {now}, but {estimator} knows only features with {before}, "
+            f"those of fit: compute them with {before}, or fit again"
+        )
 
 
 def origin_of(clip: Any) -> Origin | None:

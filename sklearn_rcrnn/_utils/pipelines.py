@@ -1,11 +1,14 @@
-"""A pipeline taken apart into features and detector, whose clocks must agree."""
+"""A pipeline taken apart into features and detector, which must agree."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sklearn.pipeline import Pipeline
+
+from .clock import check_settings, differing, spelled
 
 
 class PipelineParts(NamedTuple):
@@ -39,7 +42,7 @@ def advice_on_wrapped(estimator: Any) -> str:
 
 
 def split_pipeline(estimator: Any) -> PipelineParts:
-    """Take a pipeline apart, and check that all its steps have the same clock.
+    """Take a pipeline apart, and check that its steps have the same clock and know their features.
 
     Parameters
     ----------
@@ -54,7 +57,9 @@ def split_pipeline(estimator: Any) -> PipelineParts:
     Raises
     ------
     ValueError
-        If a step has another ``frame_shift`` than the detector: its times would be wrong.
+        If a step has another ``frame_shift`` than the detector: its times would be wrong. If the
+        parameters of an LFBETransformer are others than those that the step behind it was fitted
+        to: they were changed afterwards.
 
     Examples
     --------
@@ -73,10 +78,39 @@ def split_pipeline(estimator: Any) -> PipelineParts:
         if ours is not None and theirs is not None and not math.isclose(ours, theirs, rel_tol=1e-6):
             raise ValueError(
                 f"frame_shift={ours:.6g} s of the detector is not that of step {name!r}, "
-                f"{theirs:.6g} s: times would be wrong, and were wrong in training. Build "
-                "pipelines with make_rcrnn_pipeline, or give the detector the frame_shift of "
-                "the features"
+                f"{theirs:.6g} s: times would be wrong{_clock_advice(step, detector)}"
             )
+    check_known_features(estimator.steps)
     if len(steps) > 1:
         return PipelineParts(Pipeline(steps), detector)
     return PipelineParts(steps[0][1] if steps else None, detector)
+
+
+def _clock_advice(step: Any, detector: Any) -> str:
+    """The end of an error for features of another clock than that of the detector."""
+    known = getattr(detector, "_feature_settings", None)
+    settings = step._settings_of_features() if hasattr(step, "_settings_of_features") else None
+    if other := differing(known, settings):  # another clock would not mend it
+        return f". Compute the features as in fit, with {spelled(known, other)}, or fit again"
+    return (
+        ", and were wrong in training. Build pipelines with make_rcrnn_pipeline, or give the "
+        "detector the frame_shift of the features"
+    )
+
+
+def check_known_features(steps: Sequence[tuple[str, Any]]) -> None:
+    """Raise ValueError if features have other parameters than those that a step was fitted to.
+
+    Parameters
+    ----------
+    steps : sequence of (str, estimator)
+        Those of a pipeline.
+    """
+    made_by, settings = "", None
+    for name, step in steps:
+        known = getattr(step, "_feature_settings", None)
+        check_settings(settings, known, f"Step {made_by!r} makes", f"step {name!r}")
+        if hasattr(step, "_settings_of_features"):
+            made_by, settings = name, step._settings_of_features()
+        elif known is not None:
+            return  # what comes behind a fitted network are its feature maps

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from .._utils import spared_imports
-from ._common import Log, app
+from ._common import Log, Once, app
 
 # Each module adds its command to the application; the help lists them in this order.
 COMMANDS = ("detect", "report", "clips", "train", "tune", "evaluate", "synthesize", "models")
@@ -24,6 +24,7 @@ def _unwrapped(text: str) -> str:
 
 
 for _command in app.registered_commands:
+    _command.cls = Once
     _command.help = _unwrapped((_command.callback and _command.callback.__doc__) or "")
 
 

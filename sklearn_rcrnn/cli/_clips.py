@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 import typer
 
@@ -50,6 +51,8 @@ class Clips(NamedTuple):
         The place of its recording in `recordings`, for each clip.
     recordings, events, undecided : lists of n_recordings
         Paths, events, and those events that nobody has decided on.
+    failures : sequence of dict
+        The ``file`` and the ``error`` of each recording that cannot be read.
     """
 
     X: list[Any]
@@ -58,6 +61,7 @@ class Clips(NamedTuple):
     recordings: list[Path]
     events: list[list[Event]]
     undecided: list[list[Event]]
+    failures: Sequence[dict[str, str]] = ()
 
     @property
     def n_recordings(self) -> int:
@@ -90,7 +94,7 @@ def read_clips(
     from ..datasets import cut_recordings
 
     paths = recordings_in([recordings])
-    durations = _usable(paths, log)
+    durations, failures = _usable(paths, log)
     usable = list(durations)
     events = read_events(table, columns=columns)
     # Also those that cannot be used: else their events could go to others of the same name.
@@ -132,7 +136,8 @@ def read_clips(
     unnamed = [p.name for p, n, own in zip(usable, matched, y, strict=True) if not (n or own)]
     say_unnamed(unnamed, table, log)
     _say_read(y, len(X), log)
-    return Clips(X, clips, groups, recordings=usable, events=y, undecided=undecided)
+    own: dict[str, Any] = {"recordings": usable, "events": y, "undecided": undecided}
+    return Clips(X, clips, groups, failures=failures, **own)
 
 
 def _of_same_files(paths: list[Path], events: list[list[Event]]) -> list[list[Event]]:
@@ -167,17 +172,29 @@ def _say_read(y: list[list[Event]], n_clips: int, log: Log) -> None:
     )
 
 
-def _usable(paths: list[Path], log: Log) -> dict[Path, float]:
+def _usable(paths: list[Path], log: Log) -> tuple[dict[Path, float], list[dict[str, str]]]:
     """Durations of the recordings that can be used as a whole; the others are reported."""
     from ..audio import check_audio
 
-    durations = {}
+    durations, failures = {}, []
     for path in paths:
         try:
             durations[path] = check_audio(path)
         except (OSError, ValueError) as error:
-            log.say("error", f"left out: {error}", file=str(path), error=str(error))
-    return durations
+            failures.append({"file": str(path), "error": str(error)})
+            log.say("error", f"left out: {error}", **failures[-1])
+    return durations, failures
+
+
+def conclude(clips: Clips, text: str, log: Log, facts: dict[str, Any]) -> NoReturn:
+    """Say that all is done, and last what could not be read; end with the exit code for that."""
+    n_failed = len(clips.failures)
+    if n_failed:
+        names = some([Path(row["file"]).name for row in clips.failures])
+        text += f"\n{counted(n_failed, 'recording')} failed: {names}"
+    told = {**facts, "n_failed": n_failed, "failures": [*clips.failures]}
+    log.say("finished", text.strip(), **told)
+    raise typer.Exit(1 if n_failed else 0)
 
 
 def _audible(

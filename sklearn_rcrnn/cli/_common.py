@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from enum import Enum
@@ -16,8 +17,11 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand
 
 from .._utils.files import AUDIO, MEDIA, files_in
+
+_TWICE = "{} is given twice, and only one of them would count"
 
 app = typer.Typer(
     name="rcrnn",
@@ -26,6 +30,26 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+class Once(TyperCommand):
+    """A command whose options are an error if they are given twice, unless several may count.
+
+    Of two values, the parser takes the last one without a word.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and not ctx.resilient_parsing:
+            *_, given = self.make_parser(ctx).parse_args(args=list(args))
+            for option, n in Counter(given).items():
+                is_switch = getattr(option, "is_flag", False) and not option.secondary_opts
+                if n > 1 and not (option.multiple or is_switch or _is_argument(option)):
+                    ctx.fail(_TWICE.format(max(option.opts, key=len)))
+        return super().parse_args(ctx, args)
+
+
+def _is_argument(option: Any) -> bool:
+    return str(option.param_type_name) == "argument"
 
 
 class TableFormat(str, Enum):
@@ -105,7 +129,7 @@ class Log:
         Log.active = self
         warnings.showwarning = self._warn  # type: ignore[assignment]
 
-    def say(self, kind: str, text: str = "", **facts: Any) -> None:
+    def say(self, kind: str, text: str = "", /, **facts: Any) -> None:
         """Report progress: `text` for people, `kind` and `facts` for programs."""
         if self.as_json:
             if kind == "warning":
@@ -207,7 +231,7 @@ def set_threshold(pipe: Any, given: list[str] | None) -> None:
 
     by_label: dict[str, Any] = {}
     known = list(map(str, pipe[-1].classes_.tolist()))
-    for text in (part for both in given or [] for part in by_commas(both, known)):
+    for text in _parts_of("--threshold", given, known):
         label, is_of_label, number = text.rpartition("=")
         if text in THRESHOLD_NAMES:
             pipe[-1].set_params(score_threshold=text)
@@ -241,6 +265,15 @@ def set_threshold(pipe: Any, given: list[str] | None) -> None:
     pipe[-1].set_params(score_threshold=thresholds)
 
 
+def _parts_of(option: str, given: list[str] | None, labels: list[str]) -> list[str]:
+    """The texts of an option that may be given for each label, of which each must count."""
+    parts = [part for text in given or [] for part in by_commas(text, labels)]
+    for label, n in Counter(text.rpartition("=")[0] for text in parts).items():
+        if n > 1:
+            fail(_TWICE.format(f"{option} {label}=..." if label else f"{option} for all labels"))
+    return parts
+
+
 def by_commas(text: str, labels: list[str]) -> list[str]:
     """The parts of ``dog=0.5,cat=0.7``; a label that is known may itself have a comma."""
     parts = [part.strip() for part in text.split(",")]
@@ -254,7 +287,7 @@ def set_rules(pipe: Any, **given: list[str] | None) -> None:
     for name, texts in given.items():
         usual, by_label = None, {}
         option = f"--{name.replace('_', '-')}"
-        for text in (part for both in texts or [] for part in by_commas(both, list(labels))):
+        for text in _parts_of(option, texts, list(labels)):
             label, is_of_label, number = text.rpartition("=")
             try:
                 value = float(number)

@@ -23,6 +23,8 @@ _NO_PARAMS = {
     "callbacks": "they are objects, which only Python has",
     "frame_shift": "it follows from lfbe__hop_length and the sample rate",
 }
+# Parameters of layers that would begin anew behind the weights of a start that knows others.
+_LAYERS = ("dense_units", "head")
 # Options that only say where a run writes and what it prints are not written to the settings.
 _NOT_SETTINGS = ("output", "overwrite", "resume", "config", "quiet", "as_json")
 
@@ -194,7 +196,7 @@ def check_values(pipe: Any, values: Mapping[str, list[Any]], start: str) -> None
     ------
     ValueError
         If features would be of another rate than the clips of the command, or if weights of the
-        start belong to other features or another extractor.
+        start belong to other features, another extractor or layers of another kind or size.
     """
     from ..training.initial_weights import shared_params
 
@@ -204,7 +206,8 @@ def check_values(pipe: Any, values: Mapping[str, list[Any]], start: str) -> None
         return
     fixed = {f"lfbe__{name}": value for name, value in pipe[0].get_params().items()}
     del fixed["lfbe__n_jobs"]
-    fixed |= {f"detector__{name}": value for name, value in shared_params(pipe[-1]).items()}
+    own = {**shared_params(pipe[-1]), **{name: getattr(pipe[-1], name) for name in _LAYERS}}
+    fixed |= {f"detector__{name}": value for name, value in own.items()}
     wrong = {
         name.removeprefix("detector__"): fixed[name]
         for name, tried in values.items()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -44,13 +45,14 @@ def clips(
     Where the table has no scores, names have none.
 
     A recording that is not there or cannot be read is reported, and the rest goes on. Exit code
-    1: some events could not be written; 2: nothing was done.
+    1: some events could not be written; 2: nothing was done. Recordings that are named one by one
+    with -r are a choice: others that the table has are left out with a warning.
 
     \b
     rcrnn clips found.csv -o clips/
     rcrnn clips tables/ -r nights/ -o clips/ --label gunshot --context 2
     """
-    from ..annotations import match_files, read_events
+    from ..annotations import read_events
     from ..datasets import write_event_clips
 
     log = Log(quiet, as_json)
@@ -60,22 +62,24 @@ def clips(
     failures: dict[str, int] = {}
     try:
         by_name = read_events(found, columns=table_columns)
-        if recordings:
-            paths = recordings_in(recordings)
-            events = match_files(by_name, paths)
-        else:
-            paths = [_beside(name, found) for name in by_name]
-            events = list(by_name.values())
-        labels = sorted({str(e.label) for own in events for e in own})
+        sources = _sources(by_name, found, recordings)
+        labels = sorted({str(e.label) for source in sources for e in source.events})
         if absent := [name for name in label or [] if name not in labels]:
             known = some(labels) or "no events"
             log.say("warning", f"no event of {some(absent)}; there are {known}", labels=labels)
         chosen = [
-            [e for e in own if e.score >= threshold and (not label or str(e.label) in label)]
-            for own in events
+            source._replace(
+                events=[
+                    e
+                    for e in source.events
+                    if e.score >= threshold and (not label or str(e.label) in label)
+                ]
+            )
+            for source in sources
         ]
-        paths, chosen, failures = _there(paths, chosen, log)
-        for clip in write_event_clips(paths, chosen, output, context=context, format=format):
+        there, failures = _there(chosen, recordings, log)
+        paths, events = [source.path for source in there], [source.events for source in there]
+        for clip in write_event_clips(paths, events, output, context=context, format=format):
             if clip.error is None:
                 written += 1
             else:
@@ -87,25 +91,72 @@ def clips(
     _conclude(output, written, failures, log)
 
 
+class _Source(NamedTuple):
+    """A recording with its events.
+
+    Attributes
+    ----------
+    path : Path
+        Where it lies, or its name in the table if no folder that was given has it.
+    events : list of Event
+    is_there : bool
+    """
+
+    path: Path
+    events: list[Any]
+    is_there: bool
+
+
+def _sources(
+    by_name: Mapping[str, list[Any]], table: Path, recordings: list[Path] | None
+) -> list[_Source]:
+    """The recordings that the table means, and those that the folders should have and do not."""
+    from ..annotations import match_files
+    from ..annotations.recording_names import matching_names, without_path
+
+    if not recordings:
+        beside = [_beside(name, table) for name in by_name]
+        rows = zip(beside, by_name.values(), strict=True)
+        return [_Source(path, own, path.exists()) for path, own in rows]
+    paths = recordings_in(recordings)
+    if not any(map(Path.is_dir, recordings)):
+        rows = zip(paths, match_files(by_name, paths), strict=True)
+        return [_Source(path, own, path.exists()) for path, own in rows]
+    names = matching_names(by_name, paths)
+    found = [
+        _Source(path, [] if name is None else by_name[name], path.exists())
+        for path, name in zip(paths, names, strict=True)
+    ]
+    absent = without_path(by_name, names)
+    if absent and not any(source.events for source in found):
+        fail(
+            f"no recording with events in {some(recordings)}: the table names {some(absent)}, and "
+            f"there {'are' if len(paths) > 1 else 'is'} {some([path.name for path in paths])}"
+        )
+    return [*found, *(_Source(Path(name), by_name[name], False) for name in absent)]
+
+
 def _there(
-    paths: list[Path], events: list[list[Any]], log: Log
-) -> tuple[list[Path], list[list[Any]], dict[str, int]]:
-    """Recordings that are there, their events, and how many events each of the others has.
+    sources: list[_Source], recordings: list[Path] | None, log: Log
+) -> tuple[list[_Source], dict[str, int]]:
+    """Recordings that are there, and how many events each of the others has.
 
     Each of the others is reported once; if there is no recording at all, the command ends.
     """
-    there = [path.exists() for path in paths]
-    if paths and not any(there):
+    kept = [source for source in sources if source.is_there]
+    if sources and not kept:
+        paths = [source.path for source in sources]
         fail(f"no such recording as {some(paths)}: name their folder with --recordings")
     lost: dict[str, int] = {}
-    for path, own, is_there in zip(paths, events, there, strict=True):
+    for path, own, is_there in sources:
         if own and not is_there:
             lost[str(path)] = lost.get(str(path), 0) + len(own)
+    advice = "give its folder, too" if recordings else "name its folder with --recordings"
+    where = f" in {some(recordings)}" if recordings else ""
     for name, n in lost.items():
-        error = f"no such recording as {name}: name its folder with --recordings"
+        error = f"no such recording as {name}{where}: {advice}"
         log.say("error", f"left out {counted(n, 'event')}: {error}", file=name, error=error)
-    kept = [i for i, is_there in enumerate(there) if is_there]
-    return [paths[i] for i in kept], [events[i] for i in kept], lost
+    return kept, lost
 
 
 def _conclude(output: Path, written: int, failures: dict[str, int], log: Log) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -70,12 +71,13 @@ def evaluate(
             )
             unmatched["no_truth"] = [name for name in unmatched["no_truth"] if name not in broken]
         compare_labels(y_true, y_found, log)
-        if durations is None:
-            durations = _durations_where_they_lie(names, true)
+        known = durations or _durations_where_they_lie(names, true, log)
+        # Without the length of each recording, nobody knows of how many hours false alarms are.
+        durations = known if all(name in known for name in names) else None
         unmatched["behind_end"] = [
             name
             for name, *lists in zip(names, y_true, y_found, strict=True)
-            if durations and any(e.onset >= durations[name] for own in lists for e in own)
+            if any(e.onset >= known.get(name, math.inf) for own in lists for e in own)
         ]
         result = detection_summary(
             y_true,
@@ -148,17 +150,23 @@ def _readable(
     return [row[0] for row in kept], [row[1] for row in kept], [row[2] for row in kept]
 
 
-def _durations_where_they_lie(names: Sequence[str], table: Path) -> dict[str, float] | None:
-    """Durations of the files that the table names; None if one of them does not exist."""
+def _durations_where_they_lie(names: Sequence[str], table: Path, log: Log) -> dict[str, float]:
+    """Durations of the files that the table names, as far as they are there.
+
+    A warning tells of those that cannot be read: the scores do not need them.
+    """
     from ..audio import audio_duration
 
     folder = table if table.is_dir() else table.parent
     found = {}
     for name in names:
         path = next((path for path in (Path(name), folder / name) if path.is_file()), None)
-        if path is None:
-            return None
-        found[name] = audio_duration(path)
+        try:
+            if path is not None:
+                found[name] = audio_duration(path)
+        except (OSError, ValueError) as error:
+            text = f"no false alarms an hour, and no check of the times in {name}: {error}"
+            log.say("warning", text, file=name, error=str(error))
     return found
 
 

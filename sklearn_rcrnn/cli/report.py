@@ -56,7 +56,8 @@ def report(
     """Write a page to listen to events and to correct them: one HTML file, nothing else.
 
     Events can be kept, rejected, given another label, moved and added, by keyboard and
-    mouse. The page exports the decisions as a table for `rcrnn train ... --corrections`.
+    mouse. A recording that cannot be read is reported and named on the page, and the exit code is
+    1. The page exports the decisions as a table for `rcrnn train ... --corrections`.
     Options for columns are about the table of --truth, or else that of --events.
 
     \b
@@ -80,6 +81,7 @@ def report(
             columns, told = (table_columns, None) if truth is None else (None, log)
             found: list[Any] = _matched(events, columns, paths, told)
             title, thresholds = f"Events of {events.name}", 0.5
+            failed = _say_unreadable(paths, log)
         else:
             pipe, found = load_model(model), []
             title, thresholds = f"Events found by {Path(model).name}", pipe[-1]._thresholds()
@@ -122,6 +124,20 @@ def _check_together(
     if columns and events is None and truth is None:
         name = next(iter(columns))
         fail(f"--{name}-column is about a table of events: give one, as --events or --truth")
+
+
+def _say_unreadable(paths: list[Path], log: Log) -> int:
+    """Report recordings that cannot be read, as a detection would; return how many there are."""
+    from ..audio import audio_duration
+
+    failed = 0
+    for path in paths:
+        try:
+            audio_duration(path)
+        except (OSError, ValueError) as error:
+            failed += 1
+            log.say("error", str(error), file=str(path), error=str(error))
+    return failed
 
 
 def _matched(table: Path, columns: Columns, paths: list[Path], log: Log | None) -> list[Any]:

@@ -22,6 +22,7 @@ from ._clips import (
     Seed,
     Start,
     Table,
+    conclude,
     new_pipeline,
     read_clips,
     say_start,
@@ -120,7 +121,8 @@ def train(
     training goes on with all recordings, for as many epochs again.
 
     A training that was killed goes on when the same command is given again. The options are
-    written beside the model, and --config takes them.
+    written beside the model, and --config takes them. A recording that cannot be read is reported,
+    and the rest is learnt from. Exit code 1: some recordings failed; 2: no model was written.
 
     \b
     rcrnn train recordings/ events.csv -o birds
@@ -178,7 +180,7 @@ def train(
     _write_model(pipe, output, facts, scores)
     _write_settings(ctx, output)
     place.clear()
-    log.say("finished", f"{output}: model, README.md, scores.json", folder=str(output), **scores)
+    conclude(clips, f"{output}: model, README.md, scores.json", log, scores | {"folder": output})
 
 
 def _last_epochs(epochs: int, given: int | None, held_out: float) -> int:

@@ -22,6 +22,7 @@ from ._clips import (
     Seed,
     Start,
     Table,
+    conclude,
     new_pipeline,
     read_clips,
     say_start,
@@ -89,7 +90,8 @@ def tune(
     """Try settings by cross-validation and print a table, the best first.
 
     Each fold is trained as by `rcrnn train`, on new clips in every epoch of the recordings that
-    are not in the fold, and scored on the clips of those that are.
+    are not in the fold, and scored on the clips of those that are. A recording that cannot be read
+    is reported, and the rest goes on. Exit code 1: some recordings failed; 2: nothing was tried.
 
     \b
     rcrnn tune recordings/ events.csv -p gru_units=50,100 --start none
@@ -136,7 +138,7 @@ def tune(
             open(partial, "w", newline="", encoding="utf-8") as file,
         ):
             csv.writer(file).writerows([columns, *results])
-    log.say("finished", n_settings=len(results))
+    conclude(clips, "", log, {"n_settings": len(results)})
 
 
 def _grid(texts: list[str], pipe: Any) -> dict[str, list[Any]]:

@@ -47,7 +47,7 @@ def parts_of(estimator: Any) -> tuple[Pipeline, Any]:
             f"{type(estimator).__name__}"
             + (advice_on_wrapped(estimator) or ". Use from_predictions for a detector alone")
         )
-    split_pipeline(estimator)  # raises if the clocks differ
+    split_pipeline(estimator)  # raises if its steps do not fit together
     return estimator[:-1], estimator[-1]
 
 

@@ -10,6 +10,7 @@ import joblib
 import torch
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.clock import differing
 from ..detector import RCRNNDetector
 from ..training.identity import identity
 from ..training.initial_weights import of_another_meaning
@@ -46,8 +47,9 @@ def average_weights(detectors: Sequence[RCRNNDetector]) -> RCRNNDetector:
     ------
     ValueError
         If labels, networks or licenses differ; if networks of the same sizes code intervals
-        differently, or have another `frame_shift` or `normalization`; if detectors that were
-        trained in this process have no common start; or if there is no detector.
+        differently, or have another `frame_shift` or `normalization`, or were fitted to other
+        features; if detectors that were trained in this process have no common start; or if there
+        is no detector.
 
     References
     ----------
@@ -126,6 +128,9 @@ def _check_networks(detectors: Sequence[RCRNNDetector], weights: Sequence[dict[s
 
 def _differing(detector: RCRNNDetector, first: RCRNNDetector) -> str:
     """The parameter by which weights of the same shapes mean something else; empty if none does."""
+    ours, theirs = first._feature_settings, detector._feature_settings
+    if other := differing(ours, theirs):
+        return f"{' and '.join(other)} of the features"
     if of_another_meaning(detector.net_.module_, first.net_.module_):
         return "coding of intervals, by anchor_sizes or recipe,"
     meaningful = ("frame_shift", "normalization")

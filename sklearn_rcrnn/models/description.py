@@ -101,6 +101,20 @@ def describe_params(name: str, estimator: Any) -> dict[str, Any]:
     }
 
 
+def describe_settings(settings: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What decided on the features of ``fit``, as far as JSON has it and it can be compared."""
+    values = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in (settings or {}).items()
+    }
+    return {name: value for name, value in values.items() if _is_setting(value)}
+
+
+def _is_setting(value: Any) -> bool:
+    finite = not isinstance(value, float) or math.isfinite(value)
+    return value is None or (isinstance(value, (bool, int, float, str)) and finite)
+
+
 def has_own_extractor(step: Mapping[str, Any]) -> bool:
     """Whether the estimator of a step had a module of the user's own as its extractor."""
     value = step["params"].get("extractor")
@@ -208,6 +222,11 @@ def _check_step(step: Any, where: str) -> str:
         )
     if kinds == {int} and any(abs(label) >= 2**63 for label in classes):
         raise ValueError(f"{name}.classes has an integer that is too large")
+    settings = step.get("feature_settings", {})
+    if not isinstance(settings, dict) or not all(map(_is_setting, settings.values())):
+        raise ValueError(
+            f"{name}.feature_settings must be an object of numbers and text; got {settings!r:.80}"
+        )
     return name
 
 

@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.files import clear, complete, is_partial, locked
-from .._utils.pipelines import advice_on_wrapped, split_pipeline
+from .._utils.pipelines import advice_on_wrapped, check_known_features, split_pipeline
 from ..events import check_named_thresholds
 from . import DESCRIPTION
 from .description import (
@@ -27,6 +27,7 @@ from .description import (
     WEIGHTS,
     check_chain,
     describe_params,
+    describe_settings,
     from_json,
     has_own_extractor,
     parse,
@@ -92,7 +93,7 @@ def save(estimator: BaseEstimator, path: str | PathLike[str]) -> Path:
     check_is_fitted(estimator)
     folder = Path(path)
     check_folder(folder)
-    split_pipeline(estimator)  # raises if the clocks of its steps differ
+    split_pipeline(estimator)  # raises if its steps do not fit together
     pipeline = isinstance(estimator, Pipeline)
     steps = estimator.steps if pipeline else [("estimator", estimator)]
     weights: dict[str, Any] = {}
@@ -189,8 +190,10 @@ def load(path: str | PathLike[str], *, extractor: Any = None) -> Any:
             raise ValueError(f"the weights have {sorted(weights)[0]}, which belongs to no step")
         check_chain(steps)
         for (_, first), (_, second) in pairwise(steps):
-            if hasattr(first, "_settings"):
-                second._feature_settings = first._settings()
+            # Earlier versions did not write what an estimator was fitted to.
+            if hasattr(first, "_settings_of_features") and second._feature_settings is None:
+                second._feature_settings = first._settings_of_features()
+        check_known_features(steps)
     except ValueError as error:
         raise ValueError(
             f"{folder / DESCRIPTION} does not describe a model that this version of "
@@ -271,6 +274,8 @@ def _describe(name: str, estimator: Any, weights: dict[str, Any]) -> dict[str, A
             described["params"][own] = to_json(value, f"{name}__{own}")
         described["classes"] = estimator.classes_.tolist()
         described["n_features_in"] = estimator.n_features_in_
+        if known := describe_settings(estimator._feature_settings):
+            described["feature_settings"] = known
         if named := getattr(estimator, "thresholds_", None):
             described["thresholds"] = to_json(named, f"{name}__thresholds")
         described["history"] = describe_history(estimator._net.history)
@@ -292,6 +297,7 @@ def _restore(step: Mapping[str, Any], weights: dict[str, Any], extractor: Any) -
         }
         try:
             estimator._restore_net(np.asarray(step["classes"]), step["n_features_in"], own)
+            estimator._feature_settings = step.get("feature_settings")
             estimator._net.history.extend(check_history(step.get("history", [])))
             if "thresholds" in step:
                 named = from_json(step["thresholds"], "thresholds")

@@ -12,7 +12,15 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from .._utils.clock import changed_recordings, clocks_of, settings_of
+from .._utils.clock import (
+    changed_recordings,
+    check_settings,
+    clocks_of,
+    differing,
+    settings_of,
+    spelled,
+    unknown_settings,
+)
 from .._utils.text import some
 from ..annotations.named_clips import lists_of_clips
 from ..clip_stream import ClipStream
@@ -209,7 +217,9 @@ class CheckedArguments(TrainingParameters):
     def _check_features(self, X: Any, *, reset: bool, name: str = "X") -> Clips:
         """Check features; return an (n_clips, n_frames, n_bands) array or a list of such clips."""
         estimator = type(self).__name__
-        self._check_clock(X, name)
+        theirs = None if reset else unknown_settings(X, self._feature_settings)
+        self._check_clock(X, name, theirs)
+        check_settings(theirs, self._feature_settings, f"{name} has", f"this {estimator}")
         clips = check_features(X, estimator, name)
         n = n_bands(clips)
         if reset:
@@ -224,17 +234,26 @@ class CheckedArguments(TrainingParameters):
             )
         return clips
 
-    def _check_clock(self, X: Any, name: str) -> None:
-        """Raise ValueError if the features state another time between their frames."""
+    def _check_clock(self, X: Any, name: str, settings: dict[str, Any] | None = None) -> None:
+        """Raise ValueError if the features state another time between their frames.
+
+        Where their settings are others than those of ``fit``, another clock would not mend it.
+        """
         ours = self._frame_seconds()
+        known = self._feature_settings
+        before = spelled(known, differing(known, settings))
         for theirs in clocks_of(X):
             if not math.isclose(theirs, ours, rel_tol=1e-6):
+                advice = f"Compute the features as in fit, with {before}, or fit again"
+                if not before:
+                    advice = (
+                        "Build pipelines with make_rcrnn_pipeline, or set the estimator's "
+                        f"frame_shift to {self.frame_shift * theirs / ours:.9g}"
+                    )
                 raise ValueError(
                     f"The frames of {name} are {theirs:.6g} s apart, but with frame_shift="
                     f"{self.frame_shift:.6g} s {type(self).__name__} takes them to be "
-                    f"{ours:.6g} s apart: times would be wrong. Build pipelines with "
-                    "make_rcrnn_pipeline, or set the estimator's frame_shift to "
-                    f"{self.frame_shift * theirs / ours:.9g}"
+                    f"{ours:.6g} s apart: times would be wrong. {advice}"
                 )
 
     def _check_events(self, y: Any, clips: Clips, name: str) -> list[list[Event]]:

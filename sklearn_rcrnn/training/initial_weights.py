@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted, check_memory
 from torch import nn
 
+from .._utils.clock import differing, spelled
+from .._utils.text import some
 from ..events import Label
 from ..nn.losses import LabelLinear
 from ..nn.presence import PresenceNetwork
@@ -92,11 +95,8 @@ def fit_pretrainer(detector: Any, data: TrainingData) -> NetworkEstimator | None
 
 def _check_features(theirs: dict[str, Any] | None, ours: dict[str, Any] | None) -> None:
     """Raise ValueError for weights of other features, as far as is known how both were computed."""
-    if theirs is None or ours is None:
-        return
-    other = [name for name in theirs if name in ours and theirs[name] != ours[name]]
-    if other:
-        before, now = (", ".join(f"{name}={own[name]}" for name in other) for own in (theirs, ours))
+    if other := differing(theirs, ours):
+        before, now = spelled(theirs, other), spelled(ours, other)
         raise ValueError(
             f"The pretrainer was fitted to features with {before}, and X has features with {now}, "
             "for which its weights mean nothing: compute them as it knows them, or begin with "
@@ -143,7 +143,8 @@ def copy_weights(network: RCRNN, source: NetworkEstimator, labels: list[Label]) 
 
     From a pre-trainer, these are the weights of the extractor. From a detector, they are also those
     of all other layers of the same sizes whose outputs mean the same; if the labels differ, each
-    :class:`~sklearn_rcrnn.nn.losses.LabelLinear` keeps its random weights.
+    :class:`~sklearn_rcrnn.nn.losses.LabelLinear` keeps its random weights. A warning names other
+    layers that keep theirs.
     """
     try:
         network.extractor.load_state_dict(source.net_.module_.extractor.state_dict())
@@ -151,7 +152,32 @@ def copy_weights(network: RCRNN, source: NetworkEstimator, labels: list[Label]) 
         raise ValueError(
             f"The weights of the pretrainer's extractor do not fit that of the detector: {error}"
         ) from error
-    network.load_state_dict(_taken(network, source, labels), strict=False)
+    taken = _taken(network, source, labels)
+    _warn_of_lost(network, source, labels, set(taken))
+    network.load_state_dict(taken, strict=False)
+
+
+def _warn_of_lost(
+    network: RCRNN, source: NetworkEstimator, labels: list[Label], taken: set[str]
+) -> None:
+    """Warn of layers that could have begun with weights of a detector, if they were as there."""
+    if isinstance(source.net_.module_, PresenceNetwork):
+        return
+    has_labels = source.classes_.tolist() == labels
+    lost = [
+        name
+        for name, layer in network.named_modules()
+        if any(f"{name}.{own}" not in taken for own, _ in layer.named_parameters(recurse=False))
+        and not getattr(layer, "training_only", False)
+        and (has_labels or not isinstance(layer, LabelLinear))
+    ]
+    if lost:
+        warnings.warn(
+            f"The layers {some(lost, 6)} begin with random weights: those of the pretrainer have "
+            "another size, or mean something else. To begin with its weights, give the "
+            "dense_units, head, anchor_sizes and coding of the recipe that it has",
+            stacklevel=2,
+        )
 
 
 def draw_back(network: RCRNN, source: NetworkEstimator, labels: list[Label], share: float) -> None:

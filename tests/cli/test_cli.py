@@ -154,6 +154,10 @@ def test_tables_lie_as_recordings_do(folder, tmp_path):
         assert [event.onset for event in own] == pytest.approx(onsets, abs=1e-3)
     out = rcrnn("report", tmp_path / "in", "--events", tables, "-o", tmp_path / "x.html")
     assert out.stderr.endswith(f"{sum(map(len, expected))} events\n")
+    assert out.exit_code == 0
+    (tmp_path / "in" / "empty.wav").write_bytes(b"")
+    out = rcrnn("report", tmp_path / "in", "--events", tables, "-o", tmp_path / "x.html")
+    assert (out.exit_code, "empty.wav' is empty" in out.stderr) == (1, True)
     out = rcrnn("report", tmp_path / "in", "--events", Path(tables) / "mon" / "0.wav.csv")
     assert out.exit_code == 2
     assert "tell them apart" in out.stderr

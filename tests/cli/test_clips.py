@@ -156,3 +156,24 @@ def test_recordings_that_are_not_there_do_not_stop_the_others(recordings):
     (recordings / "a.wav").rename(recordings / "d.wav")
     (recordings / "broken.wav").unlink()
     assert rcrnn(*args).exit_code == 2
+
+
+def test_folders_without_some_of_the_recordings(recordings, tmp_path):
+    """A warning told of them, and the command ended as if all had been written."""
+    first, second = Event(1.0, 2.0, "dog", 0.9), Event(3.0, 4.0, "cat", 0.4)
+    write_events({"b.wav": [first, second], "a.wav": [first], "c.wav": []}, tmp_path / "found.csv")
+    (tmp_path / "in").mkdir()
+    (recordings / "a.wav").rename(tmp_path / "in" / "a.wav")
+    args = ("clips", tmp_path / "found.csv", "-r", tmp_path / "in", "-o", tmp_path / "clips")
+    out = rcrnn(*args)
+    assert out.exit_code == 1
+    assert f"left out 2 events: no such recording as b.wav in {tmp_path / 'in'}" in out.stderr
+    assert out.stderr.endswith("1 clip\n2 events of 1 recording failed: b.wav\n")
+    assert rcrnn(*args, "--threshold", 0.95).exit_code == 0  # nothing of b.wav was asked for
+    one = (*args[:3], tmp_path / "in" / "a.wav", *args[4:])
+    out = rcrnn(*one)
+    assert (out.exit_code, "warning: left out the events of b.wav" in out.stderr) == (0, True)
+    write_events({"b.wav": [first]}, tmp_path / "found.csv")
+    out = rcrnn(*args)
+    assert out.exit_code == 2
+    assert "the table names b.wav, and there is a.wav" in out.stderr

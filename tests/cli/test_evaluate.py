@@ -111,6 +111,19 @@ def test_a_recording_that_cannot_be_read(tmp_path):
     assert "b.wav' is empty" in out.stderr
 
 
+def test_one_that_cannot_be_read_beside_the_table(tmp_path):
+    """The scores, which need no recordings, were not printed."""
+    true = {"a.wav": [Event(1.0, 2.0, "dog")], "b.wav": [Event(9.0, 9.5, "dog")]}
+    soundfile.write(tmp_path / "b.wav", np.zeros(4 * 4000), 4000)
+    (tmp_path / "a.wav").write_bytes(b"")
+    result = evaluate(true, true, tmp_path, "--json")
+    assert (result["all"]["n_right"], result["hours"]) == (2, None)
+    assert result["unmatched"]["behind_end"] == ["b.wav"]
+    out = rcrnn("evaluate", tmp_path / "true.csv", tmp_path / "found.csv")
+    assert out.stderr.startswith("rcrnn: warning: no false alarms an hour, and no check of the")
+    assert "a.wav' is empty" in out.stderr
+
+
 def test_names_that_belong_to_no_other_name(tmp_path):
     other = {"z.wav": FOUND["a.wav"], "y.wav": []}
     result = evaluate(TRUE, other, tmp_path, "--json")

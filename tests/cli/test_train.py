@@ -45,7 +45,7 @@ def trained(material):
     assert out.exit_code == 2
     assert "give --start none with --gru-units, --dense-units" in out.stderr
     out = rcrnn(*train, "--start", "none")
-    assert out.exit_code == 0, out.stderr
+    assert out.exit_code == 1, out.stderr  # two recordings cannot be read
     return model, [json.loads(line) for line in out.stderr.splitlines()]
 
 
@@ -57,6 +57,9 @@ def test_from_nothing_to_a_model(material, trained):
     assert kinds[:3] == ["error", "error", "read"]
     assert "of_a_phone.m4a' " in rows[1]["error"]  # broken, or in need of PyAV
     assert {"start", "epoch", "score", "finished"} <= set(kinds)
+    assert rows[-1]["event"] == "finished"
+    assert rows[-1]["n_failed"] == 2
+    assert [row["error"] for row in rows[-1]["failures"]] == [row["error"] for row in rows[:2]]
     assert "held out by: recording" in (model / "README.md").read_text()
     scores = json.loads((model / "scores.json").read_text())
     assert {label: row["threshold"] for label, row in scores.items()}.items() <= {
@@ -69,7 +72,8 @@ def test_from_one_model_to_the_next(material, trained, tmp_path):
     again = ("train", *material, "-o", tmp_path / "tuned", "--epochs", 1, "--start", trained[0])
     again = (*again, "--clip-length", 3)
     out = rcrnn(*again)
-    assert out.exit_code == 0, out.stderr
+    assert out.exit_code == 1, out.stderr
+    assert out.stderr.endswith("\n2 recordings failed: broken.wav, of_a_phone.m4a\n")
     assert f"started from {trained[0]}\n" in out.stderr
     tuned = load(tmp_path / "tuned")[-1]
     assert tuned.gru_units == 4
@@ -86,10 +90,11 @@ def test_tuning(material, tmp_path):
     args = (*args, "--clip-length", 1, "-p", "max_epochs=1,2")
     out = rcrnn(*args, "-p", "gru_units=4")
     assert out.exit_code == 2
-    assert "gru_units cannot be changed with --start" in out.stderr
+    assert "dense_units and gru_units cannot be changed with --start" in out.stderr
     args = (*args, "--start", "none")
     out = rcrnn(*args, "-p", "gru_units=4", "-o", tmp_path / "results.csv")
-    assert out.exit_code == 0, out.stderr
+    assert out.exit_code == 1, out.stderr
+    assert out.stderr.endswith("2 recordings failed: broken.wav, of_a_phone.m4a\n")
     assert out.stdout.split()[:2] == ["dense_units", "max_epochs"]
     rows = list(csv.DictReader((tmp_path / "results.csv").open()))
     assert sorted(row["epochs"] for row in rows) == ["1", "2"]
@@ -99,6 +104,23 @@ def test_tuning(material, tmp_path):
     out = rcrnn(*args, "-p", "units=4")
     assert out.exit_code == 2
     assert "no parameter 'units'" in out.stderr
+
+
+def test_recordings_that_cannot_be_read_are_no_success(tmp_path):
+    """A model was written from the others, and nothing but a line far above told of it."""
+    clips = tmp_path / "clips"
+    rcrnn("synthesize", clips, "--clips", 2, *LENGTH)
+    (clips / "empty.wav").write_bytes(b"")
+    command = ("train", clips, clips / "events.csv", "--epochs", 1, "--start", "none", *SMALL)
+    out = rcrnn(*command, "--held-out", 0, "-o", tmp_path / "model")
+    assert out.exit_code == 1
+    assert out.stderr.endswith("scores.json\n1 recording failed: empty.wav\n")
+    assert load(tmp_path / "model")[-1].gru_units == 4
+    assert not (tmp_path / "model.checkpoints").exists()
+    (clips / "empty.wav").unlink()
+    out = rcrnn(*command, "--held-out", 0, "-o", tmp_path / "another", "--json")
+    last = json.loads(out.stderr.splitlines()[-1])
+    assert (out.exit_code, last["n_failed"], last["failures"]) == (0, 0, [])
 
 
 def test_rules_of_other_labels_cost_no_training(material, tmp_path):
@@ -130,7 +152,7 @@ def test_training_on_one_clip_says_what_to_do(tmp_path):
     assert out.exit_code == 2
     assert "1 clip, and nothing can be held out of it" in out.stderr
     assert rcrnn("train", *command, *small, "--held-out", 0).exit_code == 0
-    out = rcrnn("tune", *command, "-p", "dense_units=4,8")
+    out = rcrnn("tune", *command, "-p", "lr=1e-4,1e-3")
     assert out.exit_code == 2
     assert "1 recording with clips cannot make" in out.stderr
 
@@ -142,7 +164,7 @@ def test_recordings_without_clips_do_not_count(tmp_path):
     events = read_events(clips / "events.csv")
     write_events({name: events[name] for name in list(events)[:2]}, table)
     command = (clips, table, "--epochs", 1, "--empty-ratio", 0)
-    out = rcrnn("tune", *command, "-p", "dense_units=4,8")
+    out = rcrnn("tune", *command, "-p", "lr=1e-4,1e-3")
     assert out.exit_code == 2
     assert "2 recordings with clips cannot make 3 folds" in out.stderr
     small = ("--start", "none", *SMALL, "--held-out", 0.4, "-o", tmp_path / "model")

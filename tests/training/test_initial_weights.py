@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
@@ -60,7 +61,9 @@ def test_layers_of_labels_start_anew_where_labels_are_others(head, labels):
     source = network(head)
     target = network(head, len(labels))
     with_weights = {n.rpartition(".")[0] for n, w in target.named_parameters() if w.dim() > 1}
-    copy_weights(target, Fitted(source, ["a", "b"]), labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        copy_weights(target, Fitted(source, ["a", "b"]), labels)
     taken = layers_taken(target, source)
     assert taken == (with_weights if labels == ["a", "b"] else with_weights - PER_LABEL[head])
 
@@ -84,7 +87,8 @@ def test_a_frozen_extractor_keeps_its_surroundings():
 def test_layers_of_another_size_start_anew():
     torch.manual_seed(0)
     source, target = network("dense"), network("dense", anchor_sizes=(1, 2))
-    copy_weights(target, Fitted(source, ["a", "b"]), ["a", "b"])
+    with pytest.warns(UserWarning, match=r"layers rpn\.objectness, rpn\.regression begin with"):
+        copy_weights(target, Fitted(source, ["a", "b"]), ["a", "b"])
     taken = layers_taken(target, source)
     assert "rpn.window" in taken
     assert not taken & {"rpn.objectness", "rpn.regression"}
@@ -102,9 +106,19 @@ def test_layers_of_another_meaning_start_anew(params, anew):
     """Intervals that are coded otherwise were wrong from the start, although the sizes fit."""
     torch.manual_seed(0)
     source, target = network("dense"), network("dense", **params)
-    copy_weights(target, Fitted(source, ["a", "b"]), ["a", "b"])
+    with pytest.warns(UserWarning, match=f"The layers {', '.join(sorted(anew))} begin"):
+        copy_weights(target, Fitted(source, ["a", "b"]), ["a", "b"])
     with_weights = {n.rpartition(".")[0] for n, w in target.named_parameters() if w.dim() > 1}
     assert with_weights - layers_taken(target, source) == anew
+
+
+@pytest.mark.parametrize(("head", "units"), [("dense", 9), ("position_sensitive", 8)])
+def test_other_layers_behind_the_extractor_are_named(head, units):
+    """They began anew without a word, also where the labels are others."""
+    source, target = network(head, dense_units=units), network("dense")
+    with pytest.warns(UserWarning, match=r"The layers head\..* begin with random weights") as told:
+        copy_weights(target, Fitted(source, ["a", "b"]), ["b", "c"])
+    assert not any(layer in str(told[0].message) for layer in ("head.classes", "step", "extractor"))
 
 
 @pytest.mark.parametrize("head", ["dense", "position_sensitive"])
