@@ -52,7 +52,7 @@ def test_all_is_in_the_page(page):
     assert text.count("data:image/png;base64,") == 2
     assert "<b>dog" not in text
     assert "cannot be read as audio" in text
-    assert "3 events in 3 recordings" in text
+    assert "3 events found in 3 recordings" in text
     assert not list(page.parent.glob("*.part"))
     data = contents(text)
     assert [(e["lane"], e["onset"], e["label"], e["verdict"]) for e in data["events"]] == [
@@ -94,7 +94,7 @@ def test_recordings_without_events_are_collapsed(tmp_path):
     clips = np.zeros((3, 44100), np.float32)
     found = [[], [Event(0.1, 0.5, "dog", 0.9)], []]
     text = write_report(clips, found, tmp_path / "x.html").read_text()
-    assert "<summary>2 recordings without events</summary>" in text
+    assert "<summary>2 recordings in which nothing was found</summary>" in text
     assert re.findall("<h2>(.*)</h2>", text) == ["recording 1", "recording 0", "recording 2"]
 
 
@@ -145,7 +145,7 @@ def test_only_around_events(tmp_path):
         assert [section["start"] for section in data["sections"]] == [0.0, 68.0, 97.5]
         assert {section["file"] for section in data["sections"]} == {"night"}
         assert ">1:10</span>" in text
-        assert "2 events in 1 recording, 0.2 minutes with 2 s around each." in text
+        assert "2 events found in 1 recording, 0.2 minutes with 2 s around each." in text
 
 
 def test_around_an_event_after_the_end(tmp_path):
@@ -215,6 +215,8 @@ SCRIPT = """
   out.seekOther = audio[1].currentTime; out.firstPaused = audio[0].paused;
   press("k"); await wait(50);
   out.afterKey = currentId;
+  // As a browser does that kept the place of the slider.
+  get("score").value = 0.25; draw(); out.least = get("least").textContent;
   choose("score", 0.5);
   out.over = shown("tbody tr"); out.overLanes = shown(".event");
   all(".by-label")[0].click();
@@ -295,7 +297,7 @@ def test_in_a_browser(page, width, tmp_path):
     assert out["seekOther"] == pytest.approx(3.0, abs=0.45)
     assert out["firstPaused"]
     assert out["afterKey"] == "e1"
-    assert (out["over"], out["overLanes"]) == (2, 3)
+    assert (out["least"], out["over"], out["overLanes"]) == ("0.25", 2, 3)
     assert (out["oneLabel"], out["count"]) == (1, "1")
     assert out["noFalseAlarms"] == ["e0"]
     assert out["byScore"] == ["e0", "e3", "e1"]
@@ -359,6 +361,76 @@ def test_marks_follow_corrections(tmp_path):
         "moved": "hit, false alarm, false alarm, hit, miss",
         "added": "hit, false alarm, false alarm, hit, hit, hit",
         "all undone": "hit, false alarm, false alarm, hit, miss",
+    }
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+def test_a_rejected_event_is_no_hit(tmp_path):
+    """It was one until another event changed, and its twin a false alarm; nothing was missed."""
+    clip, truth = np.zeros(8 * 44100, np.float32), [(1.0, 2.0, "dog"), (5.0, 6.0, "dog")]
+    found = [Event(1.1, 2.0, "dog", 0.9), Event(1.2, 2.0, "dog", 0.8), Event(5.1, 6.0, "dog", 0.7)]
+    out = tmp_path / "x.html"
+    page = write_report([clip], [found], out, y_true=[truth], names=["a.wav"], audio=False)
+    script = """<script>
+      const marks = () => events().map(event => event.verdict ?? "none").join(", ");
+      const out = {first: marks()};
+      const act = (name, action) => { action(); out[name] = marks(); };
+      act("one", () => decide("e0", "reject"));
+      act("its twin", () => decide("e1", "reject"));
+      out.drawn = document.querySelector('tr[data-id="e1"] .verdict').textContent;
+      all(".by-verdict")[0].click();
+      out.shown = all("tbody tr").map(line => line.dataset.id);
+      out.missed = all(".event.miss").map(element => element.dataset.id);
+      all(".by-verdict")[0].click();
+      act("taken back", () => decide("e1", "reject"));
+      act("added", () => add(0, 5.0, 5.5));
+      act("added, rejected", () => decide(work.added[0].id, "reject"));
+      act("undone", () => { undo(); undo(); });
+      document.title = JSON.stringify(out);
+    </script>"""
+    assert shown_in_a_browser(page, 1200, tmp_path, script) == {
+        "first": "hit, false alarm, hit, hit, hit",
+        "one": "none, hit, hit, hit, hit",
+        "its twin": "none, none, hit, miss, hit",
+        "drawn": "",
+        "shown": ["e0", "e1"],
+        "missed": ["e3"],
+        "taken back": "none, hit, hit, hit, hit",
+        "added": "none, hit, hit, hit, hit, false alarm",
+        "added, rejected": "none, hit, hit, hit, hit, none",
+        "undone": "none, hit, hit, hit, hit",
+    }
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+def test_a_page_that_is_open_twice(tmp_path):
+    """The window that was used last took back all that had been done in the other."""
+    clip = np.zeros(4 * 44100, np.float32)
+    found = [Event(1.0, 2.0, "dog", 0.9), Event(3.0, 3.5, "dog", 0.8)]
+    page = write_report([clip], [found], tmp_path / "x.html", names=["a.wav"], audio=False)
+    script = """<script>
+      (async () => {
+        const other = document.createElement("iframe");
+        const opened = new Promise(done => { other.onload = done; });
+        other.srcdoc = "<p></p>";
+        document.body.append(other);
+        await opened;
+        const elsewhere = JSON.stringify({changes: {e0: {decision: "reject"}}, added: []});
+        other.contentWindow.localStorage.setItem(storageKey, elsewhere);
+        const wait = () => new Promise(done => setTimeout(done, 20));
+        for (let i = 0; i < 50 && !work.changes.e0; i++) await wait();
+        const decided = get("decided").textContent;
+        decide("e1", "keep");
+        undo(); undo(); decide("e1", "keep");
+        document.title = JSON.stringify({decided, stored: localStorage.getItem(storageKey)});
+      })();
+    </script>"""
+    out = shown_in_a_browser(page, 1200, tmp_path, script)
+    assert out["decided"] == "1"
+    changes = json.loads(out["stored"])["changes"]
+    assert {name: change["decision"] for name, change in changes.items()} == {
+        "e0": "reject",
+        "e1": "keep",
     }
 
 
