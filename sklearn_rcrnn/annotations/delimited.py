@@ -263,8 +263,9 @@ def row_of(
             f"{list(values.values())}"
         )
         return Row(line, file, None, problem)
-    was = as_found(values, columns, signs)
-    return Row(line, file, (*times, label, score), decision=decision, was=was)
+    row = Row(line, file, (*times, label, score), decision=decision)
+    event_id = str(cell_of(values, columns, "event_id"))
+    return row._replace(was=as_found(values, columns, signs), event_id=event_id)
 
 
 def _no_file_offset(columns: Mapping[str, Sequence[str]]) -> str:

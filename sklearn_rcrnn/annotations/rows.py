@@ -32,6 +32,8 @@ class Row(NamedTuple):
         Decision of a person about the event, as in :func:`read_corrections`.
     was : tuple of (onset, offset, label), or None
         The event as it was found, before a person moved it or gave it another label.
+    event_id : str
+        Which event of which page of :func:`~sklearn_rcrnn.write_report` it is, as ``page-event``.
     """
 
     number: int
@@ -40,6 +42,7 @@ class Row(NamedTuple):
     problem: str | None = None
     decision: str = ""
     was: tuple[float, float, Any] | None = None
+    event_id: str = ""
 
 
 class Format(NamedTuple):

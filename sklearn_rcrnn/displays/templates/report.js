@@ -254,17 +254,18 @@ function add(section, onset, offset) {
   change(() => { currentId = event.id; work.added.push(event); });
 }
 
-// The table of all events, in columns that the package reads.
+// The table of all events, in columns that the package reads. The last one tells the events of this
+// page apart where they overlap, and from those of the page of a later training.
 function table() {
   const cell = value => /[",\r\n]/.test(String(value))
     ? '"' + String(value).replaceAll('"', '""') + '"' : String(value);
   const lines = [["file", "onset", "offset", "label", "score", "decision",
-                  "was_onset", "was_offset", "was_label"]];
+                  "was_onset", "was_offset", "was_label", "event_id"]];
   for (const event of events().filter(e => e.lane === "found")) {
     const was = data.events.find(e => e.id === event.id);
     lines.push([data.sections[event.section].file, event.onset, event.offset, event.label, event.score,
                 event.added && event.decision === "keep" ? "add" : event.decision ?? "",
-                was?.onset ?? "", was?.offset ?? "", was?.label ?? ""]);
+                was?.onset ?? "", was?.offset ?? "", was?.label ?? "", `${data.key}-${event.id}`]);
   }
   return lines.map(line => line.map(cell).join(",") + "\r\n").join("");
 }
