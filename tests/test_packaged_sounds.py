@@ -153,3 +153,11 @@ def test_weights_go_on_with_labels_that_they_did_not_know():
             assert torch.allclose(value, (taken[name] + new[name]) / 2), name
     with pytest.raises(ValueError, match="different labels"):
         export_weights.average([{"weights": new, "labels": labels}, start])
+
+
+def test_the_mean_normalizes_by_no_more_than_any_training_has_seen():
+    """It kept the context of the last file, unlike `average_weights`."""
+    name = "extractor.normalization.context"
+    parts = [{"weights": {name: torch.tensor(n)}, "labels": ["dog"]} for n in (200, 60, 90)]
+    for files in (parts, parts[::-1]):
+        assert int(export_weights.average(files)["weights"][name]) == 60

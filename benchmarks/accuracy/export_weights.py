@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from mixture_plans import CONTEXT_SECONDS, N_BANDS
 
+from sklearn_rcrnn.models.averaging import mean_of
 from sklearn_rcrnn.nn.rcrnn import RCRNN
 
 # License of the weights, and attribution of the recordings that they learnt from.
@@ -52,7 +53,9 @@ UNCHOSEN = {"sensitive": 0.35, "balanced": 0.5, "few false alarms": 0.65}
 def average(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The file of the last training, with the mean of the weights of all files.
 
-    Earlier ones may have known fewer labels: they do not count for those that they lack.
+    Earlier ones may have known fewer labels: they do not count for those that they lack. As in
+    :func:`~sklearn_rcrnn.average_weights`, the normalization looks at no more frames than in any of
+    the trainings.
     """
     last = parts[-1]
     labels = last["labels"]
@@ -62,7 +65,7 @@ def average(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     mean = {}
     for name, tensor in last["weights"].items():
         own = torch.stack([part[name] for part in weights])
-        mean[name] = own.mean(0) if tensor.is_floating_point() else tensor
+        mean[name] = mean_of(name, list(own))
         for label in labels if _belongs_to_labels(name) else ():
             rows, knows = _rows(tensor, labels, label), [label in p["labels"] for p in parts]
             mean[name][rows] = own[knows, rows].mean(0)

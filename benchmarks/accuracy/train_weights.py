@@ -369,9 +369,9 @@ def step(network: RCRNN, optimizer: torch.optim.Optimizer, batch: Batch) -> dict
     kind = batch.features.device.type
     with torch.autocast(kind, torch.bfloat16, enabled=bfloat16_supported(kind)):
         parts = network.losses(masked_bands(batch.features), None, batch.targets)
-    loss = sum(parts.values())
+    first, *others = parts.values()
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    sum(others, first).backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT_CLIP, foreach=True)
     optimizer.step()
     return {name: part.detach() for name, part in parts.items()}

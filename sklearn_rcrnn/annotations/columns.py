@@ -50,6 +50,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "was_onset": ("was onset",),
     "was_offset": ("was offset",),
     "was_label": ("was label",),
+    "event_id": ("event id",),
 }
 # Meanings for which a caller may name a column.
 MEANINGS = ("file", "onset", "offset", "duration", "label", "score")

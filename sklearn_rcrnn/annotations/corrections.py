@@ -23,8 +23,8 @@ def read_corrections(path: str | os.PathLike[str]) -> dict[str, list[Correction]
     ----------
     path : str or PathLike
         A CSV file with the columns file, onset, offset, label and decision, and optionally
-        score, was_onset, was_offset and was_label. A spreadsheet may have saved it again with
-        semicolons and decimal commas.
+        score, was_onset, was_offset, was_label and event_id. A spreadsheet may have saved it again
+        with semicolons and decimal commas.
 
     Returns
     -------
@@ -75,8 +75,9 @@ def apply_corrections(events: Sequence[Event], corrections: Sequence[Correction]
 
     An event that was kept or added replaces the same event of the table, or is added if the
     table lacks it. An event that was rejected is removed. Two events count as the same if they
-    have the same label and an intersection over union of at least 0.5. Of several decisions about
-    the same event, as in tables that were exported one after the other, the last counts.
+    have the same label and an intersection over union of at least 0.5, unless they are two events
+    of one page, as their ``event_id`` tells. Of several decisions about the same event, as in
+    tables that were exported one after the other, the last counts.
 
     Parameters
     ----------
@@ -119,7 +120,7 @@ def _correction(row: Mapping[str, str], signs: Signs, where: str) -> Correction:
         raise ValueError(f"{where}: the score must be between 0 and 1; got {score:g}")
     event = _event(row, "", score, signs, where)
     was = _event(row, "was_", score, signs, where) if row.get("was_onset") else None
-    return Correction(event, decision, was)
+    return Correction(event, decision, was, row.get("event_id", ""))
 
 
 def _event(row: Mapping[str, str], prefix: str, score: float, signs: Signs, where: str) -> Event:

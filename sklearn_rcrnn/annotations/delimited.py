@@ -6,8 +6,8 @@ import csv
 import os
 import re
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, islice
 from pathlib import PureWindowsPath
 from typing import Any, NamedTuple, TextIO
 
@@ -26,7 +26,7 @@ from .columns import (
 )
 from .numbers import POINT, Signs, is_missing, number, seconds, signs_of
 from .repeated import Views
-from .rows import HEADER, REJECTED, Format, Row, in_one_line, lines_of, times_text
+from .rows import HEADER, REJECTED, Format, Row, each_line, in_one_line, lines_of, times_text
 
 # Meanings of columns that hold numbers.
 _NUMBERS = ("onset", "offset", "duration", "score", "file_offset", "was_onset", "was_offset")
@@ -67,12 +67,14 @@ def _says(line: str) -> bool:
 def _read_csv(text: str, columns: Given) -> Iterator[Row]:
     header = _first_line(text)
     delimiter = delimiter_of(text) or max(",;", key=header.count)
-    return _rows(_csv_fields(text, delimiter), columns, comma=delimiter != ",")
+    return _rows(lambda: _csv_fields(text, delimiter), columns, comma=delimiter != ",")
 
 
 def _read_tabs(text: str, columns: Given) -> Iterator[Row]:
     # Quotes are part of labels: no program that writes these tables quotes.
-    fields = ((i, line.split("\t"), None) for i, line in enumerate(lines_of(text), 1))
+    def fields() -> Iterator[Fields]:
+        return ((i, line.split("\t"), None) for i, line in enumerate(each_line(text), 1))
+
     return _rows(fields, columns, comma=True)
 
 
@@ -127,9 +129,12 @@ def records_of(text: str) -> tuple[list[str], str, Iterator[Record]]:
     return header, delimiter, rows
 
 
-def _rows(table: Iterator[Fields], given: Given, comma: bool) -> Iterator[Row]:
-    rows: Iterable[Fields] = (row for row in table if row[2] or any(map(_says, row[1])))
-    _, fields, problem = next(iter(rows), (0, [], None))
+def _rows(read: Callable[[], Iterator[Fields]], given: Given, comma: bool) -> Iterator[Row]:
+    def table() -> Iterator[Fields]:
+        return (row for row in read() if row[2] or any(map(_says, row[1])))
+
+    rows = table()
+    _, fields, problem = next(rows, (0, [], None))
     if problem is not None:
         raise ValueError(f"the header is broken: {problem}")
     if not fields:
@@ -138,14 +143,12 @@ def _rows(table: Iterator[Fields], given: Given, comma: bool) -> Iterator[Row]:
     columns = columns_of(header, given)
     check_columns(columns, header)
     check_each_once(columns, header, given)
-    signs = POINT
-    if comma:
-        rows = list(rows)
-        signs = _signs_in(rows, header, columns)
-    in_sequence = False
-    if "file_offset" in columns:
-        rows = list(rows)
-        in_sequence = any(tells_file_offset(_by_column(fields, header)) for _, fields, _ in rows)
+    # Signs and file offsets of all rows tell what each of them means. To read a table again takes
+    # less time than to make events of it, and far less memory than to keep its rows.
+    signs = _signs_in(islice(table(), 1, None), header, columns) if comma else POINT
+    in_sequence = "file_offset" in columns and any(
+        tells_file_offset(_by_column(fields, header)) for _, fields, _ in islice(table(), 1, None)
+    )
     empty = set(header)  # columns without a value so far
     views = Views()
     for line, fields, problem in rows:
@@ -171,7 +174,7 @@ def _by_column(fields: Sequence[str], header: Sequence[str]) -> dict[str, str]:
 
 
 def _signs_in(
-    rows: Sequence[Fields], header: Sequence[str], columns: Mapping[str, Sequence[str]]
+    rows: Iterable[Fields], header: Sequence[str], columns: Mapping[str, Sequence[str]]
 ) -> Signs:
     """Find the signs in the numbers of all rows."""
     names = {name for meaning in _NUMBERS for name in columns.get(meaning, ())}
@@ -263,8 +266,9 @@ def row_of(
             f"{list(values.values())}"
         )
         return Row(line, file, None, problem)
-    was = as_found(values, columns, signs)
-    return Row(line, file, (*times, label, score), decision=decision, was=was)
+    row = Row(line, file, (*times, label, score), decision=decision)
+    event_id = str(cell_of(values, columns, "event_id"))
+    return row._replace(was=as_found(values, columns, signs), event_id=event_id)
 
 
 def _no_file_offset(columns: Mapping[str, Sequence[str]]) -> str:

@@ -32,6 +32,8 @@ class Row(NamedTuple):
         Decision of a person about the event, as in :func:`read_corrections`.
     was : tuple of (onset, offset, label), or None
         The event as it was found, before a person moved it or gave it another label.
+    event_id : str
+        Which event of which page of :func:`~sklearn_rcrnn.write_report` it is, as ``page-event``.
     """
 
     number: int
@@ -40,6 +42,7 @@ class Row(NamedTuple):
     problem: str | None = None
     decision: str = ""
     was: tuple[float, float, Any] | None = None
+    event_id: str = ""
 
 
 class Format(NamedTuple):
@@ -84,6 +87,16 @@ class Format(NamedTuple):
 def lines_of(text: str) -> list[str]:
     """Split text at the line ends of any system, and at no other character."""
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def each_line(text: str) -> Iterator[str]:
+    """Yield the lines of :func:`lines_of` one by one, which takes less memory."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    start = 0
+    while (end := text.find("\n", start)) >= 0:
+        yield text[start:end]
+        start = end + 1
+    yield text[start:]
 
 
 def in_one_line(text: Any, format: str, what: str = "label") -> str:

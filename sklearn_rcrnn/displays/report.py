@@ -57,7 +57,8 @@ def write_report(
     y_true : list of n_clips lists of (onset, offset, label), default=None
         The true events, which get a lane of their own. Hits, misses and false alarms are
         marked and can be filtered; a hit has the right label, and an onset within 0.5 s. The
-        marks follow what a person does to labels and onsets, and which events are added.
+        marks follow what a person does to labels and onsets, and which events are added or
+        rejected. A rejected event has no mark and is always shown, whatever is filtered.
     names : sequence of n_clips str, default=None
         Names of the recordings on the page and in the exported table; by default the paths, or
         numbers for arrays.
@@ -131,7 +132,8 @@ def write_report(
         n_events=n_events,
         busy=busy,
         quiet=quiet,
-        quiet_text=f"{counted(len(quiet), 'recording')} without events",
+        # Events may be added to them, so this says what was found, and not what there is.
+        quiet_text=f"{counted(len(quiet), 'recording')} in which nothing was found",
         hertz=_hertz(),
         data=_json(sections, events, labels, threshold, true is not None),
         style=(_TEMPLATES / "report.css").read_text(encoding="utf-8"),
@@ -268,7 +270,7 @@ def _summary(
 ) -> str:
     minutes = sum(section["duration"] for section in sections) / 60
     failed = sum("error" in section for section in sections)
-    counts = f"{counted(n_events, 'event')} in {counted(n_recordings, 'recording')}"
+    counts = f"{counted(n_events, 'event')} found in {counted(n_recordings, 'recording')}"
     text = f"{counts}, {minutes:.1f} minutes"
     text += f" with {around:g} s around each." if isinstance(around, (int, float)) else "."
     return text + (f" {failed} could not be read." if failed else "")

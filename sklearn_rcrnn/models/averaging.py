@@ -93,13 +93,17 @@ def average_weights(detectors: Sequence[RCRNNDetector]) -> RCRNNDetector:
     if hasattr(averaged, "provenance_"):
         averaged.provenance_ = origins[0]
     averaged.net_.module_.load_state_dict(
-        {name: _mean(name, [own[name] for own in weights]) for name in weights[0]}
+        {name: mean_of(name, [own[name] for own in weights]) for name in weights[0]}
     )
     return averaged
 
 
-def _mean(name: str, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-    """The mean of the weights of one name; of whole numbers, which count something, the first."""
+def mean_of(name: str, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The mean of the weights of one name.
+
+    Of whole numbers, which count something, it is the first, and of the frames that normalize a
+    frame the fewest.
+    """
     if tensors[0].is_floating_point():
         return torch.stack(list(tensors)).mean(0)
     if name == _CONTEXT:

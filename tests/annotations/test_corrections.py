@@ -58,7 +58,7 @@ def test_what_becomes_of_each_decision(tmp_path):
 
 def test_as_people_type_them(tmp_path):
     (own,) = corrections(tmp_path, "a.wav,0:00:01,0:00:02.5,dog,1, Keep ,,,")["a.wav"]
-    assert own == (Event(1.0, 2.5, "dog"), "keep", None)
+    assert own == Correction(Event(1.0, 2.5, "dog"), "keep", None)
 
 
 @pytest.mark.parametrize(
@@ -106,6 +106,69 @@ def test_rounds_of_corrections_leave_each_event_once(table, rounds, expected):
     assert apply_corrections(table, given) == (expected, [])
 
 
+# Two dogs bark at once, so that their events overlap by more than half.
+ONE, TWO = dog(1, 4), dog(2, 5)
+NEAR_ONE = dog(1.1, 4)
+
+
+@pytest.mark.parametrize(
+    ("table", "given", "expected", "undecided"),
+    [
+        # Only the last of two events that were kept was left.
+        ([], [("keep", ONE, ONE, "p-e0"), ("keep", TWO, TWO, "p-e1")], [ONE, TWO], []),
+        ([], [("keep", ONE, ONE, "p-e0"), ("add", TWO, None, "p-a1")], [ONE, TWO], []),
+        ([], [("keep", ONE, dog(6, 9), "p-e0"), ("keep", TWO, TWO, "p-e1")], [ONE, TWO], []),
+        ([ONE, TWO], [("keep", ONE, ONE, "p-e0"), ("keep", TWO, TWO, "p-e1")], [ONE, TWO], []),
+        # None was left where the other one, or one at the very same place, was rejected.
+        ([], [("keep", ONE, ONE, "p-e0"), ("reject", TWO, TWO, "p-e1")], [ONE], []),
+        ([ONE, TWO], [("keep", ONE, ONE, "p-e0"), ("reject", TWO, TWO, "p-e1")], [ONE], []),
+        ([ONE, TWO], [("reject", TWO, TWO, "p-e1"), ("", ONE, ONE, "p-e0")], [ONE], []),
+        ([], [("keep", ONE, ONE, "p-e0"), ("reject", ONE, ONE, "p-e1")], [ONE], []),
+        ([], [("keep", ONE, ONE, "p-e0"), ("", ONE, ONE, "p-e1")], [ONE], []),
+        # The one that nobody has decided on counted as decided on.
+        ([], [("keep", ONE, ONE, "p-e0"), ("", TWO, TWO, "p-e1")], [ONE], [TWO]),
+        ([ONE, TWO], [("keep", ONE, ONE, "p-e0"), ("", TWO, TWO, "p-e1")], [ONE, TWO], []),
+        # The same page was exported twice; what was added has been moved in between.
+        ([], [("add", ONE, None, "p-a1"), ("add", dog(3, 9), None, "p-a1")], [dog(3, 9)], []),
+        # A later page has the first of the two at almost the same time.
+        (
+            [],
+            [
+                ("keep", ONE, ONE, "p-e0"),
+                ("keep", TWO, TWO, "p-e1"),
+                ("keep", NEAR_ONE, NEAR_ONE, "q-e0"),
+            ],
+            [NEAR_ONE, TWO],
+            [],
+        ),
+        ([], [("keep", ONE, ONE, "p-e0"), ("reject", NEAR_ONE, NEAR_ONE, "q-e0")], [], []),
+        ([], [("keep", ONE, ONE, "p-e0"), ("", NEAR_ONE, NEAR_ONE, "q-e0")], [ONE], []),
+        ([], [("keep", dog(6, 9), ONE, "p-e0"), ("", ONE, ONE, "q-e0")], [dog(6, 9)], []),
+        # A table without the numbers of events, and a later one with them.
+        ([], [("add", ONE, None, ""), ("keep", NEAR_ONE, NEAR_ONE, "q-e0")], [NEAR_ONE], []),
+    ],
+)
+def test_events_of_one_page_stay_apart(table, given, expected, undecided):
+    corrections = [Correction(event, decision, was, i) for decision, event, was, i in given]
+    assert apply_corrections(table, corrections) == (expected, undecided)
+
+
+def test_events_that_overlap_in_tables(tmp_path):
+    """As the page exports them."""
+    pandas = pytest.importorskip("pandas")
+    header = HEADER + ",event_id"
+    rows = "a.wav,1,4,dog,0.9,keep,1,4,dog,p-e0", "a.wav,2,5,dog,0.8,keep,2,5,dog,p-e1"
+    path = tmp_path / "corrections.csv"
+    path.write_text("\n".join([header, *rows]))
+    assert apply_corrections([], read_corrections(path)["a.wav"]).events == [ONE, TWO]
+    expected = {"a.wav": [ONE._replace(score=0.9), TWO._replace(score=0.8)]}
+    assert read_events(path) == expected
+    frame = pandas.read_csv(path)
+    assert events_from_frame(frame) == expected
+    frame.to_json(tmp_path / "corrections.jsonl", orient="records", lines=True)
+    assert read_events(tmp_path / "corrections.jsonl") == expected
+
+
 def test_neighbors_of_an_event_are_not_the_event():
     found = Event(1.0, 2.0, "dog", 0.9)
     rejected = [Correction(found, "reject", found)]
@@ -141,7 +204,8 @@ def test_as_a_spreadsheet_saves_it_again(tmp_path, encoding):
     rows = [HEADER.replace(",", ";"), "a.wav;1,5;2,25;dög;0,9;keep;1,25;2;dog", ";1;2;dog;;keep;;;"]
     path.write_text("\n".join(rows[:2]) + "\n\n", encoding=encoding)
     (found,) = read_corrections(path)["a.wav"]
-    assert found == (Event(1.5, 2.25, "dög", 0.9), "keep", Event(1.25, 2.0, "dog", 0.9))
+    was = Event(1.25, 2.0, "dog", 0.9)
+    assert found == Correction(Event(1.5, 2.25, "dög", 0.9), "keep", was)
     path.write_text("\n".join(rows), encoding=encoding)
     with pytest.raises(ValueError, match="row 3: the file is missing"):
         read_corrections(path)

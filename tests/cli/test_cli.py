@@ -284,7 +284,7 @@ def test_report(folder, tmp_path):
     out = rcrnn(*args, "-m", folder / "model")
     assert out.exit_code == 0, out.stderr
     n_events = len(load(folder / "model").predict([folder / "in" / "a.wav"])[0])
-    assert f"{n_events} events in 1 recording" in (tmp_path / "x.html").read_text()
+    assert f"{n_events} events found in 1 recording" in (tmp_path / "x.html").read_text()
     write_events({"a.wav": [Event(1.0, 2.0, "dog")]}, tmp_path / "events.csv")
     out = rcrnn(*args, "--events", tmp_path / "events.csv", "--no-audio", "--quiet")
     assert out.exit_code == 0

@@ -53,7 +53,8 @@ function isShown(event) {
 }
 
 // Hits, misses and false alarms are marked anew among the events of one recording and label of which
-// one was relabeled, moved or added. The other events keep the marks that they came with.
+// one was relabeled, moved, added or rejected. The other events keep the marks that they came with.
+// A rejected event is no event: it has no mark, and what it was paired with is free for another one.
 function judge() {
   verdicts = new Map();
   if (!data.verdicts.length) return;
@@ -62,13 +63,14 @@ function judge() {
   const changed = new Map();
   const note = event => changed.set(group(event), {found: [], true: []});
   for (const event of list) {
-    const was = atFirst.get(event.id);
-    if (was?.label === event.label && was?.onset === event.onset) continue;
+    const was = atFirst.get(event.id), rejected = event.decision === "reject";
+    if (rejected) verdicts.set(event.id, null);
+    if (!rejected && was?.label === event.label && was?.onset === event.onset) continue;
     note(event);
     if (was) note(was);
   }
-  if (!changed.size) return;
-  for (const event of list) changed.get(group(event))?.[event.lane].push(event);
+  for (const event of list)
+    if (!verdicts.has(event.id)) changed.get(group(event))?.[event.lane].push(event);
   for (const own of changed.values()) {
     const hits = hitsAmong(own.found, own.true);
     for (const event of own.found) verdicts.set(event.id, hits.has(event) ? "hit" : "false alarm");
@@ -89,8 +91,8 @@ function hitsAmong(found, truth) {
     }
     return false;
   }
-  // An event that has a partner keeps one: those that are not rejected and were hits come first.
-  const last = event => 2 * (event.decision === "reject") + (event.verdict !== "hit");
+  // An event that has a partner keeps one: those that were hits come first.
+  const last = event => Number(event.verdict !== "hit");
   [...found].sort((a, b) => last(a) - last(b)).forEach(event => place(event, new Set()));
   return new Set([...partners.keys(), ...partners.values()]);
 }
@@ -172,6 +174,8 @@ function draw() {
     section.querySelector(".none").classList.toggle("hidden", some);
   }
   const found = list.filter(event => event.lane === "found");
+  // A browser may have kept the place of the slider from an earlier visit.
+  get("least").textContent = Number(get("score").value).toFixed(2);
   get("shown").textContent = byOrder.length;
   get("total").textContent = found.length;
   get("decided").textContent = found.filter(event => event.decision).length;
@@ -189,6 +193,15 @@ function keep() {
   judge();
   draw();
 }
+
+// The page may be open twice: what a person does in one window is not lost by work in the other.
+window.addEventListener("storage", event => {
+  if (event.key !== storageKey || !event.newValue) return;
+  work = JSON.parse(event.newValue);
+  history = [];  // it would take back what was done in the other window
+  judge();
+  draw();
+});
 
 function undo() {
   if (!history.length) return;
@@ -241,17 +254,18 @@ function add(section, onset, offset) {
   change(() => { currentId = event.id; work.added.push(event); });
 }
 
-// The table of all events, in columns that the package reads.
+// The table of all events, in columns that the package reads. The last one tells the events of this
+// page apart where they overlap, and from those of the page of a later training.
 function table() {
   const cell = value => /[",\r\n]/.test(String(value))
     ? '"' + String(value).replaceAll('"', '""') + '"' : String(value);
   const lines = [["file", "onset", "offset", "label", "score", "decision",
-                  "was_onset", "was_offset", "was_label"]];
+                  "was_onset", "was_offset", "was_label", "event_id"]];
   for (const event of events().filter(e => e.lane === "found")) {
     const was = data.events.find(e => e.id === event.id);
     lines.push([data.sections[event.section].file, event.onset, event.offset, event.label, event.score,
                 event.added && event.decision === "keep" ? "add" : event.decision ?? "",
-                was?.onset ?? "", was?.offset ?? "", was?.label ?? ""]);
+                was?.onset ?? "", was?.offset ?? "", was?.label ?? "", `${data.key}-${event.id}`]);
   }
   return lines.map(line => line.map(cell).join(",") + "\r\n").join("");
 }
@@ -408,10 +422,7 @@ all("section").forEach(section => {
   });
 });
 
-all(".bar input, .bar select").forEach(input => input.addEventListener("input", () => {
-  get("least").textContent = Number(get("score").value).toFixed(2);
-  draw();
-}));
+all(".bar input, .bar select").forEach(input => input.addEventListener("input", draw));
 get("undo").addEventListener("click", undo);
 get("export").addEventListener("click", () => {
   const url = URL.createObjectURL(new Blob([table()], {type: "text/csv"}));
