@@ -288,7 +288,7 @@ def test_report(folder, tmp_path):
     write_events({"a.wav": [Event(1.0, 2.0, "dog")]}, tmp_path / "events.csv")
     out = rcrnn(*args, "--events", tmp_path / "events.csv", "--no-audio", "--quiet")
     assert out.exit_code == 0
-    assert "1 event in 1 recording" in (tmp_path / "x.html").read_text()
+    assert "1 event found in 1 recording" in (tmp_path / "x.html").read_text()
     # Nobody has said that nothing is in the recording: its events are no false alarms for certain.
     write_events({"b.wav": []}, tmp_path / "truth.csv")
     table = ("--events", tmp_path / "events.csv", "--truth", tmp_path / "truth.csv")
