@@ -103,9 +103,9 @@ def _segment(recipe):
 def fresh(root, n_clips, presence, seed, settings, length, **changes):
     """The same from fresh mixtures, no two of which are alike."""
     X, y, made_for = [], [], []
-    lfbe = LFBETransformer(**settings)
+    transformer = LFBETransformer(**settings)
     for i, label in enumerate(CLASSES):
-        mixtures = FreshMixtures(
+        drawn = FreshMixtures(
             root,
             "fit",
             n_mixtures=n_clips,
@@ -118,7 +118,7 @@ def fresh(root, n_clips, presence, seed, settings, length, **changes):
             random_state=10 * seed + i,
             **changes,
         )
-        stream = lfbe.transform(mixtures)
+        stream = transformer.transform(drawn)
         for index in range(n_clips):
             features, events = stream.draw(1, index)
             X.append(features)

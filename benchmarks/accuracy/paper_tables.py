@@ -209,7 +209,8 @@ def train_cell(args, target, estimator, data, checkpoint):
     minutes = args.minutes
     if getattr(estimator, "pretrainer", None) is not None:
         # Pre-training has mixtures of its own, half of them with an event.
-        pretrainer = clone(estimator.pretrainer).set_params(**shared_params(estimator))
+        shared = shared_params(estimator) | {"callbacks": estimator.callbacks}
+        pretrainer = clone(estimator.pretrainer).set_params(**shared)
         own = of_class(data["pretrain"](), target)
         if args.minutes:
             within(pretrainer, *own, args.minutes / 5)
