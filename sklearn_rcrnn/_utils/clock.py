@@ -199,6 +199,13 @@ def _is_plain(value: Any) -> bool:
     return value is None or is_array or isinstance(value, (bool, int, float, str, np.generic))
 
 
+def as_in_fit(known: dict[str, Any] | None, settings: dict[str, Any] | None) -> str:
+    """Advice on features of other settings than those of ``fit``; empty if none differ."""
+    other = differing(known, settings)
+    before = spelled(known, other)
+    return f"Compute the features as in fit, with {before}, or fit again" if other else ""
+
+
 def unknown_settings(features: Any, known: dict[str, Any] | None) -> dict[str, Any] | None:
     """Settings of features that are others than those that are known; None if none are.
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sklearn.pipeline import Pipeline
 
-from .clock import check_settings, differing, spelled
+from .clock import as_in_fit, check_settings
 
 
 class PipelineParts(NamedTuple):
@@ -90,8 +90,8 @@ def _clock_advice(step: Any, detector: Any) -> str:
     """The end of an error for features of another clock than that of the detector."""
     known = getattr(detector, "_feature_settings", None)
     settings = step._settings_of_features() if hasattr(step, "_settings_of_features") else None
-    if other := differing(known, settings):  # another clock would not mend it
-        return f". Compute the features as in fit, with {spelled(known, other)}, or fit again"
+    if advice := as_in_fit(known, settings):  # another clock would not mend it
+        return f". {advice}"
     return (
         ", and were wrong in training. Build pipelines with make_rcrnn_pipeline, or give the "
         "detector the frame_shift of the features"

@@ -12,7 +12,7 @@ import typer
 from .._utils.files import same_files
 from .._utils.text import counted, some
 from ._columns import Columns
-from ._common import Log, recordings_in
+from ._common import Log, measured, recordings_in
 
 if TYPE_CHECKING:
     from ..events import Event
@@ -176,13 +176,10 @@ def _usable(paths: list[Path], log: Log) -> tuple[dict[Path, float], list[dict[s
     """Durations of the recordings that can be used as a whole; the others are reported."""
     from ..audio import check_audio
 
-    durations, failures = {}, []
-    for path in paths:
-        try:
-            durations[path] = check_audio(path)
-        except (OSError, ValueError) as error:
-            failures.append({"file": str(path), "error": str(error)})
-            log.say("error", f"left out: {error}", **failures[-1])
+    durations, broken = measured(paths, check_audio)
+    failures = [{"file": str(path), "error": str(error)} for path, error in broken.items()]
+    for failure in failures:
+        log.say("error", f"left out: {failure['error']}", **failure)
     return durations, failures
 
 

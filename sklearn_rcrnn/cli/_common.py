@@ -10,7 +10,7 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
@@ -46,6 +46,20 @@ class Once(TyperCommand):
                 if n > 1 and not (option.multiple or is_switch or _is_argument(option)):
                     ctx.fail(_TWICE.format(max(option.opts, key=len)))
         return super().parse_args(ctx, args)
+
+
+def measured(
+    paths: Iterable[Path], measure: Callable[[Path], float]
+) -> tuple[dict[Path, float], dict[Path, Exception]]:
+    """Durations of the recordings that can be read, and the errors of the others."""
+    durations: dict[Path, float] = {}
+    broken: dict[Path, Exception] = {}
+    for path in paths:
+        try:
+            durations[path] = measure(path)
+        except (OSError, ValueError) as error:
+            broken[path] = error
+    return durations, broken
 
 
 def _is_argument(option: Any) -> bool:

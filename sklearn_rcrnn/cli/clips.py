@@ -114,25 +114,25 @@ def _sources(
     from ..annotations import match_files
     from ..annotations.recording_names import matching_names, without_path
 
+    absent: list[str] = []
     if not recordings:
-        beside = [_beside(name, table) for name in by_name]
-        rows = zip(beside, by_name.values(), strict=True)
-        return [_Source(path, own, path.exists()) for path, own in rows]
-    paths = recordings_in(recordings)
-    if not any(map(Path.is_dir, recordings)):
-        rows = zip(paths, match_files(by_name, paths), strict=True)
-        return [_Source(path, own, path.exists()) for path, own in rows]
-    names = matching_names(by_name, paths)
-    found = [
-        _Source(path, [] if name is None else by_name[name], path.exists())
-        for path, name in zip(paths, names, strict=True)
-    ]
-    absent = without_path(by_name, names)
-    if absent and not any(source.events for source in found):
-        fail(
-            f"no recording with events in {some(recordings)}: the table names {some(absent)}, and "
-            f"there {'are' if len(paths) > 1 else 'is'} {some([path.name for path in paths])}"
-        )
+        paths, events = [_beside(name, table) for name in by_name], [*by_name.values()]
+    elif not any(map(Path.is_dir, recordings)):
+        paths = recordings_in(recordings)
+        events = match_files(by_name, paths)
+    else:
+        paths = recordings_in(recordings)
+        names = matching_names(by_name, paths)
+        events = [[] if name is None else by_name[name] for name in names]
+        absent = without_path(by_name, names)
+        if absent and not any(events):
+            are = "are" if len(paths) > 1 else "is"
+            fail(
+                f"no recording with events in {some(recordings)}: the table names {some(absent)}, "
+                f"and there {are} {some([path.name for path in paths])}"
+            )
+    rows = zip(paths, events, strict=True)
+    found = [_Source(path, own, path.exists()) for path, own in rows]
     return [*found, *(_Source(Path(name), by_name[name], False) for name in absent)]
 
 

@@ -12,7 +12,7 @@ import typer
 
 from .._utils.text import counted, some
 from ._columns import Columns, with_columns
-from ._common import Log, app, compare_labels, fail, rate_text, recordings_in
+from ._common import Log, app, compare_labels, fail, measured, rate_text, recordings_in
 
 # The values that a row of the printed table shows, with the headings of their columns.
 _COUNTS = {
@@ -122,14 +122,12 @@ def _durations(places: list[Path]) -> tuple[dict[str, float], dict[str, Exceptio
     """Durations of the recordings, 0 for those that cannot be read, and the errors of these."""
     from ..audio import audio_duration
 
-    durations: dict[str, float] = {}
-    broken: dict[str, Exception] = {}
-    for name in map(str, recordings_in(places)):
-        try:
-            durations[name] = audio_duration(name)
-        except (OSError, ValueError) as error:
-            durations[name], broken[name] = 0.0, error
-    return durations, broken
+    paths = recordings_in(places)
+    durations, broken = measured(paths, audio_duration)
+    return (
+        {str(path): durations.get(path, 0.0) for path in paths},
+        {str(path): error for path, error in broken.items()},
+    )
 
 
 def _readable(
@@ -158,16 +156,17 @@ def _durations_where_they_lie(names: Sequence[str], table: Path, log: Log) -> di
     from ..audio import audio_duration
 
     folder = table if table.is_dir() else table.parent
-    found = {}
-    for name in names:
-        path = next((path for path in (Path(name), folder / name) if path.is_file()), None)
-        try:
-            if path is not None:
-                found[name] = audio_duration(path)
-        except (OSError, ValueError) as error:
+    lying = {
+        name: path
+        for name in names
+        if (path := next(filter(Path.is_file, (Path(name), folder / name)), None))
+    }
+    durations, broken = measured(lying.values(), audio_duration)
+    for name, path in lying.items():
+        if error := broken.get(path):
             text = f"no false alarms an hour, and no check of the times in {name}: {error}"
             log.say("warning", text, file=name, error=str(error))
-    return found
+    return {name: durations[path] for name, path in lying.items() if path in durations}
 
 
 def _as_json(result: Any, names: list[str], unmatched: dict[str, list[str]]) -> dict[str, Any]:

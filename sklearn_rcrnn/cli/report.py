@@ -20,6 +20,7 @@ from ._common import (
     compare_labels,
     fail,
     load_model,
+    measured,
     recordings_in,
     typed,
 )
@@ -130,14 +131,10 @@ def _say_unreadable(paths: list[Path], log: Log) -> int:
     """Report recordings that cannot be read, as a detection would; return how many there are."""
     from ..audio import audio_duration
 
-    failed = 0
-    for path in paths:
-        try:
-            audio_duration(path)
-        except (OSError, ValueError) as error:
-            failed += 1
-            log.say("error", str(error), file=str(path), error=str(error))
-    return failed
+    _, broken = measured(paths, audio_duration)
+    for path, error in broken.items():
+        log.say("error", str(error), file=str(path), error=str(error))
+    return len(broken)
 
 
 def _matched(table: Path, columns: Columns, paths: list[Path], log: Log | None) -> list[Any]:

@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._utils.clock import (
+    as_in_fit,
     changed_recordings,
     check_settings,
     clocks_of,
-    differing,
     settings_of,
-    spelled,
     unknown_settings,
 )
 from .._utils.text import some
@@ -240,16 +239,12 @@ class CheckedArguments(TrainingParameters):
         Where their settings are others than those of ``fit``, another clock would not mend it.
         """
         ours = self._frame_seconds()
-        known = self._feature_settings
-        before = spelled(known, differing(known, settings))
         for theirs in clocks_of(X):
             if not math.isclose(theirs, ours, rel_tol=1e-6):
-                advice = f"Compute the features as in fit, with {before}, or fit again"
-                if not before:
-                    advice = (
-                        "Build pipelines with make_rcrnn_pipeline, or set the estimator's "
-                        f"frame_shift to {self.frame_shift * theirs / ours:.9g}"
-                    )
+                advice = as_in_fit(self._feature_settings, settings) or (
+                    "Build pipelines with make_rcrnn_pipeline, or set the estimator's "
+                    f"frame_shift to {self.frame_shift * theirs / ours:.9g}"
+                )
                 raise ValueError(
                     f"The frames of {name} are {theirs:.6g} s apart, but with frame_shift="
                     f"{self.frame_shift:.6g} s {type(self).__name__} takes them to be "

@@ -16,12 +16,17 @@ pytest.importorskip("matplotlib")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 
 
+def page_of(found, folder, truth=None, name="a.wav"):
+    """The page of one silent clip of eight seconds with these events."""
+    clip, true = np.zeros(8 * 44100, np.float32), None if truth is None else [truth]
+    return write_report([clip], [found], folder / "x.html", y_true=true, names=[name], audio=False)
+
+
 def test_marks_follow_corrections(tmp_path):
     """An event that had been given another label was still marked as a hit."""
-    clip, truth = np.zeros(8 * 44100, np.float32), [(1.0, 2.0, "dog"), (5.0, 6.0, "cat")]
+    truth = [(1.0, 2.0, "dog"), (5.0, 6.0, "cat")]
     found = [Event(1.1, 2.0, "dog", 0.9), Event(5.1, 6.0, "dog", 0.8), Event(7.0, 7.5, "fox", 0.7)]
-    out = tmp_path / "x.html"
-    page = write_report([clip], [found], out, y_true=[truth], names=["a.wav"], audio=False)
+    page = page_of(found, tmp_path, truth)
     script = """<script>
       const marks = () => events().map(event => event.verdict).join(", "), out = {first: marks()};
       const act = (name, action) => { action(); out[name] = marks(); };
@@ -48,10 +53,9 @@ def test_marks_follow_corrections(tmp_path):
 
 def test_a_rejected_event_is_no_hit(tmp_path):
     """It was one until another event changed, and its twin a false alarm; nothing was missed."""
-    clip, truth = np.zeros(8 * 44100, np.float32), [(1.0, 2.0, "dog"), (5.0, 6.0, "dog")]
+    truth = [(1.0, 2.0, "dog"), (5.0, 6.0, "dog")]
     found = [Event(1.1, 2.0, "dog", 0.9), Event(1.2, 2.0, "dog", 0.8), Event(5.1, 6.0, "dog", 0.7)]
-    out = tmp_path / "x.html"
-    page = write_report([clip], [found], out, y_true=[truth], names=["a.wav"], audio=False)
+    page = page_of(found, tmp_path, truth)
     script = """<script>
       const marks = () => events().map(event => event.verdict ?? "none").join(", ");
       const out = {first: marks()};
@@ -85,9 +89,8 @@ def test_a_rejected_event_is_no_hit(tmp_path):
 
 def test_a_page_that_is_open_twice(tmp_path):
     """The window that was used last took back all that had been done in the other."""
-    clip = np.zeros(4 * 44100, np.float32)
     found = [Event(1.0, 2.0, "dog", 0.9), Event(3.0, 3.5, "dog", 0.8)]
-    page = write_report([clip], [found], tmp_path / "x.html", names=["a.wav"], audio=False)
+    page = page_of(found, tmp_path)
     script = """<script>
       (async () => {
         const other = document.createElement("iframe");
@@ -117,8 +120,7 @@ def test_a_page_that_is_open_twice(tmp_path):
 @pytest.mark.parametrize("width", [400, 390])
 def test_labels_are_whole_on_a_telephone(tmp_path, width):
     """The menu of labels cut "glassbreak"."""
-    clip, found = np.zeros(4 * 44100, np.float32), [Event(1.0, 2.0, "glassbreak", 0.9)]
-    page = write_report([clip], [found], tmp_path / "x.html", names=["a.wav"], audio=False)
+    page = page_of([Event(1.0, 2.0, "glassbreak", 0.9)], tmp_path)
     # Windows of Chromium are at least 500 pixels wide; the page in it may be narrower.
     script = """<script>
       document.body.style.maxWidth = "WIDTHpx";
@@ -131,8 +133,7 @@ def test_labels_are_whole_on_a_telephone(tmp_path, width):
 
 
 def test_events_are_added_where_none_was_found(tmp_path):
-    clip = np.zeros(4 * 44100, np.float32)
-    page = write_report([clip], [[]], tmp_path / "x.html", names=["quiet.wav"], audio=False)
+    page = page_of([], tmp_path, name="quiet.wav")
     script = """<script>
       window.prompt = () => "dog";
       add(0, 1, 2.5);
